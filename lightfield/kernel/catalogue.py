@@ -1,0 +1,95 @@
+"""The error catalogue: every code with its class, meaning and remedy.
+
+A code is `namespace.name` and never changes once released. `docs/errors.md` and `GET /api/v1/errors` are
+drawn from this table. `retryable` is the class a code has by default; a step's retry settings may opt a
+status in. `status` is the HTTP status used when the code answers a request (None: it never does).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    code: str
+    retryable: bool
+    status: int | None
+    meaning: str
+    remedy: str
+
+
+def _table(*entries: Entry) -> dict[str, Entry]:
+    table = {entry.code: entry for entry in entries}
+    if len(table) != len(entries):
+        raise ValueError("a code stands twice in the error catalogue")
+    return table
+
+
+CATALOGUE: dict[str, Entry] = _table(
+    # payload.*: what came in could not be read
+    Entry("payload.invalid_json", False, 400, "The body is not valid JSON.", "Send one JSON value in UTF-8."),
+    Entry("payload.not_utf8", False, 400, "The body is not valid UTF-8.", "Encode the body as UTF-8 without a byte order mark."),
+    Entry("payload.too_deep", False, 400, "The JSON is nested too deeply.", "Nest objects and arrays at most 32 levels deep."),
+    Entry("payload.too_many_nodes", False, 400, "The JSON has too many values.", "Send at most 10,000 values in one body."),
+    Entry("payload.key_too_long", False, 400, "A key in the JSON is too long.", "Use keys of at most 256 characters."),
+    Entry("payload.duplicate_key", False, 400, "An object in the JSON has the same key twice.", "Send each key once."),
+    Entry("payload.nul_character", False, 400, "A string holds the NUL character.", "Remove U+0000: PostgreSQL cannot store it."),
+    Entry("payload.lone_surrogate", False, 400, "A string holds half of a surrogate pair.", "Send complete Unicode characters."),
+    Entry("payload.number_out_of_range", False, 400, "A number is too large to be kept exactly.", "Send integers within 64 bits and exponents within 308, or send a string."),
+    Entry("payload.not_a_number", False, 400, "NaN and infinities are not JSON.", "Send null or a string instead."),
+    Entry("payload.too_large", False, 413, "The body is larger than 1 MiB.", "Send a smaller body, or a link to the data."),
+    Entry("payload.unsupported_type", False, 415, "The content type is not JSON.", "Send application/json or a type ending in +json."),
+    Entry("payload.unsupported_encoding", False, 415, "The body is compressed.", "Send the body without Content-Encoding."),
+    Entry("payload.too_slow", False, 408, "The body did not arrive in time.", "Send the whole body within 10 seconds."),
+    Entry("payload.incomplete", False, 400, "The body ended before its announced length.", "Send the whole body again."),
+    # request.*: the call itself
+    Entry("request.invalid", False, 400, "The request has wrong or unknown fields.", "Follow the pointers in `errors`."),
+    Entry("request.not_found", False, 404, "There is nothing at this address.", "Check the id and your rights."),
+    Entry("request.method_not_allowed", False, 405, "This address does not take that method.", "See /api/docs for the methods."),
+    Entry("request.not_acceptable", False, 406, "The API answers JSON only.", "Ask for application/json."),
+    Entry("request.throttled", False, 429, "Too many requests.", "Wait for Retry-After seconds."),
+    Entry("request.invalid_header", False, 400, "A header cannot be read.", "Correct the header named in the detail."),
+    # auth.*
+    Entry("auth.missing", False, 401, "No API key or session was given.", "Send Authorization: Bearer lf_… or sign in."),
+    Entry("auth.invalid", False, 401, "The API key is not valid.", "Create a key with bin/manage create_api_key."),
+    Entry("auth.expired", False, 401, "The API key has expired or was revoked.", "Create a new key."),
+    Entry("auth.forbidden", False, 403, "The key or user lacks the right for this.", "Use a key with a wider scope."),
+    Entry("auth.csrf", False, 403, "The session request carries no valid CSRF token.", "Send the X-CSRFToken header, or use an API key."),
+    # idempotency.*
+    Entry("idempotency.body_mismatch", False, 409, "The idempotency key was used with another body.", "Use a new key for a new request."),
+    Entry("idempotency.key_reused", False, 422, "The idempotency key was used with another request.", "Use a new key for a new request."),
+    Entry("idempotency.in_flight", False, 409, "A request with this idempotency key is being answered right now.", "Repeat the request a little later."),
+    Entry("idempotency.key_invalid", False, 400, "The idempotency key is empty, too long or has control characters.", "Send 1 to 255 visible characters."),
+    # workflow.*, config.*, template.*: what people write
+    Entry("workflow.illegal_transition", False, 409, "The workflow's status does not allow this.", "Look at the status and at what it allows."),
+    Entry("workflow.not_published", False, 409, "The workflow has no published version, or is archived.", "Publish the workflow first."),
+    Entry("workflow.conflict", False, 409, "The workflow was changed by somebody else meanwhile.", "Read it again and repeat the change."),
+    Entry("config.invalid_definition", False, 422, "The definition has wrong or unknown fields.", "Follow the pointers in `errors`."),
+    Entry("config.unknown_step_type", False, 422, "There is no such step type.", "Use a type listed by bin/manage steps."),
+    Entry("config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook or manual."),
+    Entry("config.duplicate_key", False, 422, "Two steps have the same key.", "Give every step its own key."),
+    Entry("config.reserved_key", False, 422, "The step's key is a reserved word.", "Choose another key."),
+    Entry("config.invalid", False, 422, "A step's configuration is not valid once its templates are filled in.", "Correct the field named in the metadata, or the data it comes from."),
+    Entry("config.missing_step_type", False, None, "The step's type is no longer installed.", "Install the app that brings the type, then replay."),
+    Entry("template.syntax", False, 422, "A template cannot be read.", "Correct the template at the pointer."),
+    Entry("template.unknown_reference", False, 422, "A template refers to an unknown or later step.", "Refer to trigger, run, workflow or an earlier step."),
+    Entry("template.unknown_filter", False, 422, "A template uses a filter that is not allowed.", "Use one of the filters listed in the docs."),
+    Entry("template.unresolved", False, 422, "A template refers to a value that is not there.", "Correct the path, or add | default: to it."),
+    Entry("template.limit", False, 422, "A template is too large or does too much.", "Simplify the template or its data."),
+    Entry("template.failed", False, 422, "A template could not be rendered.", "Correct the filter's arguments or the data."),
+    # run.*, step.*, engine.*: the machinery
+    Entry("run.illegal_transition", False, 409, "The run's status does not allow this.", "Look at the run's status."),
+    Entry("run.not_latest", False, 409, "The run has been replayed already.", "Replay the newest run of the event."),
+    Entry("run.cancelled", False, None, "The run was cancelled by a person.", "Replay it if that was a mistake."),
+    Entry("run.timeout", False, None, "The run took longer than the workflow's timeout_seconds.", "Raise the timeout or find the slow step."),
+    Entry("run.depth_exceeded", False, None, "The event lies too deep in a chain of workflows that start each other.", "Break the loop between the workflows."),
+    Entry("step.worker_lost", False, None, "The step ended its worker process three times while running alone.", "Look at the step's memory use and native code; replay when mended."),
+    Entry("step.unexpected", True, None, "The step raised an error that it does not declare.", "See the metadata and the worker's log under the trace id."),
+    Entry("step.timeout", True, None, "The step did not end within its time limit.", "Raise the step's timeout or make the work smaller."),
+    Entry("step.output_too_large", False, None, "The step's output is too large to keep.", "Ask for less data."),
+    Entry("engine.dispatch_failed", False, None, "The event could not be turned into a run three times.", "See the event's metadata; dispatch it again from the admin."),
+    Entry("engine.database_unavailable", True, 503, "The database does not answer.", "Try again after Retry-After seconds."),
+    Entry("engine.invalid_setting", False, None, "An environment variable has a wrong value.", "Correct the variable named in the message."),
+    Entry("engine.internal", True, 500, "Something failed that should not.", "Repeat the request; report it with the trace id."),
+)
