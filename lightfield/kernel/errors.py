@@ -45,7 +45,9 @@ class RequestRefused(LightfieldError):
     The HTTP status is the catalogue's. `problems` point at the places in what was sent.
     """
 
-    def __init__(self, code: str, message: str = "", problems: list[Problem] | None = None, **metadata: Any) -> None:
+    def __init__(
+        self, code: str, message: str = "", problems: list[Problem] | None = None, **metadata: Any
+    ) -> None:
         super().__init__(code, message, **metadata)
         self.problems = problems or []
 

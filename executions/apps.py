@@ -1,0 +1,25 @@
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.db.models.signals import post_migrate
+
+
+class ExecutionsConfig(AppConfig):
+    name = "executions"
+    verbose_name = "Runs"
+
+    def ready(self) -> None:
+        from executions import steps  # noqa: F401  registers the built-in step types
+
+        post_migrate.connect(set_lanes, sender=self)
+
+
+def set_lanes(**_: Any) -> None:
+    """One row per slow lane, as wide as the settings say. Runs after every `migrate`, so a restart applies them."""
+    from executions.models import Lane
+
+    for name, width in settings.LIGHTFIELD_WINDOWS.items():
+        # A sixth of the window is kept for others while one workflow floods the lane.
+        per_workflow = max(1, width * 5 // 6)
+        Lane.objects.update_or_create(name=name, defaults={"width": width, "per_workflow": per_workflow})

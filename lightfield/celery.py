@@ -1,0 +1,77 @@
+"""The Celery app: three queues, JSON only, no results. Celery carries bells; PostgreSQL keeps the truth.
+
+Why each setting has its value is told in `docs/adr/0002-celery-rings-postgresql-remembers.md`.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+from kombu import Queue
+
+from lightfield.kernel import logs
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lightfield.settings")
+
+LONGEST_STEP_SECONDS = 600  # an AI step may take this long; http_request at most 300
+
+app = Celery("lightfield")
+app.conf.update(
+    broker_url=settings.REDIS_URL,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # the default gives up after 100 tries
+    broker_transport_options={
+        "visibility_timeout": LONGEST_STEP_SECONDS + 60,  # below the longest step, steps would run twice
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        "max_connections": 1000,
+        "socket_keepalive": True,
+        "socket_timeout": 30,
+        "health_check_interval": 25,
+    },
+    task_queues=[Queue("fast"), Queue("http"), Queue("ai")],
+    task_default_queue="fast",
+    task_create_missing_queues=False,
+    task_serializer="json",
+    accept_content=["json"],
+    event_serializer="json",
+    result_backend=None,
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_send_sent_event=False,
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=False,  # the workers that Flower watches are started with -E
+    worker_hijack_root_logger=False,
+    worker_enable_remote_control=True,
+    enable_utc=True,
+    timezone="UTC",
+    beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
+    beat_schedule={
+        "lightfield: sweep": {
+            "task": "executions.sweep",
+            "schedule": timedelta(seconds=settings.LIGHTFIELD_SWEEP_SECONDS),
+            "options": {"queue": "fast", "expires": max(1.0, settings.LIGHTFIELD_SWEEP_SECONDS)},
+        },
+        **{
+            f"lightfield: heartbeat {queue}": {
+                "task": "executions.beat_heart",
+                "schedule": timedelta(seconds=10),
+                "args": [queue],
+                "options": {"queue": queue, "expires": 10},
+            }
+            for queue in ("fast", "http", "ai")
+        },
+    },
+)
+app.autodiscover_tasks(["executions"])
+
+
+@setup_logging.connect
+def _configure_logging(**_: Any) -> None:
+    logs.configure()

@@ -1,0 +1,208 @@
+"""Django settings. Everything that differs between installations comes from the environment.
+
+The variables, their defaults and meanings are listed in `.env.example` and `docs/operations.md`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+
+from lightfield.kernel import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+ENVIRONMENT = env.choice("LIGHTFIELD_ENV", "development", ("development", "production"))
+IS_PRODUCTION = ENVIRONMENT == "production"
+ROLE = env.choice(
+    "LIGHTFIELD_ROLE",
+    "command",
+    ("web", "worker-fast", "worker-http", "worker-ai", "beat", "flower", "command"),
+)
+DEBUG = False
+
+SECRET_KEY = env.secret("LIGHTFIELD_SECRET_KEY")
+if not SECRET_KEY:
+    if IS_PRODUCTION:
+        raise env.InvalidSetting("LIGHTFIELD_SECRET_KEY", "set in production: 50 random characters")
+    SECRET_KEY = "development-" + secrets.token_urlsafe(48)  # sessions end with the process; bin/* keep one
+
+LIGHTFIELD_ENCRYPTION_KEYS = env.secret("LIGHTFIELD_ENCRYPTION_KEYS")  # read by lightfield.access.keyring
+if not LIGHTFIELD_ENCRYPTION_KEYS and IS_PRODUCTION:
+    raise env.InvalidSetting("LIGHTFIELD_ENCRYPTION_KEYS", "set in production: id:base64 of 32 random bytes")
+
+LIGHTFIELD_PORT = env.whole("LIGHTFIELD_PORT", 8000, least=1, most=65535)
+LIGHTFIELD_FLOWER_PORT = env.whole("LIGHTFIELD_FLOWER_PORT", 5555, least=1, most=65535)
+LIGHTFIELD_BIND = env.text("LIGHTFIELD_BIND", "127.0.0.1")
+ALLOWED_HOSTS = env.listing("LIGHTFIELD_ALLOWED_HOSTS") or ([] if IS_PRODUCTION else ["*"])
+CSRF_TRUSTED_ORIGINS = env.listing("LIGHTFIELD_TRUSTED_ORIGINS")
+
+# --- the engine -----------------------------------------------------------------------------------
+LIGHTFIELD_LEASE_SECONDS = env.number("LIGHTFIELD_LEASE_SECONDS", 30, least=1, most=3600)
+LIGHTFIELD_SWEEP_SECONDS = env.number("LIGHTFIELD_SWEEP_SECONDS", 1, least=0.1, most=60)
+LIGHTFIELD_SHARDS = env.whole("LIGHTFIELD_SHARDS", 16, least=1, most=1024)
+LIGHTFIELD_WINDOWS = {  # slow steps in flight per lane, over all workers
+    "http": env.whole("LIGHTFIELD_HTTP_WINDOW", 600, least=1, most=100_000),
+    "ai": env.whole("LIGHTFIELD_AI_WINDOW", 100, least=1, most=100_000),
+}
+LIGHTFIELD_MAX_DEPTH = env.whole("LIGHTFIELD_MAX_DEPTH", 8, least=1, most=100)
+LIGHTFIELD_EGRESS_ALLOW = env.text("LIGHTFIELD_EGRESS_ALLOW")
+
+# --- PostgreSQL -----------------------------------------------------------------------------------
+DATABASE_URL = env.secret("DATABASE_URL")
+if not DATABASE_URL:
+    raise env.InvalidSetting(
+        "DATABASE_URL", "set: use bin/up, bin/manage or bin/test, which bring their own server"
+    )
+_database = dj_database_url.parse(DATABASE_URL)
+_database["CONN_MAX_AGE"] = 0  # the pool keeps connections; it refuses any other value
+_database["OPTIONS"] = {
+    **_database.get("OPTIONS", {}),
+    "application_name": f"lightfield-{ROLE}",
+    "connect_timeout": 5,
+    # A statement, a lock wait or an idle transaction that takes this long is a bug or a fault: let go.
+    # TCP user timeout and keepalives notice a server that vanished without a word.
+    "options": "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"
+    if ROLE != "command"
+    else "",
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+POOL_SIZES = {"web": 8, "worker-fast": 8, "worker-http": 10, "worker-ai": 8}
+if ROLE in POOL_SIZES:
+    _database["CONN_HEALTH_CHECKS"] = True
+    _database["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": env.whole("LIGHTFIELD_POOL_SIZE", POOL_SIZES[ROLE], least=1, most=100),
+        "timeout": 10,
+        "max_idle": 60,
+    }
+_database["OPTIONS"]["prepare_threshold"] = 1_000_000  # only statements that lightfield.kernel.sql asks for
+_database["TEST"] = {"NAME": env.text("LIGHTFIELD_TEST_DB") or f"test_{_database['NAME']}"}
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis and Celery -----------------------------------------------------------------------------
+REDIS_URL = env.secret("REDIS_URL")
+if not REDIS_URL:
+    raise env.InvalidSetting(
+        "REDIS_URL", "set: use bin/up, bin/manage or bin/test, which bring their own server"
+    )
+
+
+def _own_servers() -> list[tuple[str, int]]:
+    """Where this installation itself listens: steps may never reach these, whatever is allowed."""
+    redis = urlsplit(REDIS_URL)
+    servers = [(redis.hostname or "127.0.0.1", redis.port or 6379)]
+    if str(_database.get("HOST", "")) and not str(_database["HOST"]).startswith("/"):
+        servers.append((str(_database["HOST"]), int(_database.get("PORT") or 5432)))
+    servers += [(LIGHTFIELD_BIND, LIGHTFIELD_PORT), (LIGHTFIELD_BIND, LIGHTFIELD_FLOWER_PORT)]
+    return servers
+
+
+LIGHTFIELD_OWN_SERVERS = _own_servers()
+
+# --- Django ---------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "lightfield.access",
+    "workflows",
+    "triggers",
+    "executions",
+    "lightfield",  # the composition root: what needs every app (builder, templates, system checks)
+]
+MIDDLEWARE = [
+    "lightfield.urls.HookShortcut",  # /hooks/ needs no session, message or CSRF work
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "lightfield.urls"
+WSGI_APPLICATION = "lightfield.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+STATIC_URL = "static/"
+STATIC_ROOT = env.text("LIGHTFIELD_STATIC_ROOT", str(BASE_DIR / "staticfiles"))
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+LOGIN_URL = "admin:login"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+if IS_PRODUCTION:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SECURE_SSL_REDIRECT = env.choice("LIGHTFIELD_SSL_REDIRECT", "on", ("on", "off")) == "on"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "lightfield.access.auth.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["lightfield.access.auth.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["lightfield.access.parsers.StrictJSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "lightfield.api.exception_handler",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Lightfield API",
+    "DESCRIPTION": "Durable workflow automation: workflows, events, runs and their timelines.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": r"/api/v[0-9]",
+}
+
+LOGGING_CONFIG = None  # lightfield.kernel.logs sets up one structured format for Django, Celery and us

@@ -1,0 +1,81 @@
+"""Trigger: a workflow's one subscription, kept for ever. OutboxEvent: something happened that it fires on."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from lightfield.kernel.ids import uuid7
+from workflows.models import Workflow, WorkflowVersion
+
+
+class Trigger(models.Model):
+    """What starts a workflow. One row per workflow for life: publishing changes its config, never its URL or keys."""
+
+    id = models.BigAutoField(primary_key=True)
+    workflow = models.OneToOneField(Workflow, models.PROTECT, related_name="trigger")
+    kind = models.CharField(max_length=20, blank=True, help_text="Empty until the workflow is published.")
+    config = models.JSONField(default=dict)
+    shard = models.PositiveSmallIntegerField(editable=False)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)  # sha256 hex: to find
+    token_ciphertext = models.TextField(editable=False)  # AES-GCM bound to this row: to show
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind or 'unpublished'} trigger of {self.workflow.name}"
+
+
+class EventStatus(models.TextChoices):
+    PENDING = "pending", "Pending"  # captured; the dispatcher moves it on
+    DISPATCHED = "dispatched", "Dispatched"  # final: its run exists
+    IGNORED = (
+        "ignored",
+        "Ignored",
+    )  # final: the workflow was archived, or the chain too deep; the code says which
+    POISON = "poison", "Poison"  # three dispatches failed; a person dispatches it again
+
+
+class OutboxEvent(models.Model):
+    """It happened. Written by `triggers.outbox` only, in the transaction of its cause."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="events", db_index=False)
+    workflow = models.ForeignKey(
+        Workflow, models.PROTECT, related_name="events", db_index=False, db_constraint=False
+    )
+    # The version that was active at capture: what the run will execute, whatever is published meanwhile.
+    version = models.ForeignKey(WorkflowVersion, models.PROTECT, related_name="+", db_index=False)
+    source = models.CharField(max_length=10)  # webhook, manual, record, schedule: the scope of the key
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  NULL: every delivery its own event
+    body_digest = models.BinaryField(max_length=32, null=True)  # sha256 of the payload, to compare repeats
+    payload = models.JSONField()
+    shard = models.PositiveSmallIntegerField()
+    trace_id = models.CharField(max_length=32)
+    depth = models.PositiveSmallIntegerField(default=0)  # how many runs led to it
+    caused_by = models.UUIDField(null=True)  # the run that led to it; no foreign key: the arrow stays one-way
+    status = models.CharField(max_length=10, choices=EventStatus.choices, default=EventStatus.PENDING)
+    tries = models.PositiveSmallIntegerField(default=0)  # dispatches that failed
+    error_code = models.CharField(max_length=80, null=True)  # noqa: DJ001
+    captured_at = models.DateTimeField(db_default=Now())
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=("trigger", "source", "idempotency_key"), name="event_key_once"),
+            models.CheckConstraint(condition=Q(status__in=EventStatus.values), name="event_status_known"),
+        )
+        indexes = (
+            # dispatch: skip scan over workflows, then the oldest of each
+            models.Index(
+                F("shard"), F("workflow"), F("id"), name="event_pending", condition=Q(status="pending")
+            ),
+            models.Index(F("workflow"), F("id"), name="event_of_workflow"),  # lists in admin and API
+            models.Index(
+                F("status"), F("id"), name="event_stuck", condition=Q(status__in=["poison", "ignored"])
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Event {self.id} ({self.status})"
