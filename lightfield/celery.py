@@ -21,6 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lightfield.settings")
 LONGEST_STEP_SECONDS = 600  # an AI step may take this long; http_request at most 300
 
 app = Celery("lightfield")
+app.set_default()  # for every thread: without it, only the importing thread would find this app
 app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_connection_retry_on_startup=True,

@@ -1,0 +1,244 @@
+"""Taking steps: claim (fence, lease, attempt counted before the work), intent, renewal.
+
+A claim in company takes `queued` steps. A claim in a cell (a process of its own) takes quarantined steps and
+those whose lease ran out. Neither ever takes `ready`: admission is the only way into the window.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from lightfield.kernel import sql
+
+LOCK_RUNS = """
+SELECT r.id FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
+WHERE s.id = ANY(%(ids)s::bigint[]) AND r.status IN ('pending', 'running', 'waiting')
+ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
+"""
+
+IN_COMPANY = "s.status = 'queued' AND NOT s.quarantined"
+IN_CELL = """((s.status = 'queued' AND s.quarantined) OR (s.status = 'running' AND s.lease_expires_at < clock_timestamp())
+    OR (s.lane = 'fast' AND s.status = 'ready' AND s.rings >= 3))"""
+
+CLAIM = """
+WITH c AS MATERIALIZED (
+  SELECT s.id, s.run_id, s.status AS was, s.attempts AS tried, r.status AS run_was
+  FROM executions_steprun s JOIN executions_run r ON r.id = s.run_id
+  WHERE s.id = ANY(%(ids)s::bigint[]) AND s.run_id = ANY(%(locked)s::uuid[]) AND {eligible}
+    AND s.attempts - s.lost - (s.status = 'running')::int < s.max_attempts
+  ORDER BY s.run_id FOR UPDATE OF s),
+old AS (  -- the attempt whose worker died
+  UPDATE executions_attempt a SET outcome = 'lost', error_code = 'step.worker_lost', finished_at = clock_timestamp()
+  FROM c WHERE c.was = 'running' AND a.step_run_id = c.id AND a.number = c.tried AND a.outcome IS NULL
+  RETURNING a.step_run_id, a.number, a.fence, a.alone, a.worker, a.intent_at),
+st AS (
+  UPDATE executions_steprun s SET status = 'running', fence = s.fence + 1, attempts = s.attempts + 1,
+    lost = s.lost + (c.was = 'running')::int, lost_alone = s.lost_alone + coalesce(old.alone, false)::int,
+    quarantined = s.quarantined OR c.was = 'running',
+    lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8), owner = %(worker)s::text,
+    rings = 0, rung_at = NULL, started_at = coalesce(s.started_at, clock_timestamp())
+  FROM c LEFT JOIN old ON old.step_run_id = c.id WHERE s.id = c.id
+  RETURNING s.id, s.run_id, s.key, s.fence, s.attempts, c.was, c.tried, c.run_was,
+            old.fence AS old_fence, old.intent_at, old.worker AS old_worker),
+a AS (
+  INSERT INTO executions_attempt (step_run_id, number, fence, worker, alone, started_at)
+  SELECT id, attempts, fence, %(worker)s::text, %(alone)s::bool, clock_timestamp() FROM st),
+r AS (
+  UPDATE executions_run r SET status = 'running', last_at = greatest(r.last_at, clock_timestamp()),
+    seq = r.seq + 1 + (st.run_was = 'pending')::int + (st.was = 'running')::int,
+    started_at = coalesce(r.started_at, clock_timestamp())
+  FROM st WHERE r.id = st.run_id
+  RETURNING r.id, r.seq, r.last_at AS at, st.key, st.fence, st.attempts, st.was, st.tried, st.run_was,
+            st.old_fence, st.intent_at, st.old_worker),
+t AS (
+  INSERT INTO executions_timelineentry
+    (run_id, seq, type, step_key, attempt, at, from_status, to_status, fence, metadata)
+  SELECT id, seq - 1 - (was = 'running')::int, 'run.started', NULL, NULL, at, 'pending', 'running', NULL, '{{}}'::jsonb
+  FROM r WHERE run_was = 'pending'
+  UNION ALL
+  SELECT id, seq - 1, 'step.lost', key, tried, at, 'running', 'ready', old_fence,
+    jsonb_build_object('worker', old_worker, 'may_have_sent', intent_at IS NOT NULL) FROM r WHERE was = 'running'
+  UNION ALL
+  SELECT id, seq, 'step.started', key, attempts, at,
+    CASE WHEN was = 'running' OR tried = 0 THEN 'ready' ELSE 'waiting' END, 'running', fence, '{{}}'::jsonb FROM r)
+SELECT id FROM st ORDER BY run_id
+"""
+
+# Everything that attempts need: one row per step. `request` is there when an earlier attempt froze it.
+CONTEXT = """
+SELECT s.id, s.run_id, r.workflow_id, r.version_id, s.position, s.key, s.type, s.lane, s.status, s.fence, s.attempts,
+  s.lost, s.max_attempts, r.trace_id, r.status, e.payload::text, w.name, v.number,
+  (SELECT jsonb_object_agg(p.key, p.output) FROM executions_steprun p
+   WHERE p.run_id = s.run_id AND p.status = 'completed')::text,
+  f.key, f.request::text, s.due_at,
+  (SELECT x.outcome FROM executions_attempt x WHERE x.step_run_id = s.id AND x.number = s.attempts)
+FROM executions_steprun s JOIN executions_run r ON r.id = s.run_id JOIN triggers_outboxevent e ON e.id = r.event_id
+JOIN workflows_workflow w ON w.id = r.workflow_id JOIN workflows_workflowversion v ON v.id = r.version_id
+LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.status = 'intent'
+WHERE {which} ORDER BY s.run_id
+"""
+
+INTENT = """
+WITH m AS MATERIALIZED (
+  SELECT s.id, w.run_id, w.fence, w.key, w.request, w.digest
+  FROM jsonb_to_recordset(%(wanted)s::jsonb)
+    AS w(id bigint, run_id uuid, fence int, key text, request jsonb, digest text)
+  JOIN executions_steprun s ON s.id = w.id
+  WHERE s.fence = w.fence AND s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s),
+st AS (
+  UPDATE executions_steprun s SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8)
+  FROM m WHERE s.id = m.id),
+a AS (
+  UPDATE executions_attempt a SET intent_at = coalesce(a.intent_at, clock_timestamp())
+  FROM m WHERE a.step_run_id = m.id AND a.fence = m.fence AND a.outcome IS NULL RETURNING a.step_run_id),
+e AS (
+  INSERT INTO executions_effect (scope, key, step_run_id, fence, status, request, request_digest, created_at)
+  SELECT m.run_id, m.key, m.id, m.fence, 'intent', m.request, decode(m.digest, 'hex'), clock_timestamp() FROM m
+  ORDER BY m.run_id
+  ON CONFLICT (scope, key) DO UPDATE SET fence = excluded.fence WHERE executions_effect.status = 'intent'
+  RETURNING step_run_id, request)
+SELECT e.step_run_id, e.request::text FROM e JOIN a USING (step_run_id)
+"""
+
+RENEW = """
+WITH m AS MATERIALIZED (
+  SELECT s.id FROM jsonb_to_recordset(%(held)s::jsonb) AS w(id bigint, fence int)
+  JOIN executions_steprun s ON s.id = w.id
+  WHERE s.fence = w.fence AND s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)
+UPDATE executions_steprun s SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8)
+FROM m WHERE s.id = m.id RETURNING s.id
+"""
+
+STILL_OURS = """
+SELECT s.id FROM jsonb_to_recordset(%(held)s::jsonb) AS w(id bigint, fence int)
+JOIN executions_steprun s ON s.id = w.id WHERE s.fence = w.fence AND s.status = 'running'
+"""
+
+
+@dataclass
+class StepInHand:
+    """A step that this process may work on, with everything its attempt needs."""
+
+    step_run_id: int
+    run_id: str
+    workflow_id: str
+    version_id: int
+    position: int
+    key: str
+    type: str
+    lane: str
+    status: str
+    fence: int
+    attempt: int  # number of the current attempt; of the last one for a fast step that is not claimed
+    lost: int
+    max_attempts: int
+    trace_id: str
+    run_status: str
+    payload: Any
+    workflow_name: str
+    version_number: int
+    outputs: dict[str, Any] = field(default_factory=dict)
+    effect_key: str = ""
+    request: dict[str, Any] | None = None
+    due_at: Any = None
+    last_outcome: str | None = None
+    alone: bool = False
+
+    @property
+    def used_attempts(self) -> int:
+        """Attempts that count against max_attempts."""
+        return self.attempt - self.lost
+
+
+@sql.retrying_conflicts
+def claim(ids: list[int], *, worker: str, in_cell: bool = False) -> list[StepInHand]:
+    """Take those of `ids` that may be taken now: one transaction, one attempt counted for each."""
+    lease = settings.LIGHTFIELD_LEASE_SECONDS
+    with transaction.atomic():
+        locked = [found[0] for found in sql.rows(LOCK_RUNS, {"ids": ids})]
+        if not locked:
+            return []
+        taken = sql.rows(
+            CLAIM.format(eligible=IN_CELL if in_cell else IN_COMPANY),
+            {
+                "ids": ids,
+                "locked": locked,
+                "lease": lease,
+                "worker": worker,
+                "alone": in_cell and len(ids) == 1,
+            },
+        )
+        steps = in_hand([found[0] for found in taken]) if taken else []
+    for step in steps:
+        step.alone = in_cell and len(ids) == 1
+    return steps
+
+
+def in_hand(ids: list[int]) -> list[StepInHand]:
+    """These steps with their contexts."""
+    return [_read(found) for found in sql.rows(CONTEXT.format(which="s.id = ANY(%(ids)s::bigint[])"), {"ids": ids})]
+
+
+def live_step(run_id: str) -> StepInHand | None:
+    """The live step of a run with its context, or None when the run has ended."""
+    which = "s.run_id = %(run_id)s::uuid AND s.status IN ('ready', 'queued', 'running', 'waiting')"
+    found = sql.row(CONTEXT.format(which=which), {"run_id": run_id})
+    return _read(found) if found else None
+
+
+def _read(found: tuple[Any, ...]) -> StepInHand:
+    run_id = str(found[1])
+    return StepInHand(
+        step_run_id=found[0],
+        run_id=run_id,
+        workflow_id=str(found[2]),
+        version_id=found[3],
+        position=found[4],
+        key=found[5],
+        type=found[6],
+        lane=found[7],
+        status=found[8],
+        fence=found[9],
+        attempt=found[10],
+        lost=found[11],
+        max_attempts=found[12],
+        trace_id=found[13],
+        run_status=found[14],
+        payload=json.loads(found[15]),
+        workflow_name=found[16],
+        version_number=found[17],
+        outputs=json.loads(found[18]) if found[18] else {},
+        effect_key=found[19] or f"{run_id}:{found[5]}",
+        request=json.loads(found[20]) if found[20] else None,
+        due_at=found[21],
+        last_outcome=found[22],
+    )
+
+
+def commit_intents(wanted: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Put these requests into the ledger before anything is sent: one statement, which also renews the leases.
+
+    `wanted`: id, run_id, fence, key, request, digest (hex) of each step. Returns the frozen request by step run id:
+    an earlier attempt's where there was one. A step that is missing was lost to somebody else: do not send.
+    Repeating the call is harmless.
+    """
+    lease = settings.LIGHTFIELD_LEASE_SECONDS
+    found = sql.rows(INTENT, {"wanted": sql.json(wanted), "lease": lease})
+    return {step_run_id: json.loads(request) for step_run_id, request in found}
+
+
+def renew(held: list[tuple[int, int]]) -> set[int]:
+    """Extend the leases of (step run id, fence) pairs; return the ids that are still ours.
+
+    A row that somebody has locked right now is skipped, and so looked at again before it counts as lost.
+    """
+    pairs = sql.json([{"id": step_run_id, "fence": fence} for step_run_id, fence in held])
+    renewed = {found[0] for found in sql.rows(RENEW, {"held": pairs, "lease": settings.LIGHTFIELD_LEASE_SECONDS})}
+    if len(renewed) < len(held):
+        return renewed | {found[0] for found in sql.rows(STILL_OURS, {"held": pairs})}
+    return renewed

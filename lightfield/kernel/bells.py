@@ -1,0 +1,242 @@
+"""Bells: messages that say "look now". They carry ids only and may be lost, doubled or late without harm.
+
+Ringing never blocks and never raises: a bell goes to the one ringer thread of the process, which publishes it
+over a connection of its own with 0.5 s timeouts. While Redis does not answer, a breaker drops bells at once;
+the sweeper rings again from the rows. Ring only after COMMIT (`transaction.on_commit(…, robust=True)`).
+
+`dispatch` and `admit` bells are coalesced: a flag in Redis says that somebody's message is already on its way.
+The handler calls `answered()` *before* it reads the rows, so a later change rings anew. The flag expires by
+itself and the sweeper ignores it: a producer that died between flag and message costs seconds, never work.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import redis
+from celery import current_app
+from django.conf import settings
+from kombu import Connection, Producer
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 0.5  # for one exchange with Redis
+EXPIRES_SECONDS = 30  # a message older than this has been rung again by the sweeper
+FLAG_SECONDS = 5
+FAILURES_TO_OPEN = 3
+OPEN_SECONDS = (1.0, 2.0, 5.0)  # how long the breaker stays open, growing
+MOST_PENDING = 10_000  # bells that one process keeps for its ringer
+ADVANCE_AT_ONCE = 25  # run ids in one `advance` message
+
+
+@dataclass(frozen=True)
+class Bell:
+    """One message: which task, on which queue, with which ids. `topic` names the flag of a coalesced bell."""
+
+    task: str
+    queue: str
+    args: tuple[Any, ...] = ()
+    topic: str | None = None
+    forced: bool = False  # the sweeper's: ignores the flag
+    retries: int = 0  # shown by Flower
+    shown: str | None = field(default=None, compare=False)
+
+
+def ring_dispatch(shard: int, *, forced: bool = False) -> None:
+    """Events of this shard wait for the dispatcher."""
+    _ringer.ring(Bell("executions.dispatch_shard", "fast", (shard,), topic=f"dispatch:{shard}", forced=forced))
+
+
+def ring_admit(lane: str, *, forced: bool = False) -> None:
+    """Steps of this lane may be admitted."""
+    _ringer.ring(Bell("executions.admit", "fast", (lane,), topic=f"admit:{lane}", forced=forced))
+
+
+def ring_advance(run_ids: Sequence[str]) -> None:
+    """These runs stand at a fast step, or at a sleep that is over."""
+    for start in range(0, len(run_ids), ADVANCE_AT_ONCE):
+        _ringer.ring(Bell("executions.advance", "fast", (list(run_ids[start : start + ADVANCE_AT_ONCE]),)))
+
+
+def ring_execute(lane: str, step_run_ids: Sequence[int], *, retries: int = 0, shown: str | None = None) -> None:
+    """These steps are queued: one message, whose worker runs them side by side."""
+    _ringer.ring(
+        Bell("executions.execute_steps", lane, (list(step_run_ids),), retries=retries, shown=shown)
+    )
+
+
+def ring_cell(lane: str, step_run_ids: Sequence[int]) -> None:
+    """These steps lost their worker: run them in a process of their own."""
+    _ringer.ring(Bell("executions.execute_in_cell", lane, (list(step_run_ids),)))
+
+
+def ring_settle_effects() -> None:
+    """Effects of ended steps are still undecided."""
+    _ringer.ring(Bell("executions.settle_effects", "fast"))
+
+
+def answered(topic: str) -> None:
+    """The handler of a coalesced bell starts to look: later changes must ring again."""
+    try:
+        _flags().delete(_flag(topic))
+    except redis.RedisError as error:
+        logger.info("bell_flag_not_cleared", extra={"topic": topic, "error": str(error)})
+
+
+def flush(seconds: float = 1.0) -> bool:
+    """Wait until every bell rung so far is published or dropped. For the end of a process."""
+    return _ringer.flush(seconds)
+
+
+class Rings(Protocol):
+    def ring(self, bell: Bell) -> None: ...
+
+    def flush(self, seconds: float) -> bool: ...
+
+
+class Ringer:
+    """The thread that publishes. Equal bells that wait together are published once."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._pending: OrderedDict[int | Bell, Bell] = OrderedDict()
+        self._is_busy = False
+        self._thread: threading.Thread | None = None
+        self._producer: Producer | None = None
+        self._failures = 0
+        self._closed_until = 0.0  # monotonic
+
+    def ring(self, bell: Bell) -> None:
+        with self._changed:
+            if len(self._pending) >= MOST_PENDING:
+                return  # the sweeper will ring from the rows
+            self._pending[bell if bell.topic else id(bell)] = bell
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def flush(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._pending and not self._is_busy, timeout=seconds)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._is_busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._pending)
+                _, bell = self._pending.popitem(last=False)
+                self._is_busy = True
+            if time.monotonic() < self._closed_until:
+                continue
+            try:
+                self._publish(bell)
+                self._failures = 0
+            except Exception as error:  # noqa: BLE001  whatever Redis does, the process goes on
+                self._failed(bell, error)
+
+    def _publish(self, bell: Bell) -> None:
+        is_new = bell.topic is None or _flags().set(_flag(bell.topic), 1, nx=True, ex=FLAG_SECONDS)
+        if not is_new and not bell.forced:
+            return
+        message = current_app.amqp.as_task_v2(
+            str(uuid.uuid4()),
+            bell.task,
+            bell.args,
+            {},
+            expires=EXPIRES_SECONDS,
+            retries=bell.retries,
+            argsrepr=bell.shown or repr(bell.args),
+            ignore_result=True,
+        )
+        self._connected().publish(
+            message.body,
+            exchange="",
+            routing_key=bell.queue,
+            serializer="json",
+            headers=message.headers,
+            retry=False,
+            **message.properties,
+        )
+
+    def _connected(self) -> Producer:
+        if self._producer is None:
+            connection = Connection(
+                settings.REDIS_URL,
+                transport_options={
+                    "socket_timeout": TIMEOUT_SECONDS,
+                    "socket_connect_timeout": TIMEOUT_SECONDS,
+                    "retry_on_timeout": False,
+                },
+            )
+            self._producer = Producer(connection.default_channel, auto_declare=False)
+        return self._producer
+
+    def _failed(self, bell: Bell, error: Exception) -> None:
+        self._failures += 1
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            try:
+                producer.connection.collapse()
+            except Exception as second:  # noqa: BLE001  a broken connection may break again while closing
+                logger.debug("bell_connection_not_closed", extra={"error": str(second)})
+        if self._failures >= FAILURES_TO_OPEN:
+            step = min(self._failures - FAILURES_TO_OPEN, len(OPEN_SECONDS) - 1)
+            self._closed_until = time.monotonic() + OPEN_SECONDS[step]
+            if bell.topic:
+                _forget_flags()
+        logger.warning("bell_not_rung", extra={"task": bell.task, "error": str(error), "failures": self._failures})
+
+
+_ringer: Rings = Ringer()
+_flag_client: redis.Redis | None = None
+
+
+def _flags() -> redis.Redis:
+    global _flag_client
+    if _flag_client is None:
+        _flag_client = redis.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+    return _flag_client
+
+
+def _forget_flags() -> None:
+    global _flag_client
+    _flag_client = None
+
+
+def _flag(topic: str) -> str:
+    return f"lightfield:bell:{topic}"
+
+
+def use(ringer: Rings) -> Rings:
+    """Ring through another ringer, e.g. one that records. Returns the one before."""
+    global _ringer
+    before, _ringer = _ringer, ringer
+    return before
+
+
+def _reset_after_fork() -> None:
+    """A forked child has no ringer thread and must not share its parent's sockets."""
+    use(Ringer())
+    _forget_flags()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)
+atexit.register(flush)
