@@ -1,0 +1,229 @@
+"""From python-liquid's parse tree to closures over a `Frame`.
+
+Only the node types named here exist; anything else that python-liquid can parse is refused. A closure takes
+the frame and returns a value (expressions) or writes to the frame (nodes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from liquid.ast import BlockNode, ConditionalBlockNode, Node
+from liquid.builtin.content import ContentNode
+from liquid.builtin.expressions import LoopExpression
+from liquid.builtin.output import OutputNode
+from liquid.builtin.tags.assign_tag import AssignNode
+from liquid.builtin.tags.capture_tag import CaptureNode
+from liquid.builtin.tags.case_tag import CaseNode, MultiExpressionBlockNode
+from liquid.builtin.tags.for_tag import BreakNode, ContinueNode, ForNode
+from liquid.builtin.tags.if_tag import IfNode
+from liquid.builtin.tags.unless_tag import UnlessNode
+
+from workflows.templating.conditions import equal
+from workflows.templating.expression_compiler import Evaluate, ExpressionCompiler
+from workflows.templating.faults import failed
+from workflows.templating.frame import Frame
+from workflows.templating.lexer import syntax
+from workflows.templating.values import is_truthy, kind_of, present, text_of
+
+Write = Callable[[Frame], None]
+RESERVED_NAMES = frozenset({"trigger", "run", "workflow", "secret", "forloop"})
+
+
+class _Break(Exception):
+    """`{% break %}`"""
+
+
+class _Continue(Exception):
+    """`{% continue %}`"""
+
+
+class Compiler(ExpressionCompiler):
+    """Compiles one template; keeps what it referred to and which names are its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loops = 0
+        self._compilers: dict[type[Node], Callable[[Any], Write]] = {
+            ContentNode: self._content,
+            OutputNode: self._output,
+            IfNode: self._if,
+            UnlessNode: self._unless,
+            CaseNode: self._case,
+            ForNode: self._for,
+            BreakNode: self._jump,
+            ContinueNode: self._jump,
+            AssignNode: self._assign,
+            CaptureNode: self._capture,
+        }
+
+    def block(self, nodes: Sequence[Node]) -> Write:
+        """All nodes in order. Running a block costs one unit of work per node."""
+        writes = [self._node(node) for node in nodes]
+        cost = len(writes) + 1
+
+        def run(frame: Frame) -> None:
+            frame.budget.spend(cost)
+            for write in writes:
+                write(frame)
+
+        return run
+
+    def _node(self, node: Node) -> Write:
+        compiler = self._compilers.get(type(node))
+        if compiler is None:
+            raise syntax(f"`{node}` is not available in templates.")
+        return compiler(node)
+
+    def _content(self, node: ContentNode) -> Write:
+        text = node.text
+        return lambda frame: frame.write(text)
+
+    def _output(self, node: OutputNode) -> Write:
+        evaluate = self.expression(node.expression)
+        return lambda frame: frame.write(text_of(present(evaluate(frame)), frame.budget))
+
+    def _if(self, node: IfNode) -> Write:
+        return self._branches(node, self.expression(node.condition), wanted=True)
+
+    def _unless(self, node: UnlessNode) -> Write:
+        return self._branches(node, self.expression(node.condition), wanted=False)
+
+    def _branches(self, node: IfNode | UnlessNode, condition: Evaluate, *, wanted: bool) -> Write:
+        first = self._block_node(node.consequence)
+        others = [self._alternative(alternative) for alternative in node.alternatives]
+        default = self._block_node(node.default) if node.default else _nothing
+
+        def run(frame: Frame) -> None:
+            if is_truthy(present(condition(frame))) is wanted:
+                return first(frame)
+            for test, block in others:
+                if is_truthy(present(test(frame))):
+                    return block(frame)
+            return default(frame)
+
+        return run
+
+    def _alternative(self, node: ConditionalBlockNode) -> tuple[Evaluate, Write]:
+        return self.expression(node.expression), self._block_node(node.block)
+
+    def _block_node(self, node: BlockNode) -> Write:
+        return self.block(node.nodes)
+
+    def _case(self, node: CaseNode) -> Write:
+        """The first `when` that fits is written, else what stands under `else`."""
+        subject = self.expression(node.expression)
+        whens: list[tuple[list[Evaluate], Write]] = []
+        default: Write = _nothing
+        for block in node.blocks:
+            if isinstance(block, MultiExpressionBlockNode):
+                values = [self.expression(value) for value in block.expression.expressions]
+                whens.append((values, self._block_node(block.block)))
+            else:
+                default = self._block_node(block)
+
+        def run(frame: Frame) -> None:
+            value = present(subject(frame))
+            for candidates, block in whens:
+                if any(equal(frame, value, present(candidate(frame))) for candidate in candidates):
+                    return block(frame)
+            return default(frame)
+
+        return run
+
+    def _for(self, node: ForNode) -> Write:
+        loop = node.expression
+        self._own_name(loop.identifier)
+        items = self._loop_items(loop)
+        outer = set(self.names)
+        self.names |= {loop.identifier, "forloop"}
+        self._loops += 1
+        body = self._block_node(node.block)
+        self._loops -= 1
+        self.names = outer | (self.names - {loop.identifier, "forloop"})
+        otherwise = self._block_node(node.default) if node.default else _nothing
+        name = str(loop.identifier)
+
+        def run(frame: Frame) -> None:
+            values = items(frame)
+            if not values:
+                return otherwise(frame)
+            frame.budget.iterate(len(values))
+            with frame.loop(name, len(values)) as step:
+                for index, value in enumerate(values):
+                    step(index, value)
+                    try:
+                        body(frame)
+                    except _Continue:
+                        continue
+                    except _Break:
+                        break
+            return None
+
+        return run
+
+    def _loop_items(self, loop: LoopExpression) -> Callable[[Frame], list[Any]]:
+        if loop.cols is not None:
+            raise syntax("`cols` belongs to `tablerow`, which is not available in templates.")
+        iterable = self.expression(loop.iterable)
+        limit = self.expression(loop.limit) if loop.limit is not None else None
+        offset = self.expression(loop.offset) if loop.offset is not None else None
+        backwards = loop.reversed
+
+        def items(frame: Frame) -> list[Any]:
+            values = _loop_values(present(iterable(frame)))
+            start = _count(present(offset(frame)), "offset") if offset else 0
+            stop = start + _count(present(limit(frame)), "limit") if limit else None
+            values = values[start:stop]
+            return values[::-1] if backwards else values
+
+        return items
+
+    def _jump(self, node: BreakNode | ContinueNode) -> Write:
+        if not self._loops:
+            raise syntax("`break` and `continue` belong inside `for`.")
+        jump: type[Exception] = _Break if isinstance(node, BreakNode) else _Continue
+
+        def run(_frame: Frame) -> None:
+            raise jump
+
+        return run
+
+    def _assign(self, node: AssignNode) -> Write:
+        evaluate = self.expression(node.expression)
+        name = self._own_name(node.name)
+        self.names.add(name)
+        return lambda frame: frame.assign(name, present(evaluate(frame)))
+
+    def _capture(self, node: CaptureNode) -> Write:
+        body = self._block_node(node.block)
+        name = self._own_name(node.name)
+        self.names.add(name)
+        return lambda frame: frame.capture(name, body)
+
+    def _own_name(self, name: str) -> str:
+        if name in RESERVED_NAMES:
+            raise syntax(f"`{name}` is reserved: give the variable another name.")
+        return str(name)
+
+
+def _nothing(_frame: Frame) -> None:
+    return None
+
+
+def _loop_values(value: Any) -> list[Any]:
+    """What `for` goes through: a list's items, an object's pairs; null is an empty list."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        return [[key, item] for key, item in value.items()]
+    if value is None:
+        return []
+    raise failed(f"`for` needs a list, not {kind_of(value)}.")
+
+
+def _count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise failed(f"`{name}` of `for` must be a whole number of 0 or more.")
+    return value

@@ -1,0 +1,79 @@
+"""What one rendering of one template holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from workflows.templating.faults import NAMES_LIMIT, TEXT_LIMIT, Budget, too_much
+from workflows.templating.values import ABSENT
+
+
+class Frame:
+    """The caller's context, the template's own names, and the text written so far."""
+
+    __slots__ = ("_sizes", "_text", "_written", "budget", "context", "names")
+
+    def __init__(self, context: Mapping[str, Any], budget: Budget) -> None:
+        self.context = context
+        self.budget = budget
+        self.names: dict[str, Any] = {}
+        self._sizes: dict[str, int] = {}
+        self._text: list[str] = []
+        self._written = 0
+
+    def root(self, name: str) -> Any:
+        """The value of a name, or `ABSENT`: the template's own first, then the context."""
+        if name in self.names:
+            return self.names[name]
+        return self.context.get(name, ABSENT)
+
+    def write(self, text: str) -> None:
+        self._written += len(text)
+        if self._written > TEXT_LIMIT:
+            raise too_much(f"A template may write {TEXT_LIMIT:,} characters.")
+        self._text.append(text)
+
+    def text(self) -> str:
+        return "".join(self._text)
+
+    def assign(self, name: str, value: Any) -> None:
+        self._sizes[name] = len(value) if isinstance(value, str | list | dict) else 1
+        if sum(self._sizes.values()) > NAMES_LIMIT:
+            raise too_much(f"The variables of a template may hold {NAMES_LIMIT:,} characters.")
+        self.budget.spend(len(self._sizes) // 8)
+        self.names[name] = value
+
+    def capture(self, name: str, body: Callable[[Frame], None]) -> None:
+        """Keep what `body` writes under a name instead of in the text."""
+        outer, self._text = self._text, []
+        body(self)
+        captured, self._text = self.text(), outer
+        self.assign(name, captured)
+
+    @contextmanager
+    def loop(self, name: str, length: int) -> Iterator[Callable[[int, Any], None]]:
+        """Names of one `for`: its variable and `forloop`, put back as they were at the end."""
+        before = {key: self.names.get(key, ABSENT) for key in (name, "forloop")}
+        parent = self.names.get("forloop")
+
+        def step(index: int, value: Any) -> None:
+            self.names[name] = value
+            self.names["forloop"] = {
+                "index": index + 1,
+                "index0": index,
+                "rindex": length - index,
+                "rindex0": length - index - 1,
+                "first": index == 0,
+                "last": index == length - 1,
+                "length": length,
+                "parentloop": parent,
+            }
+
+        yield step
+        for key, value in before.items():
+            if value is ABSENT:
+                self.names.pop(key, None)
+            else:
+                self.names[key] = value
