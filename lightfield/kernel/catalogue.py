@@ -252,6 +252,13 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry(
         "config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook or manual."
     ),
+    Entry(
+        "config.unsupported_signature",
+        False,
+        422,
+        "Signed webhooks are not part of this release.",
+        "Use the scheme none and leave the secret out; the address itself is secret.",
+    ),
     Entry("config.duplicate_key", False, 422, "Two steps have the same key.", "Give every step its own key."),
     Entry("config.reserved_key", False, 422, "The step's key is a reserved word.", "Choose another key."),
     Entry(
@@ -305,6 +312,14 @@ CATALOGUE: dict[str, Entry] = _table(
         422,
         "A template could not be rendered.",
         "Correct the filter's arguments or the data.",
+    ),
+    # secret.*: what is kept encrypted
+    Entry(
+        "secret.unreadable",
+        False,
+        500,
+        "A stored secret cannot be decrypted.",
+        "Put the key it was encrypted with back into LIGHTFIELD_ENCRYPTION_KEYS.",
     ),
     # run.*, step.*, engine.*: the machinery
     Entry(

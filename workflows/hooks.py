@@ -1,0 +1,72 @@
+"""What other apps do when a workflow is created, published or archived, inside that very transaction.
+
+An app registers its hooks in `AppConfig.ready()`. A hook that raises undoes the whole deed, so a workflow
+is never published without its trigger. `workflows` thereby needs no import of the apps that build on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from lightfield.kernel.errors import Problem
+from workflows.models import Workflow, WorkflowVersion
+
+CreatedHook = Callable[[Workflow], None]
+PublishedHook = Callable[[Workflow, WorkflowVersion], None]
+ArchivedHook = Callable[[Workflow], None]
+DraftHook = Callable[[dict[str, object]], list[Problem]]
+H = TypeVar("H")
+
+_created: list[CreatedHook] = []
+_published: list[PublishedHook] = []
+_archived: list[ArchivedHook] = []
+_draft: list[DraftHook] = []
+
+
+def on_created(hook: CreatedHook) -> CreatedHook:
+    """Decorator: call `hook(workflow)` when a workflow is created."""
+    return _registered(_created, hook)
+
+
+def on_published(hook: PublishedHook) -> PublishedHook:
+    """Decorator: call `hook(workflow, version)` for every new version, after it became the active one."""
+    return _registered(_published, hook)
+
+
+def on_archived(hook: ArchivedHook) -> ArchivedHook:
+    """Decorator: call `hook(workflow)` when a workflow is archived."""
+    return _registered(_archived, hook)
+
+
+def on_draft(hook: DraftHook) -> DraftHook:
+    """Decorator: call `hook(definition)` before a draft is stored; the problems it returns refuse it.
+
+    A draft may be unfinished or wrong. This is only for what must not be stored at all, such as secrets.
+    """
+    return _registered(_draft, hook)
+
+
+def run_created(workflow: Workflow) -> None:
+    for hook in _created:
+        hook(workflow)
+
+
+def run_published(workflow: Workflow, version: WorkflowVersion) -> None:
+    for hook in _published:
+        hook(workflow, version)
+
+
+def run_archived(workflow: Workflow) -> None:
+    for hook in _archived:
+        hook(workflow)
+
+
+def problems_of_draft(definition: dict[str, object]) -> list[Problem]:
+    return [problem for hook in _draft for problem in hook(definition)]
+
+
+def _registered(hooks: list[H], hook: H) -> H:
+    if hook not in hooks:
+        hooks.append(hook)
+    return hook
