@@ -186,7 +186,11 @@ def _is_cache_writable() -> bool:
 def _indexes_of_pip(pip: list[str | Path]) -> dict[str, str]:
     """uv does not read pip's configuration: tell it about mirrors and certificates in uv's own variables."""
     answer = subprocess.run(
-        [*map(str, pip), "config", "list"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        [*map(str, pip), "config", "list"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     settings: dict[str, str] = {}
     for line in answer.stdout.splitlines():

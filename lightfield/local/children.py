@@ -83,7 +83,12 @@ def _dying_with(parent: int, death_signal: signal.Signals) -> Callable[[], None]
 
 
 def run_as(
-    account: Account | None, command: Sequence[str | Path], *, cwd: Path, environ: dict[str, str], stdin: str = ""
+    account: Account | None,
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    environ: dict[str, str],
+    stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run to the end and capture what it says."""
     return subprocess.run(

