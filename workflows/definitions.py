@@ -1,0 +1,249 @@
+"""The definition of a workflow: the document that people and programs write, as typed models.
+
+Pure. `parse_definition` judges the shape only, so that a draft may be unfinished; whether it can be
+published is `workflows.validation`'s question. Defaults are filled in and stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+)
+
+from lightfield.kernel.errors import Problem, RequestRefused
+from workflows.problems import pointer_to, problems_of_model
+
+RESERVED_KEYS = frozenset(
+    [
+        "trigger",
+        "run",
+        "workflow",
+        "secret",
+        "empty",
+        "blank",
+        "nil",
+        "null",
+        "true",
+        "false",
+        "and",
+        "or",
+        "not",
+        "contains",
+        "in",
+        "if",
+        "for",
+        "forloop",
+    ]
+)
+MAX_STEPS = 100
+MAX_DEPTH = 32  # levels of objects and lists in the whole document
+MAX_CHARACTERS = 1024 * 1024  # of the document as compact JSON
+
+Code = Annotated[int, Field(ge=400, le=599)]
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", text):
+        raise ValueError("Use 1 to 40 of a-z, 0-9 and _, a letter first.")
+    return text
+
+
+def _supported(version: int) -> int:
+    if version != 1:
+        raise ValueError("Expected 1, the only version of this format.")
+    return version
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+
+
+class _Part(BaseModel):
+    """Unknown keys are refused and nothing is converted: "5" is not 5, 1 is not true."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Settings(_Part):
+    concurrency: int = Field(50, ge=1, le=1000, description="Slow steps of this workflow that run at once.")
+    timeout_seconds: int = Field(86_400, ge=1, le=30 * 86_400, description="For the whole run.")
+
+
+class TriggerSpec(_Part):
+    type: Identifier
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class RetrySpec(_Part):
+    """See `workflows.retry_policy` for what the numbers do."""
+
+    max_attempts: int = Field(5, ge=1, le=50, description="The first attempt counts.")
+    base_seconds: float = Field(1.0, ge=0, le=3600)
+    cap_seconds: float = Field(300.0, ge=0, le=86_400)
+    retry_on_status: list[Code] = Field(default_factory=list, max_length=50)
+
+
+class StepSpec(_Part):
+    key: Identifier
+    name: str = Field("", max_length=200)
+    type: Identifier
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    retry: RetrySpec = Field(default_factory=RetrySpec)
+
+
+class Definition(_Part):
+    schema_: Annotated[int, AfterValidator(_supported)] = Field(alias="schema")
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    description: str = Field("", max_length=2000)
+    settings: Settings = Field(default_factory=Settings)
+    trigger: TriggerSpec | None = None  # a draft may not have chosen yet
+    steps: list[StepSpec] = Field(default_factory=list, max_length=MAX_STEPS)
+
+
+def parse_definition(raw: object) -> Definition:
+    """The typed definition of a JSON document.
+
+    Raises:
+        RequestRefused: `config.invalid_definition` with one problem per place, in document order.
+    """
+    problems = list(_unstorable(raw))
+    definition = None
+    if not problems:
+        try:
+            definition = Definition.model_validate(raw)
+        except ValidationError as error:
+            problems = problems_of_model(error, raw, code="config.invalid_definition")
+        problems += _key_problems(raw)
+    if problems or definition is None:
+        raise RequestRefused("config.invalid_definition", problems=in_document_order(raw, problems))
+    return definition
+
+
+def dump(definition: Definition) -> dict[str, Any]:
+    """The normalised document, every default written out."""
+    return definition.model_dump(mode="json", by_alias=True)
+
+
+def merge(draft: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """The draft with the top-level keys of `patch` in place of its own. Neither is changed."""
+    return {**draft, **patch}
+
+
+def checksum(document: dict[str, Any]) -> str:
+    """SHA-256 in hex over the document's canonical JSON (sorted keys, no spaces, UTF-8).
+
+    A number that is whole counts as a whole number, since PostgreSQL gives 1e16 back as an integer: the
+    checksum of a stored definition is the same after it was read again.
+    """
+    canonical = json.dumps(_canonical(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def in_document_order(raw: object, problems: list[Problem]) -> list[Problem]:
+    """Problems sorted by where they stand in the document; what is missing stands with its parent."""
+    places = {pointer: number for number, (pointer, _) in enumerate(_walk(raw, "", 0))}
+
+    def place(problem: Problem) -> int:
+        pointer = problem.pointer
+        while pointer not in places:  # "" is always there, so this ends
+            pointer = pointer.rpartition("/")[0]
+        return places[pointer]
+
+    return sorted(problems, key=place)
+
+
+def _key_problems(raw: object) -> Iterator[Problem]:
+    """Reserved and repeated step keys, also when other things are wrong."""
+    steps = cast(Any, raw).get("steps") if isinstance(raw, dict) else None
+    seen: set[str] = set()
+    for index, step in enumerate(steps if isinstance(steps, list) else []):
+        key = step.get("key") if isinstance(step, dict) else None
+        if not isinstance(key, str):
+            continue
+        if key in RESERVED_KEYS:
+            yield Problem(f"/steps/{index}/key", "config.reserved_key", f"{key} is a reserved word.")
+        if key in seen:
+            yield Problem(f"/steps/{index}/key", "config.duplicate_key", f"Another step is called {key}.")
+        seen.add(key)
+
+
+def _unstorable(raw: object) -> Iterator[Problem]:
+    """What no definition may hold because it could not be stored or read again."""
+    characters = 0
+    for pointer, value in _walk(raw, "", 0):
+        detail = _flaw(pointer, value)
+        if detail:
+            yield Problem(pointer, "config.invalid_definition", detail)
+            return
+        characters += len(value) if isinstance(value, str) else 4
+        characters += sum(map(len, value)) if isinstance(value, dict) else 0
+    if characters > MAX_CHARACTERS:
+        yield Problem(
+            "", "config.invalid_definition", f"The definition is over {MAX_CHARACTERS:,} characters."
+        )
+
+
+def _flaw(pointer: str, value: object) -> str:
+    if isinstance(value, str):
+        return _text_flaw(value)
+    if isinstance(value, bool) or value is None:
+        return ""
+    if isinstance(value, int):
+        return "" if -(2**63) <= value < 2**63 else "The number does not fit into 64 bits."
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else "NaN and infinities are not JSON."
+    if not isinstance(value, dict | list):
+        return f"{type(value).__name__} is not JSON."
+    if pointer.count("/") >= MAX_DEPTH:
+        return f"Nest objects and lists at most {MAX_DEPTH} deep."
+    keys = value if isinstance(value, dict) else ()
+    return next((flaw for key in keys if (flaw := _key_flaw(key))), "")
+
+
+def _key_flaw(key: object) -> str:
+    return _text_flaw(key) if isinstance(key, str) else "The names of an object's fields must be text."
+
+
+def _text_flaw(text: str) -> str:
+    if "\0" in text:
+        return "The character NUL cannot be stored."
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "Half of a surrogate pair cannot be stored."
+    return ""
+
+
+def _walk(value: object, pointer: str, depth: int) -> Iterator[tuple[str, object]]:
+    """Every value with its pointer, in document order, to one level below the deepest allowed."""
+    yield pointer, value
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _walk(item, pointer + pointer_to([key]), depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _walk(item, f"{pointer}/{index}", depth + 1)
