@@ -7,7 +7,6 @@ published is `workflows.validation`'s question. Defaults are filled in and store
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -24,29 +23,11 @@ from pydantic import (
 )
 
 from lightfield.kernel.errors import Problem, RequestRefused
+from workflows.canonical import canonical_json
 from workflows.problems import pointer_to, problems_of_model
 
 RESERVED_KEYS = frozenset(
-    [
-        "trigger",
-        "run",
-        "workflow",
-        "secret",
-        "empty",
-        "blank",
-        "nil",
-        "null",
-        "true",
-        "false",
-        "and",
-        "or",
-        "not",
-        "contains",
-        "in",
-        "if",
-        "for",
-        "forloop",
-    ]
+    "trigger run workflow secret empty blank nil null true false and or not contains in if for forloop".split()  # noqa: SIM905  a list of words reads best as words
 )
 MAX_STEPS = 100
 MAX_DEPTH = 32  # levels of objects and lists in the whole document
@@ -142,23 +123,8 @@ def merge(draft: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
 
 
 def checksum(document: dict[str, Any]) -> str:
-    """SHA-256 in hex over the document's canonical JSON (sorted keys, no spaces, UTF-8).
-
-    A number that is whole counts as a whole number, since PostgreSQL gives 1e16 back as an integer: the
-    checksum of a stored definition is the same after it was read again.
-    """
-    canonical = json.dumps(_canonical(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+    """SHA-256 in hex over the document's canonical JSON; the same before it was stored and after."""
+    return hashlib.sha256(canonical_json(document).encode()).hexdigest()
 
 
 def in_document_order(raw: object, problems: list[Problem]) -> list[Problem]:

@@ -160,7 +160,7 @@ def load_config(step_type: AnyStepType, rendered: JsonObject) -> BaseModel:
         first = problems[0]
         raise PermanentStepError(
             "config.invalid",
-            f"{first.pointer or '/'}: {first.detail}",
+            f"{first.pointer}: {first.detail}" if first.pointer else first.detail,
             pointer=first.pointer,
             problems=[problem.as_json() for problem in problems[:20]],
         ) from None

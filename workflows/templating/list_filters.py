@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from workflows.canonical import canonical_json
 from workflows.templating.faults import VALUE_LIMIT, Budget, failed
 from workflows.templating.filter_table import items_of, liquid_filter, room_for_items, room_for_text, whole
 from workflows.templating.number_filters import Number, plus
@@ -22,10 +22,8 @@ def _property(item: Any, key: Any, name: str) -> Any:
 
 def _identity(budget: Budget, value: Any) -> str:
     """Text that is the same for values that are equal as JSON."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     weigh(value, budget, VALUE_LIMIT)
-    return json.dumps(value, sort_keys=True)
+    return canonical_json(value)
 
 
 @liquid_filter("size")
