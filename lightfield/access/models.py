@@ -66,7 +66,9 @@ class StoredAnswer(models.Model):
     key = models.CharField(max_length=255)
     request_digest = models.BinaryField(max_length=32)  # sha256 of method, path and body
     status_code = models.PositiveSmallIntegerField(null=True)  # NULL while it is being answered
-    body = models.JSONField(null=True)
+    body = models.TextField(
+        blank=True, db_default=""
+    )  # sealed by the key ring: an answer may show a webhook token
     created_at = models.DateTimeField(db_default=Now())
     lease_expires_at = models.DateTimeField()  # an unanswered row older than this was left by a crash
 

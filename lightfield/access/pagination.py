@@ -1,0 +1,131 @@
+"""Cursor pages: {"next", "previous", "results"}.
+
+A cursor names the row at the edge of a page and the direction from it, so rows that come or go elsewhere never
+shift a page, and the hundredth page costs what the first does. Cursors are opaque to callers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+from rest_framework.views import APIView
+from typing_extensions import override
+
+from lightfield.kernel.errors import Problem, RequestRefused
+
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 100
+PARAMETERS: Final = frozenset({"limit", "cursor"})
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """`after` a row in the list's order, or before it; `edge` is that row's value."""
+
+    edge: Any
+    after: bool
+
+    def __str__(self) -> str:
+        plain = f"{'a' if self.after else 'b'}{self.edge}"
+        return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+
+
+class NewestFirst(BasePagination):
+    """Rows by id, the newest first. Subclasses name another unique column of the list."""
+
+    by: ClassVar[str] = "id"
+    is_descending: ClassVar[bool] = True
+
+    @override
+    def paginate_queryset(
+        self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None
+    ) -> list[Any]:
+        """One page, in one query. Raises RequestRefused `request.invalid` for a bad limit or cursor."""
+        assert isinstance(queryset, QuerySet)
+        self._url = request.build_absolute_uri()
+        limit = _limit(request)
+        cursor = self._cursor(request, queryset)
+        forward = cursor is None or cursor.after
+        downward = self.is_descending == forward
+        if cursor is not None:
+            queryset = queryset.filter(**{f"{self.by}__{'lt' if downward else 'gt'}": cursor.edge})
+        found = list(queryset.order_by(f"-{self.by}" if downward else self.by)[: limit + 1])
+        page, has_more = found[:limit], len(found) > limit
+        if not forward:
+            page.reverse()
+        self._next = self._edge(page, -1, after=True) if has_more or not forward else None
+        self._previous = self._edge(page, 0, after=False) if has_more or forward else None
+        if cursor is None:
+            self._previous = None
+        return page
+
+    def get_paginated_response(self, data: Sequence[Any]) -> Response:
+        return Response(
+            {"next": self._link(self._next), "previous": self._link(self._previous), "results": data}
+        )
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": "string", "format": "uri", "nullable": True}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {"next": link, "previous": link, "results": schema},
+        }
+
+    @override
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+        return [
+            {"name": "limit", "in": "query", "description": "Rows per page.", "schema": limit},
+            {
+                "name": "cursor",
+                "in": "query",
+                "description": "Taken from `next` or `previous`.",
+                "schema": {"type": "string"},
+            },
+        ]
+
+    def _cursor(self, request: Request, queryset: QuerySet[Any]) -> Cursor | None:
+        text = request.query_params.get("cursor")
+        if text is None:
+            return None
+        try:
+            plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+            edge = queryset.model._meta.get_field(self.by).to_python(plain[1:])
+        except (binascii.Error, ValueError, ValidationError):
+            plain, edge = "", None
+        if edge is None or plain[0] not in "ab":
+            raise invalid_parameter("cursor", "Take the cursor from `next` or `previous` of a page.")
+        return Cursor(edge, after=plain[0] == "a")
+
+    def _edge(self, page: list[Any], place: int, *, after: bool) -> Cursor | None:
+        return Cursor(getattr(page[place], self.by), after) if page else None
+
+    def _link(self, cursor: Cursor | None) -> str | None:
+        return None if cursor is None else replace_query_param(self._url, "cursor", str(cursor))
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", str(DEFAULT_LIMIT))
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise invalid_parameter("limit", f"Expected a whole number from 1 to {MAX_LIMIT}.")
+    return limit
+
+
+def invalid_parameter(name: str, detail: str) -> RequestRefused:
+    """The refusal of one query parameter; its pointer is the parameter's name."""
+    problem = Problem(f"/{name}", "request.invalid", detail)
+    return RequestRefused(
+        "request.invalid", f"The query parameter {name!r} is not valid. {detail}", [problem]
+    )
