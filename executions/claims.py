@@ -7,7 +7,7 @@ those whose lease ran out. Neither ever takes `ready`: admission is the only way
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
@@ -75,7 +75,7 @@ SELECT s.id, s.run_id, r.workflow_id, r.version_id, s.position, s.key, s.type, s
   s.lost, s.max_attempts, r.trace_id, r.status, e.payload::text, w.name, v.number,
   (SELECT jsonb_object_agg(p.key, p.output) FROM executions_steprun p
    WHERE p.run_id = s.run_id AND p.status = 'completed')::text,
-  f.key, f.request::text, s.due_at,
+  f.key, f.request::text, s.due_at, s.due_at <= statement_timestamp(),
   (SELECT x.outcome FROM executions_attempt x WHERE x.step_run_id = s.id AND x.number = s.attempts)
 FROM executions_steprun s JOIN executions_run r ON r.id = s.run_id JOIN triggers_outboxevent e ON e.id = r.event_id
 JOIN workflows_workflow w ON w.id = r.workflow_id JOIN workflows_workflowversion v ON v.id = r.version_id
@@ -149,6 +149,37 @@ class StepInHand:
     last_outcome: str | None = None
     alone: bool = False
 
+    is_due: bool = True
+
+    def opened(self) -> StepInHand:
+        """The same step with its next attempt counted: what a fast step's error is judged by."""
+        return replace(self, attempt=self.attempt + 1)
+
+    def followed_by(
+        self, step_run_id: int, plan: dict[str, Any], output: dict[str, Any], *, is_claimed: bool
+    ) -> StepInHand:
+        """The next step of the same run, ready or already claimed by this worker."""
+        return replace(
+            self,
+            step_run_id=step_run_id,
+            position=self.position + 1,
+            key=plan["key"],
+            type=plan["type"],
+            lane=plan["lane"],
+            max_attempts=plan["max_attempts"],
+            status="running" if is_claimed else "ready",
+            fence=int(is_claimed),
+            attempt=int(is_claimed),
+            lost=0,
+            run_status="running",
+            outputs={**self.outputs, self.key: output},
+            effect_key=f"{self.run_id}:{plan['key']}",
+            request=None,
+            due_at=None,
+            last_outcome=None,
+            alone=False,
+        )
+
     @property
     def used_attempts(self) -> int:
         """Attempts that count against max_attempts."""
@@ -216,7 +247,8 @@ def _read(found: tuple[Any, ...]) -> StepInHand:
         effect_key=found[19] or f"{run_id}:{found[5]}",
         request=json.loads(found[20]) if found[20] else None,
         due_at=found[21],
-        last_outcome=found[22],
+        is_due=found[22],
+        last_outcome=found[23],
     )
 
 
@@ -232,13 +264,15 @@ def commit_intents(wanted: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     return {step_run_id: json.loads(request) for step_run_id, request in found}
 
 
-def renew(held: list[tuple[int, int]]) -> set[int]:
-    """Extend the leases of (step run id, fence) pairs; return the ids that are still ours.
+def renew(held: list[tuple[int, int]]) -> tuple[set[int], set[int]]:
+    """Extend the leases of (step run id, fence) pairs. Returns the ids renewed and the ids lost to others.
 
-    A row that somebody has locked right now is skipped, and so looked at again before it counts as lost.
+    A row that somebody has locked right now is in neither: it was skipped, and is looked at again next time.
     """
     pairs = sql.json([{"id": step_run_id, "fence": fence} for step_run_id, fence in held])
     renewed = {found[0] for found in sql.rows(RENEW, {"held": pairs, "lease": settings.LIGHTFIELD_LEASE_SECONDS})}
+    lost: set[int] = set()
     if len(renewed) < len(held):
-        return renewed | {found[0] for found in sql.rows(STILL_OURS, {"held": pairs})}
-    return renewed
+        ours = {found[0] for found in sql.rows(STILL_OURS, {"held": pairs})}
+        lost = {step_run_id for step_run_id, _ in held} - ours - renewed
+    return renewed, lost

@@ -95,7 +95,11 @@ SELECT CASE WHEN (SELECT count(*) FROM st) = 1
          AND (%(outcome)s::text IS NULL OR (SELECT count(*) FROM a) + (SELECT count(*) FROM o) = 1)
          AND (%(effect)s::text IS DISTINCT FROM 'done' OR (SELECT count(*) FROM e) = 1)
        THEN 1 ELSE lost_race() END,
-       (SELECT id FROM n), (SELECT status FROM n), (SELECT due_at FROM st)
+       (SELECT id FROM n), (SELECT status FROM n), (SELECT due_at FROM st),
+       %(lane)s::text <> 'fast' AND EXISTS (
+         SELECT 1 FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')
+           AND due_at <= statement_timestamp())
+         OR EXISTS (SELECT 1 FROM n WHERE n.status = 'ready' AND %(next_lane)s::text = %(lane)s::text)
 """
 
 
@@ -106,6 +110,7 @@ class Settlement:
     run_id: str
     workflow_id: str
     step_run_id: int
+    lane: str
     fence: int  # as claimed or read: the guard
     was: StepStatus  # the other half of the guard
     status: StepStatus
@@ -137,6 +142,7 @@ class Settled:
     next_step_run_id: int | None
     continues: bool
     due_at: Any
+    lane_waits: bool  # steps of this slow lane wait for a slot
 
 
 def settle(settlement: Settlement) -> Settled:
@@ -154,6 +160,7 @@ def settle(settlement: Settlement) -> Settled:
             "run_id": s.run_id,
             "workflow_id": s.workflow_id,
             "step_run_id": s.step_run_id,
+            "lane": s.lane,
             "fence": s.fence,
             "fence_raise": int(s.raises_fence or s.opens),
             "was": s.was.value,
@@ -188,4 +195,4 @@ def settle(settlement: Settlement) -> Settled:
         },
     )
     assert found is not None  # one row, or lost_race() raised
-    return Settled(found[1], found[2] == StepStatus.RUNNING, found[3])
+    return Settled(found[1], found[2] == StepStatus.RUNNING, found[3], bool(found[4]))

@@ -44,7 +44,7 @@ def entry(
     attempt: int | None = None,
     before: str | None = None,
     after: str | None = None,
-    **metadata: Any,
+    metadata: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One entry for `APPEND`: what happened, to which step, in which attempt, from which status to which."""
     if type not in RUN_TYPES and type not in STEP_TYPES:
@@ -55,5 +55,5 @@ def entry(
         "attempt": attempt,
         "from": before,
         "to": after,
-        "metadata": {name: value for name, value in metadata.items() if value is not None},
+        "metadata": {name: value for name, value in (metadata or {}).items() if value is not None},
     }

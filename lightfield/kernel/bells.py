@@ -78,7 +78,12 @@ def ring_execute(lane: str, step_run_ids: Sequence[int], *, retries: int = 0, sh
 
 def ring_cell(lane: str, step_run_ids: Sequence[int]) -> None:
     """These steps lost their worker: run them in a process of their own."""
-    _ringer.ring(Bell("executions.execute_in_cell", lane, (list(step_run_ids),)))
+    _ringer.ring(Bell("executions.execute_in_cell", lane, (list(step_run_ids), lane)))
+
+
+def ring_expire(run_ids: Sequence[str]) -> None:
+    """These runs are over their workflow's timeout_seconds."""
+    _ringer.ring(Bell("executions.expire_runs", "fast", (list(run_ids),)))
 
 
 def ring_settle_effects() -> None:

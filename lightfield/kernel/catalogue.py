@@ -145,7 +145,20 @@ CATALOGUE: dict[str, Entry] = _table(
         "This address does not take that method.",
         "See /api/docs for the methods.",
     ),
-    Entry("request.not_acceptable", False, 406, "The API answers JSON only.", "Ask for application/json."),
+    Entry(
+        "request.length_required",
+        False,
+        411,
+        "The body's length is not announced.",
+        "Send Content-Length instead of a chunked body.",
+    ),
+    Entry(
+        "request.conflict",
+        False,
+        409,
+        "Something else changed it at the same moment.",
+        "Read it again and repeat the request if it still makes sense.",
+    ),
     Entry("request.throttled", False, 429, "Too many requests.", "Wait for Retry-After seconds."),
     Entry(
         "request.invalid_header",

@@ -1,0 +1,112 @@
+"""Admission: the only way from `ready` (or a wait that is over) to `queued`.
+
+It keeps the lane's window and each workflow's own limit, and chooses fairly: the workflow with the least in
+flight first, then the oldest step. In flight is counted from the rows each time, so a slot cannot leak.
+The lane's row is locked in a statement of its own: counting in the same statement would use a snapshot from
+before the wait and overrun the window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from lightfield.kernel import bells, sql
+
+LOCK_LANE = "SELECT 1 FROM executions_lane WHERE name = %(lane)s::text FOR UPDATE"
+
+ADMIT = """
+WITH RECURSIVE wf(workflow_id) AS (  -- skip scan: one index probe per workflow that waits
+  (SELECT workflow_id FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')
+   ORDER BY workflow_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT s.workflow_id FROM executions_steprun s WHERE s.lane = %(lane)s::text
+            AND s.status IN ('ready', 'waiting') AND s.workflow_id > wf.workflow_id ORDER BY 1 LIMIT 1)
+  FROM wf WHERE wf.workflow_id IS NOT NULL),
+busy AS MATERIALIZED (
+  SELECT workflow_id, count(*)::int AS n FROM executions_steprun
+  WHERE lane = %(lane)s::text AND status IN ('queued', 'running') GROUP BY 1),
+room AS MATERIALIZED (
+  SELECT (SELECT count(*) FROM wf WHERE workflow_id IS NOT NULL)::int AS k, l.per_workflow,
+    greatest(0, l.width - coalesce((SELECT sum(n) FROM busy), 0))::int AS n
+  FROM executions_lane l WHERE l.name = %(lane)s::text),
+cand AS (  -- load: what the workflow would have in flight with this step
+  SELECT c.id, c.due_at,
+    coalesce(b.n, 0) + row_number() OVER (PARTITION BY wf.workflow_id ORDER BY c.due_at, c.id) AS load
+  FROM wf CROSS JOIN room LEFT JOIN busy b USING (workflow_id)
+  LEFT JOIN workflows_workflow w ON w.id = wf.workflow_id
+  LEFT JOIN workflows_workflowversion v ON v.id = w.active_version_id
+  CROSS JOIN LATERAL (
+    SELECT s.id, s.due_at FROM executions_steprun s
+    WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting') AND s.workflow_id = wf.workflow_id
+      AND s.due_at <= statement_timestamp()
+    ORDER BY s.due_at, s.id
+    LIMIT greatest(0, least(room.n, least(coalesce(v.concurrency, room.per_workflow), room.per_workflow)
+                                    - coalesce(b.n, 0), 1 + 2 * room.n / greatest(1, room.k)))) c
+  WHERE wf.workflow_id IS NOT NULL),
+pick AS MATERIALIZED (SELECT id FROM cand ORDER BY load, due_at, id LIMIT (SELECT n FROM room)),
+locked AS MATERIALIZED (
+  SELECT s.id FROM executions_steprun s JOIN pick USING (id) WHERE s.status IN ('ready', 'waiting')
+  ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
+UPDATE executions_steprun s SET status = 'queued', rung_at = clock_timestamp(), rings = 0
+FROM locked WHERE s.id = locked.id
+RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, (SELECT n FROM room)
+"""
+
+BATCH = 8  # steps in one message under backlog: never more than a worker is likely to have threads for
+CELL = 16  # steps that lost their worker once share a process; the next loss separates them
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A step on its way to a worker."""
+
+    id: int
+    lost: int
+    is_quarantined: bool
+    attempts: int
+    key: str
+
+
+def admit(lane: str) -> int:
+    """Fill the lane's window and ring its workers. Returns how many steps were admitted."""
+    total = 0
+    while True:
+        admitted, room = _admit_once(lane)
+        ring(lane, admitted)
+        total += len(admitted)
+        if not admitted or len(admitted) >= room:
+            return total
+
+
+@sql.retrying_conflicts
+def _admit_once(lane: str) -> tuple[list[Admitted], int]:
+    with transaction.atomic():
+        sql.rows(LOCK_LANE, {"lane": lane})
+        found: list[tuple[Any, ...]] = sql.rows(ADMIT, {"lane": lane})
+    return [Admitted(*row[:5]) for row in found], found[0][5] if found else 0
+
+
+def ring(lane: str, admitted: list[Admitted]) -> None:
+    """One message per step at rest, up to 8 steps in one under backlog; quarantined steps go to cells."""
+    company = [step for step in admitted if not step.is_quarantined]
+    size = 1 if len(company) <= 2 else BATCH
+    for start in range(0, len(company), size):
+        group = company[start : start + size]
+        shown = ", ".join(f"{step.key} #{step.id}" for step in group)
+        bells.ring_execute(
+            lane, [step.id for step in group], retries=max(step.attempts for step in group), shown=f"({shown})"
+        )
+    ring_cells(lane, [(step.id, step.lost) for step in admitted if step.is_quarantined])
+
+
+def ring_cells(lane: str, steps: list[tuple[int, int]]) -> None:
+    """Ring for steps that lost a worker: (id, losses). A second loss means a process for itself."""
+    together = [step_run_id for step_run_id, lost in steps if lost <= 1]
+    for start in range(0, len(together), CELL):
+        bells.ring_cell(lane, together[start : start + CELL])
+    for step_run_id, lost in steps:
+        if lost > 1:
+            bells.ring_cell(lane, [step_run_id])

@@ -1,0 +1,87 @@
+"""One attempt of a step, without its bookkeeping: render, freeze, send, and what the error means."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from typing import Any
+
+from executions import published
+from executions.claims import StepInHand
+from executions.outcomes import Fail, Retry, decide
+from lightfield.kernel import strict_json
+from lightfield.kernel.errors import PermanentStepError, RequestRefused
+from workflows import step_types
+from workflows.expressions import render_config
+from workflows.retry_policy import RetryPolicy
+from workflows.step_types import AnyStepType, StepContext
+
+
+def step_type_of(step: StepInHand) -> AnyStepType:
+    """Raises PermanentStepError when the app that brought the type was removed."""
+    found = step_types.find(step.type)
+    if found is None:
+        raise PermanentStepError("config.missing_step_type", f"Step type {step.type!r} is not installed.")
+    return found
+
+
+def rendered_config(step: StepInHand) -> Any:
+    """The step's config with its templates filled in and every field checked. Raises PermanentStepError."""
+    spec = published.load(step.version_id).step(step.position)
+    return step_types.load_config(step_type_of(step), render_config(spec.config, names_of(step)))
+
+
+def names_of(step: StepInHand) -> dict[str, Any]:
+    """What templates may refer to."""
+    return {
+        **step.outputs,
+        "trigger": step.payload,
+        "run": {"id": step.run_id, "trace_id": step.trace_id},
+        "workflow": {"id": step.workflow_id, "name": step.workflow_name, "version": step.version_number},
+    }
+
+
+def context_of(step: StepInHand, *, limit_seconds: float) -> StepContext:
+    return StepContext(
+        run_id=step.run_id,
+        step_key=step.key,
+        attempt=step.attempt,
+        trace_id=step.trace_id,
+        idempotency_key=step.effect_key,
+        deadline=time.monotonic() + limit_seconds,
+    )
+
+
+def digest_of(request: dict[str, Any]) -> str:
+    """sha256 of the request's canonical JSON, in hex."""
+    return hashlib.sha256(strict_json.canonical(request).encode()).hexdigest()
+
+
+def checked_output(output: dict[str, Any]) -> dict[str, Any]:
+    """A step type's output must be JSON that PostgreSQL keeps and every reader can read. Raises PermanentStepError."""
+    try:
+        strict_json.check(output)
+    except RequestRefused as error:
+        raise PermanentStepError(
+            "step.output_too_large" if error.code in strict_json.SIZE_CODES else "step.invalid_output",
+            f"The step's output cannot be kept: {error.message}",
+            answered=True,
+            cause=error.code,
+        ) from error
+    return output
+
+
+def judge(error: Exception, step: StepInHand, *, was_intended: bool) -> Retry | Fail:
+    """What an error of this attempt leads to, by the step's own retry settings."""
+    spec = published.load(step.version_id).step(step.position)
+    request = step.request or {}
+    return decide(
+        error,
+        attempt=step.attempt,
+        used_attempts=step.used_attempts,
+        policy=RetryPolicy.from_spec(spec.retry),
+        on_unknown=request.get("on_unknown", "retry_same_key"),
+        was_intended=was_intended,
+        random=random.random,
+    )

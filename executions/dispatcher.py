@@ -1,0 +1,177 @@
+"""Events become runs. One statement takes a batch of a shard's pending events, in turn over its workflows.
+
+No lock on the shard: event rows are taken with SKIP LOCKED, so any number of dispatchers may drain one shard
+and a wake-up cannot be lost between them. A batch that fails is tried event by event; an event that fails
+three times becomes `poison` and the rest go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+
+from executions import admission, engine
+from lightfield.kernel import bells, sql
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+MOST_TRIES = 3
+TURN_SECONDS = 2.0  # a message drains for so long, then rings again: one shard must not hold a thread for ever
+
+PICK = """
+WITH RECURSIVE wf(w) AS (  -- skip scan: one index probe per workflow with pending events
+  (SELECT workflow_id FROM triggers_outboxevent WHERE shard = %(shard)s::int AND status = 'pending'
+   ORDER BY workflow_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT e.workflow_id FROM triggers_outboxevent e WHERE e.shard = %(shard)s::int AND e.status = 'pending'
+            AND e.workflow_id > wf.w ORDER BY 1 LIMIT 1)
+  FROM wf WHERE wf.w IS NOT NULL),
+pick AS MATERIALIZED (
+  SELECT c.id FROM wf CROSS JOIN LATERAL (
+    SELECT e.id, row_number() OVER (ORDER BY e.id) AS turn FROM triggers_outboxevent e
+    WHERE e.shard = %(shard)s::int AND e.status = 'pending' AND e.workflow_id = wf.w ORDER BY e.id LIMIT %(batch)s::int) c
+  WHERE wf.w IS NOT NULL ORDER BY c.turn, c.id LIMIT %(batch)s::int),
+"""
+
+ONE = "WITH pick AS MATERIALIZED (SELECT %(event_id)s::uuid AS id),"
+
+DISPATCH = """
+ev AS MATERIALIZED (
+  SELECT e.id, e.workflow_id, e.version_id, e.trace_id, e.depth
+  FROM triggers_outboxevent e JOIN pick USING (id)
+  WHERE e.status = 'pending' ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),
+fate AS MATERIALIZED (
+  SELECT ev.*, CASE WHEN w.status = 'archived' THEN 'workflow.archived'
+                    WHEN ev.depth > %(max_depth)s::int THEN 'run.depth_exceeded' END AS ignored_as,
+         v.plan->0->>'key' AS key, v.plan->0->>'type' AS type, v.plan->0->>'lane' AS lane,
+         (v.plan->0->>'max_attempts')::int AS max_attempts, v.timeout_seconds
+  FROM ev JOIN workflows_workflow w ON w.id = ev.workflow_id JOIN workflows_workflowversion v ON v.id = ev.version_id),
+mark AS (
+  UPDATE triggers_outboxevent e SET decided_at = clock_timestamp(), error_code = fate.ignored_as,
+    status = CASE WHEN fate.ignored_as IS NULL THEN 'dispatched' ELSE 'ignored' END
+  FROM fate WHERE e.id = fate.id),
+r AS (
+  INSERT INTO executions_run (id, event_id, generation, workflow_id, version_id, status, seq, trace_id,
+    last_at, created_at, deadline_at)
+  SELECT uuid_v7(), id, 1, workflow_id, version_id, 'pending', 1, trace_id, now.at, now.at,
+    now.at + make_interval(secs => timeout_seconds)
+  FROM fate CROSS JOIN (SELECT clock_timestamp() AS at) now WHERE ignored_as IS NULL ORDER BY fate.id
+  ON CONFLICT (event_id, generation) DO NOTHING RETURNING id, event_id, workflow_id, created_at),
+s AS (
+  INSERT INTO executions_steprun (run_id, workflow_id, position, key, type, lane, max_attempts, status, fence, attempts,
+    lost, lost_alone, quarantined, owner, due_at, rings, reused)
+  SELECT r.id, r.workflow_id, 1, fate.key, fate.type, fate.lane, fate.max_attempts, 'ready', 0, 0,
+    0, 0, false, '', r.created_at, 0, false
+  FROM r JOIN fate ON fate.id = r.event_id RETURNING run_id, lane),
+t AS (
+  INSERT INTO executions_timelineentry (run_id, seq, type, at, to_status, metadata)
+  SELECT r.id, 1, 'run.created', r.created_at, 'pending', jsonb_build_object('event_id', r.event_id) FROM r)
+SELECT (SELECT count(*) FROM pick)::int, (SELECT count(*) FROM ev)::int,
+  coalesce((SELECT array_agg(s.run_id) FROM s WHERE s.lane = 'fast'), '{}'),
+  coalesce((SELECT array_agg(DISTINCT s.lane) FROM s WHERE s.lane <> 'fast'), '{}')
+"""
+
+BLAME = """
+UPDATE triggers_outboxevent SET tries = tries + 1 WHERE id = %(event_id)s::uuid AND status = 'pending'
+RETURNING tries
+"""
+
+POISON = """
+UPDATE triggers_outboxevent SET status = 'poison', error_code = 'engine.dispatch_failed', decided_at = clock_timestamp()
+WHERE id = %(event_id)s::uuid AND status = 'pending' AND tries >= %(most)s::int
+"""
+
+PICKED = PICK.rstrip().rstrip(",") + " SELECT id FROM pick"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a statement dispatched: events seen and taken, runs whose first step is fast, lanes with new work."""
+
+    picked: int
+    taken: int
+    fast_run_ids: list[str]
+    lanes: list[str]
+
+
+def dispatch_shard(shard: int) -> int:
+    """Drain one shard for at most two seconds, then start what was made. Returns the number of events taken."""
+    taken, lanes = 0, set[str]()
+    end = time.monotonic() + TURN_SECONDS
+    while True:
+        batch = dispatch_batch(shard)
+        taken += batch.taken
+        lanes |= set(batch.lanes) | engine.advance(batch.fast_run_ids)
+        if batch.picked < BATCH:
+            break
+        for lane in lanes:
+            admission.admit(lane)  # the first batches need not wait for the last
+        if time.monotonic() > end:
+            bells.ring_dispatch(shard, forced=True)
+            break
+    for lane in sorted(lanes):
+        admission.admit(lane)
+    return taken
+
+
+def dispatch_batch(shard: int) -> Batch:
+    """One batch. If the statement fails, each of its events alone."""
+    try:
+        return _run(PICK, {"shard": shard, "batch": BATCH})
+    except (OperationalError, InterfaceError):
+        raise  # the database is away or in conflict: no event is to blame
+    except DatabaseError as error:
+        logger.warning("batch_not_dispatched", extra={"shard": shard, "error": str(error)})
+        return _one_by_one(shard)
+
+
+def _one_by_one(shard: int) -> Batch:
+    event_ids = [found[0] for found in sql.rows(PICKED, {"shard": shard, "batch": BATCH})]
+    batches = [batch for event_id in event_ids if (batch := _dispatch_one(str(event_id)))]
+    return Batch(
+        picked=len(event_ids),
+        taken=sum(batch.taken for batch in batches),
+        fast_run_ids=[run_id for batch in batches for run_id in batch.fast_run_ids],
+        lanes=sorted({lane for batch in batches for lane in batch.lanes}),
+    )
+
+
+def _dispatch_one(event_id: str) -> Batch | None:
+    """The try is counted in its own transaction, before the work: a rollback must not uncount it."""
+    if sql.row(BLAME, {"event_id": event_id}) is None:
+        return None
+    try:
+        return _run(ONE, {"event_id": event_id})
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError as error:
+        if sql.rows(POISON + " RETURNING id", {"event_id": event_id, "most": MOST_TRIES}):
+            logger.exception("event_poisoned", extra={"event_id": event_id})
+        else:
+            logger.warning("event_not_dispatched", extra={"event_id": event_id, "error": str(error)})
+        return None
+
+
+@sql.retrying_conflicts
+def _run(picking: str, params: dict[str, Any]) -> Batch:
+    found = sql.row(picking + DISPATCH, {**params, "max_depth": settings.LIGHTFIELD_MAX_DEPTH})
+    assert found is not None
+    return Batch(found[0], found[1], [str(run_id) for run_id in found[2]], list(found[3]))
+
+
+def dispatch_again(event_id: str) -> None:
+    """A person gives a poisoned event another three tries."""
+    with transaction.atomic():
+        again = sql.row(
+            "UPDATE triggers_outboxevent SET status = 'pending', tries = 0, error_code = NULL, decided_at = NULL "
+            "WHERE id = %(event_id)s::uuid AND status = 'poison' RETURNING shard",
+            {"event_id": event_id},
+        )
+        if again:
+            transaction.on_commit(lambda: bells.ring_dispatch(again[0]), robust=True)

@@ -1,0 +1,115 @@
+"""Ending a run from outside: cancelled by a person, or by its own timeout. No worker is needed for either."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from executions import published, reports
+from executions.claims import StepInHand, live_step
+from executions.settling import Settlement, settle
+from executions.states import AttemptOutcome, RunStatus, StepStatus
+from executions.timeline import entry
+from lightfield.kernel import sql
+from lightfield.kernel.catalogue import CATALOGUE
+
+LOCK_RUN = "SELECT status FROM executions_run WHERE id = %(run_id)s::uuid FOR UPDATE"
+
+# After the run's lock, in a statement of its own: it must see a step inserted by whoever held the lock.
+LOCK_STEP = """
+SELECT s.id, s.status = 'running' AND s.lease_expires_at > clock_timestamp(),
+  (SELECT a.intent_at IS NOT NULL FROM executions_attempt a
+   WHERE a.step_run_id = s.id AND a.number = s.attempts AND a.outcome IS NULL)
+FROM executions_steprun s WHERE s.run_id = %(run_id)s::uuid AND s.status IN ('ready', 'queued', 'running', 'waiting')
+FOR UPDATE OF s
+"""
+
+# The only write that a worker may make after losing its step, and only when the step has ended: what truly
+# became of the request that was already on its way.
+LATE_TRUTH = """
+UPDATE executions_effect e SET status = 'done', answer = %(answer)s::jsonb, decided_at = clock_timestamp()
+FROM executions_steprun s WHERE e.step_run_id = %(step_run_id)s::bigint AND e.fence = %(fence)s::int
+  AND e.status = 'intent' AND s.id = e.step_run_id AND s.status IN ('cancelled', 'failed') RETURNING e.id
+"""
+
+
+@sql.retrying_conflicts
+def end_run(run_id: str, *, status: RunStatus, metadata: dict[str, Any]) -> str:
+    """Move a live run to `cancelled` (by a person) or `failed` (`run.timeout`). Returns the status it had before.
+
+    A step that runs under a live lease may still send the one request that it intended: its effect is left
+    undecided for it, or for the sweep once the lease is over.
+    """
+    with transaction.atomic():
+        found = sql.row(LOCK_RUN, {"run_id": run_id})
+        before = str(found[0]) if found else ""
+        if before in ("pending", "running", "waiting"):
+            locked = sql.row(LOCK_STEP, {"run_id": run_id})
+            step = live_step(run_id)
+            assert locked is not None  # a live run has exactly one live step
+            assert step is not None
+            settle(_ended(step, status, may_still_send=locked[1], was_intended=locked[2], metadata=metadata))
+    return before
+
+
+def _ended(
+    step: StepInHand, status: RunStatus, *, may_still_send: bool, was_intended: bool | None, metadata: dict[str, Any]
+) -> Settlement:
+    rest = published.load(step.version_id).rest(step.position)
+    is_cancel = status == RunStatus.CANCELLED
+    after = StepStatus.CANCELLED if is_cancel else StepStatus.FAILED
+    code = "run.cancelled" if is_cancel else "run.timeout"
+    error = {
+        "code": code,
+        "message": CATALOGUE[code].meaning,
+        "retryable": False,
+        "metadata": {"attempt": step.attempt} if step.attempt else {},
+    }
+    outcome = None
+    if was_intended is not None:  # an attempt is open
+        outcome = AttemptOutcome.UNKNOWN if was_intended else AttemptOutcome.CANCELLED
+    told_before = "ready" if step.status in ("ready", "queued") and step.attempt == 0 else (
+        "running" if step.status == "running" else "waiting"
+    )
+    entries = [
+        entry(
+            f"step.{after.value}",
+            step=step.key,
+            attempt=step.attempt or None,
+            before=told_before,
+            after=after.value,
+            metadata={"error_code": code},
+        ),
+        *reports.skipped_entries(rest),
+        entry(
+            f"run.{status.value}",
+            before="pending" if step.run_status == "pending" else "running",
+            after=status.value,
+            metadata={"error_code": code, **metadata},
+        ),
+    ]
+    return Settlement(
+        run_id=step.run_id,
+        workflow_id=step.workflow_id,
+        step_run_id=step.step_run_id,
+        lane=step.lane,
+        fence=step.fence,
+        was=StepStatus(step.status),
+        status=after,
+        run_status=status,
+        entries=entries,
+        outcome=outcome,
+        raises_fence=True,
+        error=None if is_cancel else error,
+        effect=None if may_still_send else "by_attempts",
+        may_have_happened=bool(was_intended),
+        skipped=rest,
+        keeps_lease=may_still_send,
+    )
+
+
+def tell_late_truth(step: StepInHand, answer: dict[str, Any]) -> bool:
+    """The step was ended while its request was out, and the answer came: the effect is done, not unknown."""
+    params = {"step_run_id": step.step_run_id, "fence": step.fence, "answer": sql.json(answer)}
+    return bool(sql.rows(LATE_TRUTH, params))

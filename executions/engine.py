@@ -1,0 +1,113 @@
+"""Fast steps: rendered first, then written with everything that follows in one transaction each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from django.db import InterfaceError, OperationalError
+
+from executions import reports
+from executions.attempts import checked_output, context_of, judge, rendered_config, step_type_of
+from executions.claims import StepInHand, live_step
+from executions.outcomes import Retry
+from executions.settling import Settled, Settlement, settle
+from executions.states import StepStatus
+from executions.timeline import entry
+from lightfield.kernel import logs
+from lightfield.kernel.errors import LostRace
+from workflows.step_types import Completed, FastStepType, Wait
+
+logger = logging.getLogger(__name__)
+
+FAST_SECONDS = 5.0  # the time limit of a fast step
+
+
+def advance(run_ids: Iterable[str]) -> set[str]:
+    """Run the fast steps that these runs stand at. Returns the slow lanes that have new `ready` steps."""
+    lanes: set[str] = set()
+    for run_id in run_ids:
+        try:
+            if lane := advance_run(run_id):
+                lanes.add(lane)
+        except LostRace:
+            logger.info("run_already_moved", extra={"run_id": run_id})
+        except (OperationalError, InterfaceError):
+            raise  # the database is away: the sweeper rings for all that is left
+        except Exception:
+            # One run must not keep the others of its message from moving; the sweeper rings for it again.
+            logger.exception("run_not_advanced", extra={"run_id": run_id})
+    return lanes
+
+
+def advance_run(run_id: str) -> str | None:
+    """Go on until the run ends, waits, or stands at a slow step; returns that step's lane.
+
+    Each step is one transaction. Dying between two leaves the next step `ready`; the sweeper rings for it.
+    """
+    step = live_step(run_id)
+    while step is not None and _may_run(step):
+        settlement = outcome_of(step)
+        settled = settle(settlement)
+        following = settlement.next_step
+        if following is None:
+            return None
+        if following["lane"] != "fast":
+            return str(following["lane"])
+        step = next_in_hand(step, settlement, settled)
+    if step is not None and step.lane != "fast" and step.status == StepStatus.READY:
+        return step.lane
+    return None
+
+
+def _may_run(step: StepInHand) -> bool:
+    """A due wait is asked about in SQL by whoever rang; one that is not due is left alone."""
+    if step.lane != "fast":
+        return False
+    return step.status == StepStatus.READY or (step.status == StepStatus.WAITING and step.is_due)
+
+
+def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") -> Settlement:
+    """Run one fast step and say what came of it. Writes nothing.
+
+    Not claimed, the attempt is opened and closed by the settlement itself.
+    """
+    if step.status == StepStatus.WAITING and step.last_outcome == "ok":
+        return reports.completed(step, {"until": step.due_at.isoformat().replace("+00:00", "Z")})
+    opens = not is_claimed
+    told = [] if is_claimed else reports.started_entries(step)
+    try:
+        with logs.bound(run_id=step.run_id, step=step.key, trace_id=step.trace_id):
+            step_type = step_type_of(step)
+            assert isinstance(step_type, FastStepType)
+            result = step_type.run(rendered_config(step), context_of(step, limit_seconds=FAST_SECONDS))
+            if isinstance(result, Completed):
+                checked_output(result.output)
+    except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
+        verdict = judge(error, step if is_claimed else step.opened(), was_intended=False)
+        logger.info("step_failed", extra={"run_id": step.run_id, "step": step.key, "error": str(error)})
+        if isinstance(verdict, Retry):
+            return reports.retried(step, verdict, told=told, opens=opens, worker=worker)
+        return reports.failed(step, verdict, told=told, opens=opens, worker=worker)
+    if isinstance(result, Wait):
+        return reports.asleep(step, result.seconds, told=told, opens=opens, worker=worker)
+    told += _logged(step, result)
+    return reports.completed(
+        step, result.output, skip_rest=result.skip_rest, told=told, opens=opens, worker=worker
+    )
+
+
+def _logged(step: StepInHand, result: Completed) -> list[dict[str, object]]:
+    if result.logged is None:
+        return []
+    return [entry("step.logged", step=step.key, attempt=step.attempt + 1, metadata={"message": result.logged})]
+
+
+def next_in_hand(step: StepInHand, settlement: Settlement, settled: Settled) -> StepInHand | None:
+    """The step that follows, without asking the database: its context is this one's plus one output."""
+    following = settlement.next_step
+    if following is None or settled.next_step_run_id is None:
+        return None
+    return step.followed_by(
+        settled.next_step_run_id, following, settlement.output or {}, is_claimed=settled.continues
+    )

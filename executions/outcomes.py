@@ -1,0 +1,103 @@
+"""What an attempt led to, decided from an error and the retry policy. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from executions.states import AttemptOutcome
+from lightfield.kernel.errors import LightfieldError, PermanentStepError, StepError, TransientStepError
+from workflows.retry_policy import RetryPolicy
+
+MOST_LOSSES_ALONE = 3  # a step that ended three processes in which nothing else ran is to blame itself
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Try again after `delay_seconds`. `outcome` is the attempt's: refused, or unknown when it was sent."""
+
+    delay_seconds: float
+    error: dict[str, Any]
+    outcome: AttemptOutcome
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The step is over. `effect`: "done" when the far side gave a final answer, else "by_attempts"."""
+
+    error: dict[str, Any]
+    outcome: AttemptOutcome
+    effect: str
+    answer: dict[str, Any] | None = None
+
+
+def error_of(error: LightfieldError, *, retryable: bool, **more: Any) -> dict[str, Any]:
+    """The stored shape: code, message, retryable, metadata."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "retryable": retryable,
+        "metadata": {**error.metadata, **more},
+    }
+
+
+def decide(
+    error: Exception,
+    *,
+    attempt: int,
+    used_attempts: int,
+    policy: RetryPolicy,
+    on_unknown: str = "retry_same_key",
+    was_intended: bool,
+    random: Callable[[], float],
+) -> Retry | Fail:
+    """Retry or give up.
+
+    `attempt` is the number shown to people, `used_attempts` the count against the policy (attempts whose
+    worker died use none). `was_intended`: the intent was committed, so an error that nobody foresaw may have
+    been raised after sending. An error that no step type declares is retried: it may be the weather.
+    """
+    known = error if isinstance(error, StepError) else _unforeseen(error, sent=was_intended)
+    sent_blindly = known.sent and not known.answered
+    outcome = AttemptOutcome.UNKNOWN if sent_blindly else AttemptOutcome.REFUSED
+    if sent_blindly and on_unknown == "fail":
+        unknown = PermanentStepError("http.outcome_unknown", sent=True, cause=known.code, **known.metadata)
+        return Fail(error_of(unknown, retryable=False, attempt=attempt), outcome, "by_attempts")
+    if not _is_retryable(known, policy):
+        final = known.answered
+        return Fail(
+            error_of(known, retryable=False, attempt=attempt),
+            AttemptOutcome.UNKNOWN if sent_blindly else AttemptOutcome.PERMANENT,
+            "done" if final else "by_attempts",
+            {"status_code": known.metadata.get("status_code")} if final else None,
+        )
+    failure = error_of(known, retryable=True, attempt=attempt)
+    if used_attempts >= policy.max_attempts:
+        return Fail(failure, outcome, "by_attempts")
+    wish = known.retry_after if isinstance(known, TransientStepError) else None
+    return Retry(policy.delay_after(used_attempts, random=random, retry_after=wish), failure, outcome)
+
+
+def _is_retryable(error: StepError, policy: RetryPolicy) -> bool:
+    return error.retryable or error.metadata.get("status_code") in policy.retry_on_status
+
+
+def _unforeseen(error: Exception, *, sent: bool) -> TransientStepError:
+    return TransientStepError("step.unexpected", f"{type(error).__name__}: {error}"[:500], sent=sent)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A step whose lease ran out: `gives_up` with this code, or None: it may be claimed again."""
+
+    gives_up: str | None
+
+
+def judge_lost(*, lost_alone: int, was_alone: bool, was_intended: bool, on_unknown: str) -> Lost:
+    """May a step whose worker died be tried again?"""
+    if was_intended and on_unknown == "fail":
+        return Lost("http.outcome_unknown")
+    if lost_alone + int(was_alone) >= MOST_LOSSES_ALONE:
+        return Lost("step.worker_lost")
+    return Lost(None)

@@ -1,0 +1,143 @@
+"""The sweeper rings every bell again from the rows. It never does the work itself: there is one door in.
+
+A message may be lost at any moment; what the rows say is due is found here within a sweep. Bells for steps
+that nobody answers are rung at growing distances, so a lane that is down does not fill Redis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from executions import admission
+from lightfield.kernel import bells, sql
+
+AT_ONCE = 500  # rows of one kind in one sweep
+CAREFUL_RINGS = 3  # a fast step that was rung this often and never moved may be killing its worker
+
+SHARDS = """
+WITH RECURSIVE s(n) AS (
+  (SELECT shard FROM triggers_outboxevent WHERE status = 'pending' ORDER BY shard LIMIT 1)
+  UNION ALL
+  SELECT (SELECT e.shard FROM triggers_outboxevent e WHERE e.status = 'pending' AND e.shard > s.n ORDER BY 1 LIMIT 1)
+  FROM s WHERE s.n IS NOT NULL)
+SELECT n FROM s WHERE n IS NOT NULL AND EXISTS (
+  SELECT 1 FROM triggers_outboxevent e WHERE e.shard = s.n AND e.status = 'pending'
+    AND e.captured_at < statement_timestamp() - interval '1 second')
+"""
+
+# Lanes with steps to admit and room in the window.
+LANES = """
+SELECT l.name FROM executions_lane l
+WHERE EXISTS (SELECT 1 FROM executions_steprun s WHERE s.lane = l.name AND s.status IN ('ready', 'waiting')
+                AND s.due_at <= statement_timestamp())
+  AND (SELECT count(*) FROM executions_steprun s WHERE s.lane = l.name AND s.status IN ('queued', 'running')) < l.width
+"""
+
+# Rung again after 5, 10, 20, 40, then every 60 seconds without an answer. A first bell is due at once.
+_RING_DUE = """(s.rung_at IS NULL OR s.rung_at < statement_timestamp()
+    - make_interval(secs => least(60, 5 * power(2, least(s.rings, 10)))))"""
+
+_RING = """
+WITH m AS MATERIALIZED (
+  SELECT s.id FROM executions_steprun s WHERE {which} AND {ring_due}
+  ORDER BY s.run_id LIMIT {at_once} FOR UPDATE SKIP LOCKED)
+UPDATE executions_steprun s SET rung_at = clock_timestamp(), rings = least(s.rings + 1, 1000)
+FROM m WHERE s.id = m.id
+RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, s.lane, s.run_id, s.rings
+"""
+
+
+def _ring(which: str) -> str:
+    return _RING.format(which=which, ring_due=_RING_DUE, at_once=AT_ONCE)
+
+
+FAST = _ring(
+    "s.lane = 'fast' AND s.status IN ('ready', 'waiting') "
+    "AND s.due_at <= statement_timestamp() - CASE s.status WHEN 'ready' THEN interval '1 second' ELSE interval '0' END"
+)
+QUEUED = _ring("s.status = 'queued'")
+EXPIRED = _ring("s.status = 'running' AND s.lease_expires_at < statement_timestamp() - make_interval(secs => %(margin)s::float8)")
+
+UNDECIDED = """
+SELECT 1 FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
+WHERE e.status = 'intent' AND s.status IN ('completed', 'failed', 'skipped', 'cancelled')
+  AND coalesce(s.lease_expires_at, '-infinity') < statement_timestamp() - make_interval(secs => %(margin)s::float8) LIMIT 1
+"""
+
+OVERDUE = """
+SELECT id FROM executions_run WHERE status IN ('pending', 'running', 'waiting') AND deadline_at < statement_timestamp()
+LIMIT 200
+"""
+
+SETTLE_EFFECTS = """
+WITH m AS MATERIALIZED (
+  SELECT e.id, e.step_run_id FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
+  WHERE e.status = 'intent' AND s.status IN ('completed', 'failed', 'skipped', 'cancelled')
+    AND coalesce(s.lease_expires_at, '-infinity') < statement_timestamp() - make_interval(secs => %(margin)s::float8)
+  ORDER BY s.run_id LIMIT 500 FOR UPDATE OF e SKIP LOCKED)
+UPDATE executions_effect e SET status = 'unknown', decided_at = clock_timestamp() FROM m WHERE e.id = m.id
+RETURNING e.id
+"""
+
+
+@dataclass
+class Swept:
+    """What was found and rung."""
+
+    shards: list[int] = field(default_factory=list)
+    lanes: list[str] = field(default_factory=list)
+    advanced: list[str] = field(default_factory=list)
+    queued: list[int] = field(default_factory=list)
+    expired: list[int] = field(default_factory=list)
+    overdue: list[str] = field(default_factory=list)
+    has_undecided_effects: bool = False
+
+
+def margin_seconds() -> float:
+    """How long after its end a lease still counts: the owner has stopped by then whatever its clock says."""
+    return settings.LIGHTFIELD_LEASE_SECONDS / 6
+
+
+def sweep() -> Swept:
+    """One look at everything that is due, in one short transaction; then the bells."""
+    swept = Swept()
+    with transaction.atomic():
+        swept.shards = [found[0] for found in sql.rows(SHARDS, {})]
+        swept.lanes = [found[0] for found in sql.rows(LANES, {})]
+        fast = sql.rows(FAST, {})
+        queued = sql.rows(QUEUED, {})
+        expired = sql.rows(EXPIRED, {"margin": margin_seconds()})
+        swept.overdue = [str(found[0]) for found in sql.rows(OVERDUE, {})]
+        swept.has_undecided_effects = bool(sql.rows(UNDECIDED, {"margin": margin_seconds()}))
+    swept.advanced = [str(found[6]) for found in fast if found[7] < CAREFUL_RINGS]
+    swept.queued = [found[0] for found in queued]
+    swept.expired = [found[0] for found in expired]
+    _ring_all(swept, fast, queued, expired)
+    return swept
+
+
+def _ring_all(swept: Swept, fast: list[Any], queued: list[Any], expired: list[Any]) -> None:
+    for shard in swept.shards:
+        bells.ring_dispatch(shard, forced=True)
+    for lane in swept.lanes:
+        bells.ring_admit(lane, forced=True)
+    bells.ring_advance(swept.advanced)
+    admission.ring_cells("fast", [(found[0], found[1]) for found in fast if found[7] >= CAREFUL_RINGS])
+    for lane in {found[5] for found in queued}:
+        admission.ring(lane, [admission.Admitted(*found[:5]) for found in queued if found[5] == lane])
+    for lane in {found[5] for found in expired}:
+        # Its loss is not counted yet: the first one shares a cell, the second makes it run alone.
+        admission.ring_cells(lane, [(found[0], found[1] + 1) for found in expired if found[5] == lane])
+    if swept.overdue:
+        bells.ring_expire(swept.overdue)
+    if swept.has_undecided_effects:
+        bells.ring_settle_effects()
+
+
+def settle_effects() -> int:
+    """Effects of ended steps whose owner never came back: nobody will ever know. Returns how many."""
+    return len(sql.rows(SETTLE_EFFECTS, {"margin": margin_seconds()}))

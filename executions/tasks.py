@@ -1,0 +1,99 @@
+"""Celery's door into executions. Shells only: find, call, report.
+
+Every message may come twice, late, forged or never; running any of these again is always safe. Arguments
+are ids, and whatever else arrives in their place is refused without a trace in the rows.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from celery import Task, shared_task
+from celery.exceptions import Retry
+from django.db import InterfaceError, OperationalError, connection
+
+from executions import admission, cells, dispatcher, engine, heartbeats, sweeper, worker
+from executions.ending import end_run
+from executions.states import RunStatus, StepStatus
+from lightfield.kernel import bells
+
+logger = logging.getLogger(__name__)
+
+
+def door(name: str) -> Callable[[Callable[..., Any]], Task]:
+    """A Celery task that survives what may happen to any message."""
+
+    def decorate(function: Callable[..., Any]) -> Task:
+        @functools.wraps(function)
+        def guarded(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except (OperationalError, InterfaceError) as error:
+                # Nothing is lost: the rows say what is due, and the sweeper rings for it.
+                logger.warning("database_unavailable", extra={"task": name, "error": str(error)})
+                return None
+            finally:
+                connection.close()
+
+        return shared_task(name=name, acks_late=True, ignore_result=True)(guarded)
+
+    return decorate
+
+
+@door("executions.dispatch_shard")
+def dispatch_shard(shard: int) -> None:
+    bells.answered(f"dispatch:{int(shard)}")
+    dispatcher.dispatch_shard(int(shard))
+
+
+@door("executions.admit")
+def admit(lane: str) -> None:
+    if lane in ("http", "ai"):
+        bells.answered(f"admit:{lane}")
+        admission.admit(lane)
+
+
+@door("executions.advance")
+def advance(run_ids: list[str]) -> None:
+    for lane in sorted(engine.advance([str(UUID(run_id)) for run_id in run_ids])):
+        admission.admit(lane)
+
+
+@door("executions.execute_steps")
+def execute_steps(step_run_ids: list[int]) -> None:
+    settlements = worker.execute([int(step_run_id) for step_run_id in step_run_ids])
+    waiting = [settlement for settlement in settlements if settlement.status == StepStatus.WAITING]
+    if len(step_run_ids) == 1 and waiting:
+        # For Flower's eye: nothing is published. The row's due_at decides when it runs again.
+        raise Retry(when=f"{waiting[0].delay_seconds:.1f}s", message=(waiting[0].error or {}).get("code"))
+
+
+@door("executions.execute_in_cell")
+def execute_in_cell(step_run_ids: list[int], lane: str) -> None:
+    if lane in ("fast", "http", "ai"):
+        cells.run_in_child([int(step_run_id) for step_run_id in step_run_ids], lane)
+
+
+@door("executions.sweep")
+def sweep() -> None:
+    sweeper.sweep()
+
+
+@door("executions.settle_effects")
+def settle_effects() -> None:
+    sweeper.settle_effects()
+
+
+@door("executions.expire_runs")
+def expire_runs(run_ids: list[str]) -> None:
+    for run_id in run_ids:
+        end_run(str(UUID(run_id)), status=RunStatus.FAILED, metadata={})
+
+
+@door("executions.beat_heart")
+def beat_heart(queue: str) -> None:
+    heartbeats.beat(str(queue))

@@ -1,0 +1,279 @@
+"""Slow steps: claim a batch, commit the intents, send side by side, settle each, continue with what follows.
+
+Between the transactions stand the waits: rendering, the request itself. No database connection is held
+during them. Dying anywhere leaves a row that the sweeper finds: `queued` before the claim, an expired lease
+after it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+
+from executions import claims, ending, reports
+from executions.attempts import checked_output, context_of, digest_of, judge, rendered_config, step_type_of
+from executions.claims import StepInHand
+from executions.engine import next_in_hand
+from executions.leases import Hold, keeper, worker_name
+from executions.outcomes import Retry
+from executions.settling import Settled, Settlement, settle
+from lightfield.kernel import bells, logs, sql
+from lightfield.kernel.errors import LostRace
+from workflows.step_types import SlowStepType
+
+logger = logging.getLogger(__name__)
+
+RENDER_SECONDS = 10.0  # allowed for everything around the request
+
+
+class Slots:
+    """How many slow steps this process may have at once: as many as it has threads."""
+
+    def __init__(self, capacity: int) -> None:
+        self._lock = threading.Lock()
+        self._free = capacity
+
+    def take(self, wanted: int) -> int:
+        """Reserve up to `wanted` slots; returns how many there were."""
+        with self._lock:
+            taken = min(wanted, self._free)
+            self._free -= taken
+            return taken
+
+    def give_back(self, number: int) -> None:
+        with self._lock:
+            self._free += number
+
+
+CAPACITY = max(settings.LIGHTFIELD_WINDOWS.values())
+slots = Slots(CAPACITY)
+_threads: ThreadPoolExecutor | None = None
+_threads_lock = threading.Lock()
+
+
+def _pool() -> ThreadPoolExecutor:
+    global _threads
+    with _threads_lock:
+        if _threads is None:
+            _threads = ThreadPoolExecutor(CAPACITY, thread_name_prefix="step")
+        return _threads
+
+
+def execute(ids: list[int], *, in_cell: bool = False) -> list[Settlement]:
+    """Run those of these steps that may be taken now, side by side, and whatever follows them in their lane.
+
+    Ids beyond the free threads stay queued: a lease must not run out in a process that has no thread for it.
+    Returns the last settlement of each chain, for the message's own report.
+    """
+    number = slots.take(len(ids))
+    try:
+        return _execute(ids[:number], in_cell=in_cell) if number else []
+    finally:
+        slots.give_back(number)
+
+
+def _execute(ids: list[int], *, in_cell: bool) -> list[Settlement]:
+    claimed_at = time.monotonic()
+    steps = claims.claim(ids, worker=worker_name(), in_cell=in_cell)
+    chains = [Chain(step, claimed_at, in_cell=in_cell) for step in steps]
+    try:
+        _commit_intents([chain for chain in chains if chain.prepare()])
+        sql.release()
+        running = [_pool().submit(chain.run) for chain in chains[1:]]
+        if chains:
+            chains[0].run()
+        wait(running)
+    finally:
+        for chain in chains:
+            keeper.let_go(chain.hold)
+    return [chain.last for chain in chains if chain.last is not None]
+
+
+def _commit_intents(chains: list[Chain]) -> None:
+    """One statement for the whole batch; a chain whose step is missing from the answer has lost it."""
+    wanted = [chain.intent() for chain in chains]
+    asked_at = time.monotonic()
+    frozen = claims.commit_intents(wanted) if wanted else {}
+    for chain in chains:
+        chain.intended(frozen.get(chain.step.step_run_id), asked_at)
+
+
+class Chain:
+    """One run in this worker's hands: a step, then the next slow steps of the same lane."""
+
+    def __init__(self, step: StepInHand, claimed_at: float, *, in_cell: bool) -> None:
+        self.step = step
+        self.in_cell = in_cell
+        self.last: Settlement | None = None
+        self.request: dict[str, Any] | None = None
+        self.is_intended = False
+        self.hold = self._keep(claimed_at, RENDER_SECONDS)
+
+    def _keep(self, claimed_at: float, limit_seconds: float) -> Hold:
+        return keeper.hold(
+            self.step.step_run_id, self.step.fence, claimed_at=claimed_at, limit_seconds=limit_seconds
+        )
+
+    # --- before sending ---------------------------------------------------------------------------
+
+    def prepare(self) -> bool:
+        """Render and freeze the request, unless an earlier attempt did. False: the step has ended by it."""
+        if self.step.request is not None:
+            self.request = self.step.request
+            return True
+        try:
+            step_type = step_type_of(self.step)
+            assert isinstance(step_type, SlowStepType)
+            self.request = step_type.freeze(rendered_config(self.step))
+        except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
+            with self._stopping_quietly():
+                self._settle_error(error)
+            return False
+        return True
+
+    def intent(self) -> dict[str, Any]:
+        assert self.request is not None
+        return {
+            "id": self.step.step_run_id,
+            "run_id": self.step.run_id,
+            "fence": self.step.fence,
+            "key": self.step.effect_key,
+            "request": self.request,
+            "digest": digest_of(self.request),
+        }
+
+    def intended(self, request: dict[str, Any] | None, asked_at: float) -> None:
+        """The ledger's answer: the frozen request, or None when the step is somebody else's by now."""
+        self.request = self.step.request = request
+        self.is_intended = request is not None
+        if self.is_intended:
+            self.hold.renewed(asked_at)
+
+    # --- sending and after ------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Send, settle, continue, until the run goes on elsewhere."""
+        try:
+            with self._stopping_quietly():
+                while self.is_intended:
+                    following = self._send_and_settle()
+                    if following is None:
+                        break
+                    self._continue_with(following)
+        finally:
+            keeper.let_go(self.hold)
+            sql.release()
+
+    @contextmanager
+    def _stopping_quietly(self) -> Iterator[None]:
+        """Losing the step is no failure; losing the database leaves the lease to run out."""
+        facts = {"step_run_id": self.step.step_run_id, "run_id": self.step.run_id}
+        try:
+            yield
+        except LostRace:
+            logger.info("step_lost_to_another", extra=facts)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("outcome_not_written", extra={**facts, "error": str(error)})
+        except Exception:
+            logger.exception("step_left_behind", extra=facts)
+
+    def _send_and_settle(self) -> StepInHand | None:
+        step = self.step
+        try:
+            with logs.bound(run_id=step.run_id, step=step.key, attempt=step.attempt, trace_id=step.trace_id):
+                output = self._send()
+        except LostRace:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
+            self._settle_error(error)
+            return None
+        answer = {"status_code": output.get("status_code")}
+        settlement = reports.completed(
+            step,
+            output,
+            effect="done",
+            answer=answer,
+            may_continue=self._may_continue(),
+            worker=worker_name(),
+            lease_seconds=settings.LIGHTFIELD_LEASE_SECONDS,
+        )
+        try:
+            settled = self._settle(settlement)
+        except LostRace:
+            ending.tell_late_truth(step, answer)
+            raise
+        following = next_in_hand(step, settlement, settled)
+        if settled.continues:
+            return following
+        if following is not None and following.lane == "fast":
+            bells.ring_advance([step.run_id])
+        elif following is not None and following.lane != step.lane:
+            bells.ring_admit(following.lane)
+        return None
+
+    def _send(self) -> dict[str, Any]:
+        step_type = step_type_of(self.step)
+        assert isinstance(step_type, SlowStepType)
+        assert self.request is not None
+        limit = step_type.time_limit(self.request)
+        self.hold.must_end_by = time.monotonic() + limit
+        context = context_of(self.step, limit_seconds=limit)
+        if not self.hold.may_send():
+            raise LostRace  # paused for too long: the lease may be over in the database's eyes
+        return checked_output(step_type.send(self.request, context))
+
+    def _may_continue(self) -> bool:
+        following = reports.following_of(self.step)
+        return not self.in_cell and following is not None and following["lane"] == self.step.lane
+
+    def _continue_with(self, following: StepInHand) -> None:
+        keeper.let_go(self.hold)
+        claimed_at = time.monotonic()
+        self.step, self.request, self.is_intended = following, None, False
+        self.hold = self._keep(claimed_at, RENDER_SECONDS)
+        if self.prepare():
+            _commit_intents([self])
+        sql.release()
+
+    def _settle_error(self, error: Exception) -> None:
+        verdict = judge(error, self.step, was_intended=self.is_intended)
+        logger.info(
+            "attempt_failed",
+            extra={"run_id": self.step.run_id, "step": self.step.key, "attempt": self.step.attempt, "error": str(error)},
+        )
+        report = reports.retried if isinstance(verdict, Retry) else reports.failed
+        self._settle(report(self.step, verdict))
+
+    def _settle(self, settlement: Settlement) -> Settled:
+        settled = persist(lambda: settle(settlement), self.hold)
+        self.last = settlement
+        if settled.lane_waits and not settled.continues:
+            bells.ring_admit(self.step.lane)  # the slot is free, and somebody waits for it
+        return settled
+
+
+def persist(transaction: Callable[[], Settled], hold: Hold) -> Settled:
+    """Write an outcome although the database restarts meanwhile.
+
+    A broken connection may have broken after COMMIT: the same statement, run again, then finds its guard no
+    longer matching and raises LostRace, which is right either way. Gives up when the lease is over.
+    """
+    delay = 0.05
+    while True:
+        try:
+            return sql.retrying_conflicts(transaction)()
+        except (OperationalError, InterfaceError) as error:
+            if hold.is_lost or time.monotonic() + delay > hold.lease_until:
+                raise
+            logger.info("outcome_written_again", extra={"error": str(error)})
+            sql.release()
+            time.sleep(delay)
+            delay = min(delay * 2, 1.0)
