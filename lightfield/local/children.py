@@ -8,6 +8,7 @@ children from the main thread.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -56,18 +57,14 @@ def spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_dying_with(os.getpid(), when_parent_dies),
+            preexec_fn=_dying_with(os.getpid(), when_parent_dies),  # noqa: PLW1509  we have one thread
             umask=0o077,
-            **_as_account(account),
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
         )
     finally:
         os.close(output)
-
-
-def _as_account(account: Account | None) -> dict[str, int | list[int]]:
-    if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def _dying_with(parent: int, death_signal: signal.Signals) -> Callable[[], None] | None:
@@ -101,7 +98,9 @@ def run_as(
         errors="replace",
         umask=0o077,
         check=False,
-        **_as_account(account),  # type: ignore[call-overload]
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
     )
 
 
@@ -114,7 +113,7 @@ def has_ended(child: subprocess.Popen[bytes]) -> bool:
         return True
     if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         return False
-    _signal_group(child.pid, signal.SIGKILL)
+    kill(child.pid)
     child.wait()
     return True
 
@@ -125,20 +124,19 @@ def stop(children: Sequence[tuple[subprocess.Popen[bytes], signal.Signals]], *, 
         if not has_ended(child):
             child.send_signal(stop_signal)
     give_up = time.monotonic() + grace
-    while not all([has_ended(child) for child, _ in children]):
+    while waiting := [child for child, _ in children if not has_ended(child)]:
         if time.monotonic() >= give_up:
-            for child, _ in children:
-                if child.returncode is None:
-                    _signal_group(child.pid, signal.SIGKILL)
+            for child in waiting:
+                kill(child.pid)
             give_up = float("inf")
         time.sleep(0.02)
 
 
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass  # nobody left in the group, or macOS refusing to signal a zombie
+def kill(pid: int) -> None:
+    """Kill a child of ours and what it started in its group."""
+    # Nobody may be left in the group; macOS refuses to signal a group of zombies.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def end_all(find: Callable[[], list[int]], *, first: signal.Signals, grace: float) -> int:

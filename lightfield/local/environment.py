@@ -9,18 +9,16 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import time
+
+import psycopg
 
 from lightfield.local import ports
 from lightfield.local.boot import ROOT, CannotStart, say
 from lightfield.local.home import Home
+from lightfield.local.processes import WORKER_THREADS
 
-REQUIRED_IN_PRODUCTION = (
-    "DATABASE_URL",
-    "REDIS_URL",
-    "LIGHTFIELD_SECRET_KEY",
-    "LIGHTFIELD_ENCRYPTION_KEYS",
-    "FLOWER_BASIC_AUTH",
-)
+DATABASE_SECONDS = 30.0
 
 
 def is_production() -> bool:
@@ -85,7 +83,6 @@ def flower_login(home: Home) -> dict[str, str]:
     Raises:
         CannotStart: something asks Flower to go without one.
     """
-    require_in_production("FLOWER_BASIC_AUTH")
     if given("FLOWER_UNAUTHENTICATED_API"):
         raise CannotStart("FLOWER_UNAUTHENTICATED_API would open Flower to everybody; unset it")
     login = given("FLOWER_BASIC_AUTH") or f"lightfield:{home.keep('flower_password', new_password)}"
@@ -96,6 +93,47 @@ def flower_login(home: Home) -> dict[str, str]:
 
 def new_password() -> str:
     return secrets.token_urlsafe(12)
+
+
+def servers_to_bring() -> dict[str, bool]:
+    """Which embedded servers are needed: those whose URL nobody gave."""
+    missing = {"postgres": not given("DATABASE_URL"), "redis": not given("REDIS_URL")}
+    if is_production() and any(missing.values()):
+        say("embedded servers are made for development; give DATABASE_URL and REDIS_URL in production")
+    return missing
+
+
+def worker_numbers() -> dict[str, int]:
+    """How many worker processes each lane has: LIGHTFIELD_HTTP_WORKERS and its like, 1 to 32."""
+    numbers = {}
+    for lane in WORKER_THREADS:
+        variable = f"LIGHTFIELD_{lane.upper()}_WORKERS"
+        wanted = given(variable) or "1"
+        if not wanted.isdigit() or not 1 <= int(wanted) <= 32:
+            raise CannotStart(f"{variable} must be a whole number from 1 to 32, not {wanted!r}")
+        numbers[lane] = int(wanted)
+    return numbers
+
+
+def wait_for_database(url: str) -> None:
+    """Wait until a database that was given answers.
+
+    Raises:
+        CannotStart: it did not in 30 seconds. The message never has the URL, which holds a password.
+    """
+    give_up = time.monotonic() + DATABASE_SECONDS
+    while True:
+        try:
+            return psycopg.connect(url, connect_timeout=5).close()
+        except psycopg.ProgrammingError as error:
+            raise CannotStart(
+                "DATABASE_URL cannot be read; it is postgresql://user:password@host/name"
+            ) from error
+        except psycopg.OperationalError as error:
+            if time.monotonic() >= give_up:
+                said = str(error).strip().splitlines()[-1]
+                raise CannotStart(f"the database in DATABASE_URL does not answer: {said}") from error
+        time.sleep(0.5)
 
 
 def basis(home: Home) -> dict[str, str]:

@@ -38,6 +38,7 @@ class Postgres:
     """One PostgreSQL server in a home. `durable=False` trades safety against power loss for speed (tests)."""
 
     name = "postgres"
+    variable = "DATABASE_URL"
     stop_signal = signal.SIGINT  # PostgreSQL's fast shutdown: open transactions are rolled back
 
     def __init__(self, home: Home, *, durable: bool = True) -> None:
@@ -69,9 +70,11 @@ class Postgres:
         }
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        command: list[str | Path] = [self.program, "-D", _as_seen_by_server(self.data)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
         return spawn(
-            [self.program, "-D", _as_seen_by_server(self.data)]
-            + [part for name, value in settings.items() for part in ("-c", f"{name}={value}")],
+            command,
             cwd=self.data,
             environ=QUIET_ENVIRONMENT,
             output=self.home.open_log(self.name),
@@ -96,11 +99,16 @@ class Postgres:
         # initdb insists on an account with a name; the server itself does not.
         maker = Account(programs.NOBODY, programs.NOBODY) if self.account else None
         give_to(maker, new)
-        initdb = [self.program.with_name("initdb"), "-D", _as_seen_by_server(new), "--username=postgres"]
+        initdb: list[str | Path] = [
+            self.program.with_name("initdb"),
+            "-D",
+            _as_seen_by_server(new),
+            "--username=postgres",
+        ]
         initdb += ["--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--no-instructions"]
         done = run_as(maker, [*initdb, *self._locale(), *self._sync()], cwd=new, environ=QUIET_ENVIRONMENT)
         if done.returncode == 0:
-            single = [self.program, "--single", "-D", _as_seen_by_server(new), "postgres"]
+            single: list[str | Path] = [self.program, "--single", "-D", _as_seen_by_server(new), "postgres"]
             done = run_as(maker, single, cwd=new, environ=QUIET_ENVIRONMENT, stdin=FIRST_STATEMENTS)
         if done.returncode != 0 or "ERROR" in done.stderr:
             shutil.rmtree(new, ignore_errors=True)

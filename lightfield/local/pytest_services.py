@@ -12,12 +12,14 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from lightfield.local import environment, postgres, valkey
+from lightfield.local import environment, valkey
 from lightfield.local.boot import CannotStart
 from lightfield.local.children import end_all, working_in
 from lightfield.local.home import Home, InUse, locked
@@ -44,7 +46,8 @@ class TestServers:
             home = tests.inner(secrets.token_hex(4))
             self._stack.callback(shutil.rmtree, home.path, ignore_errors=True)
             wanted = {"postgres": "DATABASE_URL" in missing, "redis": "REDIS_URL" in missing}
-            servers = self._stack.enter_context(Servers(home, "bin/test", durable=False, **wanted))
+            self._stack.enter_context(home.exclusively("bin/test"))
+            servers = self._stack.enter_context(Servers(home, durable=False, **wanted))
         os.environ.update({**environment.keys(home), **servers.urls})
         # Tests that empty or stop a server look here first: only what we started is ours to break.
         os.environ["LIGHTFIELD_TEST_OWN_SERVERS"] = ",".join(sorted(missing))
@@ -58,10 +61,8 @@ def _remove_leftovers(tests: Home) -> None:
     for path in filter(Path.is_dir, tests.path.iterdir()):
         left = Home(path, root=tests.root)
         with contextlib.suppress(InUse, OSError), left.exclusively("bin/test"):
-            for data, programs in ((path / "postgres", ["postgres"]), (path / "redis", valkey.PROGRAM_NAMES)):
-                end_all(
-                    lambda d=data, p=programs: working_in(d, p), first=postgres.Postgres.stop_signal, grace=1
-                )  # type: ignore[misc]
+            end_all(partial(working_in, path / "postgres", ["postgres"]), first=signal.SIGQUIT, grace=1)
+            end_all(partial(working_in, path / "redis", valkey.PROGRAM_NAMES), first=signal.SIGTERM, grace=1)
             shutil.rmtree(path, ignore_errors=True)
 
 

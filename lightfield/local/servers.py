@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 import time
 from types import TracebackType
 
 from lightfield.local.boot import CannotStart
-from lightfield.local.children import has_ended, stop
+from lightfield.local.children import has_ended
 from lightfield.local.home import Home
 from lightfield.local.postgres import Postgres
+from lightfield.local.supervised import Supervised, stop_all
 from lightfield.local.valkey import Valkey
 
 Server = Postgres | Valkey
@@ -19,59 +18,30 @@ READY_SECONDS = 120.0  # crash recovery after a kill -9 on a slow disk
 STOP_SECONDS = 15.0
 
 
-def start(server: Server) -> subprocess.Popen[bytes]:
-    """Start one server, write its pid file, wait until it answers.
-
-    Raises:
-        CannotStart: it ended, or was not ready in time; the message has the end of its log.
-    """
-    child = server.spawn()
-    server.home.write_pid(server.name, child.pid)
-    give_up = time.monotonic() + READY_SECONDS
-    while not server.is_ready(child):
-        if has_ended(child):
-            said = server.home.last_lines(server.name)
-            raise CannotStart(f"{server.name} cannot start: {said} (see {server.home.log_file(server.name)})")
-        if time.monotonic() >= give_up:
-            stop([(child, server.stop_signal)], grace=STOP_SECONDS)
-            raise CannotStart(
-                f"{server.name} was not ready in {READY_SECONDS:.0f} s; see {server.home.log_file(server.name)}"
-            )
-        time.sleep(0.01)
-    return child
-
-
 class Servers:
     """The servers that a command brings because no URL was given: both, one or none. A context manager.
 
-    While it is open, nobody else can run servers in the same home.
+    The caller holds `home.exclusively`: two servers on one data folder would be one too many.
     """
 
     def __init__(
-        self,
-        home: Home,
-        command: str,
-        *,
-        postgres: bool = True,
-        redis: bool = True,
-        durable: bool = True,
-        patience: float = 0,
+        self, home: Home, *, postgres: bool = True, redis: bool = True, durable: bool = True
     ) -> None:
         self.home = home
-        self.command = command
         self.durable = durable
-        self.patience = patience
-        self.wanted: list[type[Server]] = [Postgres] * postgres + [Valkey] * redis  # type: ignore[operator]
-        self.running: list[tuple[Server, subprocess.Popen[bytes]]] = []
-        self._held = contextlib.ExitStack()
+        self.wanted: list[type[Server]] = [Postgres] if postgres else []
+        self.wanted += [Valkey] if redis else []
+        self.urls: dict[str, str] = {}  # the environment variables that lead to the servers
+        self.running: list[Supervised] = []
 
     def __enter__(self) -> Servers:
         try:
-            if self.wanted:
-                self._held.enter_context(self.home.exclusively(self.command, patience=self.patience))
             for kind in self.wanted:
                 server = kind(self.home, durable=self.durable)
-                self.running.append((server, start(server)))
+                supervised = Supervised(self.home, server.name, server.spawn, server.stop_signal)
+                self.running.append(supervised)
+                _start(server, supervised)
+                self.urls[server.variable] = server.url
         except BaseException:
             self.close()
             raise
@@ -84,12 +54,23 @@ class Servers:
 
     def close(self) -> None:
         """Stop what was started; safe to call again."""
-        stop([(child, server.stop_signal) for server, child in self.running], grace=STOP_SECONDS)
+        stop_all(self.running, grace=STOP_SECONDS)
         self.running.clear()
-        self._held.close()
 
-    @property
-    def urls(self) -> dict[str, str]:
-        """The environment variables that lead to the servers."""
-        names = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
-        return {names[server.name]: server.url for server, _ in self.running}
+
+def _start(server: Server, supervised: Supervised) -> None:
+    """Start one server and wait until it answers.
+
+    Raises:
+        CannotStart: it ended, or was not ready in time; the message has the end of its log.
+    """
+    child = supervised.start()
+    give_up = time.monotonic() + READY_SECONDS
+    while not server.is_ready(child):
+        log = server.home.log_file(server.name)
+        if has_ended(child):
+            said = server.home.last_lines(server.name)
+            raise CannotStart(f"{server.name} cannot start: {said} (see {log})")
+        if time.monotonic() >= give_up:
+            raise CannotStart(f"{server.name} was not ready in {READY_SECONDS:.0f} s; see {log}")
+        time.sleep(0.01)

@@ -26,6 +26,7 @@ class Valkey:
     """One Valkey server in a home. `durable=False` keeps nothing on disk (tests)."""
 
     name = "redis"
+    variable = "REDIS_URL"
     stop_signal = signal.SIGTERM
 
     def __init__(self, home: Home, *, durable: bool = True) -> None:

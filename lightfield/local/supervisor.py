@@ -1,0 +1,136 @@
+"""Runs a whole installation on one machine and keeps it running.
+
+The parent of every process: it starts again what dies, with the same ports and passwords, and its children
+die with it. One thread and no state beyond the children: a kill -9 of the supervisor loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+from lightfield.local import environment, processes
+from lightfield.local.boot import ROOT, CannotStart, say
+from lightfield.local.children import end_all, marked, spawn
+from lightfield.local.home import Home
+from lightfield.local.servers import Servers
+from lightfield.local.supervised import Checkup, Supervised, stop_all
+
+MARK = "LIGHTFIELD_SUPERVISED"  # in the environment of each child: the home it belongs to
+LOOK_EVERY = 0.1  # seconds
+STOP_SECONDS = 30.0  # for running steps to finish; a step that takes longer is taken over by its lease
+MIGRATE_SECONDS = 600.0
+
+
+class Supervisor:
+    """The processes of one home. `servers` are running already, and are kept running too."""
+
+    def __init__(self, home: Home, servers: Servers, environ: dict[str, str]) -> None:
+        self.home = home
+        self.servers = servers
+        self.environ = environ
+        self.ending = False
+        self.processes: list[Supervised] = []
+        self._checkups: list[Checkup] = []
+
+    def migrate(self) -> None:
+        """Bring the database to this version.
+
+        Raises:
+            CannotStart: it failed; the last line of the log says why.
+        """
+        log = self.home.open_log("migrate")
+        try:
+            done = subprocess.run(
+                self._command(processes.MIGRATE),
+                cwd=ROOT,
+                env=self._told("command"),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                timeout=MIGRATE_SECONDS,
+                check=False,
+            )
+        finally:
+            os.close(log)
+        if done.returncode != 0:
+            said = self.home.last_lines("migrate", 1)
+            raise CannotStart(
+                f"the database cannot be migrated: {said} (see {self.home.log_file('migrate')})"
+            )
+
+    def start(self) -> None:
+        """Start every process of the table; returns at once."""
+        table = processes.table(
+            bind=self.environ["LIGHTFIELD_BIND"],
+            port=self.environ["LIGHTFIELD_PORT"],
+            flower_port=self.environ["LIGHTFIELD_FLOWER_PORT"],
+            workers=environment.worker_numbers(),
+        )
+        for process in table:
+            supervised = Supervised(self.home, process.name, partial(self._spawn, process))
+            supervised.start()
+            self.processes.append(supervised)
+            command, told = self._command(process.health), self._told("command")
+            self._checkups.append(Checkup(supervised, command, told, ROOT))
+
+    def run(self, *, until: Callable[[], bool] = lambda: False) -> None:
+        """Keep everything running until `end` is called or `until()` is true."""
+        while not self.ending and not until():
+            self.tend()
+            time.sleep(LOOK_EVERY)
+
+    def tend(self) -> None:
+        """One look at everything: servers first, for the others need them."""
+        all_of_it: list[Supervised | Checkup] = [*self.servers.running, *self.processes, *self._checkups]
+        for one in all_of_it:
+            if happened := one.tend():
+                say(happened)
+
+    def end(self, *_: object) -> None:
+        """Signal handler: the second signal does not wait for running steps."""
+        if self.ending:
+            for process in self.processes:
+                process.stop_signal = signal.SIGKILL
+                if process.child:
+                    process.child.kill()
+        self.ending = True
+
+    def stop(self) -> None:
+        """Stop the processes in order; the servers are stopped by whoever started them."""
+        for checkup in self._checkups:
+            checkup.close()
+        stop_all(self.processes, grace=STOP_SECONDS)
+
+    def pid_of(self, name: str) -> int:
+        child = next(one.child for one in self.processes if one.name == name)
+        assert child is not None
+        return child.pid
+
+    def _spawn(self, process: processes.Process) -> subprocess.Popen[bytes]:
+        return spawn(
+            self._command(process.command),
+            cwd=ROOT,
+            environ=self._told(process.role),
+            output=self.home.open_log(process.name),
+            when_parent_dies=signal.SIGKILL,
+        )
+
+    def _told(self, role: str) -> dict[str, str]:
+        return {**self.environ, "LIGHTFIELD_ROLE": role, MARK: str(self.home.path)}
+
+    @staticmethod
+    def _command(command: tuple[str, ...]) -> list[str]:
+        return [sys.executable if part == processes.PYTHON else part for part in command]
+
+
+def end_leftovers(home: Home) -> None:
+    """End processes of this home that outlived an earlier supervisor (they were to die with it)."""
+    count = end_all(partial(marked, MARK, str(home.path)), first=signal.SIGKILL, grace=5)
+    if count:
+        say(f"ended {count} processes of an earlier start")
