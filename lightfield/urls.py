@@ -8,6 +8,10 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import path
 
+from triggers.views import receive_webhook
+
+HOOKS = "/hooks/"
+
 urlpatterns = [
     path("admin/", admin.site.urls),
 ]
@@ -23,4 +27,9 @@ class HookShortcut:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+        if not request.path_info.startswith(HOOKS):
+            return self.get_response(request)
+        response = receive_webhook(request, request.path_info.removeprefix(HOOKS))
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response._has_been_logged = True  # type: ignore[attr-defined]  # Django logs the path of every 4xx and 5xx
+        return response

@@ -47,7 +47,7 @@ class OutboxEvent(models.Model):
     # The version that was active at capture: what the run will execute, whatever is published meanwhile.
     version = models.ForeignKey(WorkflowVersion, models.PROTECT, related_name="+", db_index=False)
     source = models.CharField(max_length=10)  # webhook, manual, record, schedule: the scope of the key
-    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  NULL: every delivery its own event
+    idempotency_key = models.CharField(max_length=255, null=True)
     body_digest = models.BinaryField(max_length=32, null=True)  # sha256 of the payload, to compare repeats
     payload = models.JSONField()
     shard = models.PositiveSmallIntegerField()
@@ -56,7 +56,7 @@ class OutboxEvent(models.Model):
     caused_by = models.UUIDField(null=True)  # the run that led to it; no foreign key: the arrow stays one-way
     status = models.CharField(max_length=10, choices=EventStatus.choices, default=EventStatus.PENDING)
     tries = models.PositiveSmallIntegerField(default=0)  # dispatches that failed
-    error_code = models.CharField(max_length=80, null=True)  # noqa: DJ001
+    error_code = models.CharField(max_length=80, null=True)
     captured_at = models.DateTimeField(db_default=Now())
     decided_at = models.DateTimeField(null=True)
 

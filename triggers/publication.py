@@ -1,0 +1,69 @@
+"""A workflow's trigger follows the workflow: made when it is created, its config set at every publish.
+
+The row lives as long as the workflow does, so its address and its idempotency keys survive any publish.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from lightfield.kernel.errors import Problem
+from triggers import tokens
+from triggers.kinds import base
+from triggers.kinds.base import JsonObject, TriggerKind
+from triggers.models import Trigger
+from workflows import hooks
+from workflows.models import Workflow, WorkflowVersion
+
+
+@hooks.on_created
+def make_trigger(workflow: Workflow) -> None:
+    sealed = tokens.new_token(workflow.pk)
+    Trigger.objects.create(
+        workflow=workflow,
+        shard=shard_of(workflow.pk),
+        token_hash=sealed.token_hash,
+        token_ciphertext=sealed.token_ciphertext,
+    )
+
+
+@hooks.on_published
+def follow_version(workflow: Workflow, version: WorkflowVersion) -> None:
+    published: dict[str, Any] = version.definition["trigger"]
+    Trigger.objects.filter(workflow=workflow).update(
+        kind=published["type"], config=published.get("config", {})
+    )
+
+
+@hooks.on_storing
+def refuse_to_store(definition: JsonObject) -> list[Problem]:
+    kind, config = _trigger_of(definition)
+    return _placed(kind.unstorable(config)) if kind else []
+
+
+@hooks.on_publishing
+def refuse_to_publish(definition: JsonObject) -> list[Problem]:
+    kind, config = _trigger_of(definition)
+    return _placed(kind.unpublishable(config)) if kind else []
+
+
+def shard_of(workflow_id: UUID) -> int:
+    """0 to LIGHTFIELD_SHARDS - 1, the same for every event of a workflow."""
+    return zlib.crc32(workflow_id.bytes) % int(settings.LIGHTFIELD_SHARDS)
+
+
+def _trigger_of(definition: JsonObject) -> tuple[TriggerKind | None, JsonObject]:
+    """The kind that a draft names, if it names one that is installed, and its config as written."""
+    trigger = definition.get("trigger") or {}
+    return base.find(trigger.get("type")), trigger.get("config") or {}
+
+
+def _placed(problems: list[Problem]) -> list[Problem]:
+    """Problems of a config, with pointers into the whole definition."""
+    return [
+        Problem(f"/trigger/config{problem.pointer}", problem.code, problem.detail) for problem in problems
+    ]

@@ -7,7 +7,7 @@ is never published without its trigger. `workflows` thereby needs no import of t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lightfield.kernel.errors import Problem
 from workflows.models import Workflow, WorkflowVersion
@@ -15,13 +15,14 @@ from workflows.models import Workflow, WorkflowVersion
 CreatedHook = Callable[[Workflow], None]
 PublishedHook = Callable[[Workflow, WorkflowVersion], None]
 ArchivedHook = Callable[[Workflow], None]
-DraftHook = Callable[[dict[str, object]], list[Problem]]
+JudgingHook = Callable[[dict[str, Any]], list[Problem]]
 H = TypeVar("H")
 
 _created: list[CreatedHook] = []
 _published: list[PublishedHook] = []
 _archived: list[ArchivedHook] = []
-_draft: list[DraftHook] = []
+_storing: list[JudgingHook] = []
+_publishing: list[JudgingHook] = []
 
 
 def on_created(hook: CreatedHook) -> CreatedHook:
@@ -39,12 +40,17 @@ def on_archived(hook: ArchivedHook) -> ArchivedHook:
     return _registered(_archived, hook)
 
 
-def on_draft(hook: DraftHook) -> DraftHook:
-    """Decorator: call `hook(definition)` before a draft is stored; the problems it returns refuse it.
+def on_storing(hook: JudgingHook) -> JudgingHook:
+    """Decorator: ask `hook(definition)` before a draft is stored; the problems it returns refuse it.
 
     A draft may be unfinished or wrong. This is only for what must not be stored at all, such as secrets.
     """
-    return _registered(_draft, hook)
+    return _registered(_storing, hook)
+
+
+def on_publishing(hook: JudgingHook) -> JudgingHook:
+    """Decorator: ask `hook(definition)` before a draft is published; its problems refuse that."""
+    return _registered(_publishing, hook)
 
 
 def run_created(workflow: Workflow) -> None:
@@ -62,8 +68,12 @@ def run_archived(workflow: Workflow) -> None:
         hook(workflow)
 
 
-def problems_of_draft(definition: dict[str, object]) -> list[Problem]:
-    return [problem for hook in _draft for problem in hook(definition)]
+def problems_of_storing(definition: dict[str, Any]) -> list[Problem]:
+    return [problem for hook in _storing for problem in hook(definition)]
+
+
+def problems_of_publishing(definition: dict[str, Any]) -> list[Problem]:
+    return [problem for hook in _publishing for problem in hook(definition)]
 
 
 def _registered(hooks: list[H], hook: H) -> H:

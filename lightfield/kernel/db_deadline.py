@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import DatabaseError
+from django.db import Error
 from psycopg_pool import PoolTimeout
 
 LONGEST_WAIT_SECONDS = 15.0  # the server ends statements after 5 s; this is for one that no longer can
@@ -58,7 +58,7 @@ def seconds_left() -> float:
     return float("inf") if ends is None else ends - time.monotonic()
 
 
-def is_connection_lost(error: DatabaseError) -> bool:
+def is_connection_lost(error: Error) -> bool:
     """Whether a new connection may help: this one broke, or its server went away.
 
     A full pool or a server that does not answer is no reason to try again at once.

@@ -1,0 +1,5 @@
+"""The ways to start a workflow, one file each. Importing the package registers them."""
+
+from triggers.kinds import manual, webhook
+
+__all__ = ["manual", "webhook"]

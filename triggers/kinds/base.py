@@ -1,0 +1,59 @@
+"""What a kind of trigger is, and the registry of those installed.
+
+To add one: subclass `TriggerKind`, decorate it with `@register`, and import its module in `triggers.kinds`;
+`manual.py` is the smallest example. Whatever makes it fire then calls `triggers.outbox`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from lightfield.kernel.errors import Problem
+from workflows.trigger_types import register_trigger_type
+
+JsonObject = dict[str, Any]
+
+
+class TriggerConfig(BaseModel):
+    """Base of every kind's config: unknown fields are refused, nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class TriggerKind:
+    """One way to start a workflow. Instances are shared between threads and hold no state.
+
+    Config: its shape is judged when a workflow is published. The two questions below are asked about a config
+    as written, whose shape may still be wrong; pointers are relative to the config.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]  # one line for people
+    Config: ClassVar[type[BaseModel]]
+
+    def unstorable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002  for kinds that need it
+        """What must not be stored even in a draft."""
+        return []
+
+    def unpublishable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002
+        """What has the right shape and still cannot be published."""
+        return []
+
+
+K = TypeVar("K", bound=type[TriggerKind])
+
+_registry: dict[str, TriggerKind] = {}
+
+
+def register(kind: K) -> K:
+    """Class decorator: make a kind known under its `name`."""
+    register_trigger_type(kind.name, kind.Config)
+    _registry[kind.name] = kind()
+    return kind
+
+
+def find(name: object) -> TriggerKind | None:
+    """The kind of that name, or None when it is not installed."""
+    return _registry.get(name) if isinstance(name, str) else None

@@ -1,0 +1,188 @@
+"""The outbox: the only writer of events. An event is stored with its cause, or not at all.
+
+Two doors. `append_event` joins the transaction of its cause and refuses to work without one.
+`capture_webhook` has no cause inside the database: one statement that commits by itself.
+
+Whoever inserts a key first wins. The loser's INSERT waits for the winner's COMMIT and then adds nothing; only
+a second statement, with a snapshot taken after that wait, can see the winner's row and answer with it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from lightfield.kernel import bells, sql
+from lightfield.kernel import idempotency_key as keys
+from lightfield.kernel.ids import uuid7
+from triggers.models import Trigger
+
+# The version is pinned here: whatever is published before the dispatch, the run executes this one.
+INSERT = """
+  INSERT INTO triggers_outboxevent
+    (id, trigger_id, workflow_id, version_id, source, idempotency_key, body_digest, payload, shard, trace_id,
+     depth, caused_by, status, tries)
+  SELECT %(id)s::uuid, found.id, found.workflow_id, found.version_id, %(source)s::varchar, %(key)s::varchar,
+         %(digest)s::bytea, %(payload)s::jsonb, found.shard, %(trace_id)s::varchar, %(depth)s::smallint,
+         %(caused_by)s::uuid, 'pending', 0
+  FROM found
+  ON CONFLICT DO NOTHING
+  RETURNING id
+"""
+
+CAPTURE_WEBHOOK = f"""
+WITH found AS MATERIALIZED (
+  SELECT t.id, t.shard, w.id AS workflow_id, w.active_version_id AS version_id
+  FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
+  WHERE t.token_hash = %(token_hash)s::varchar AND t.kind = 'webhook' AND w.status = 'active'),
+added AS ({INSERT})
+SELECT found.id, found.shard, added.id FROM found LEFT JOIN added ON true
+"""  # noqa: S608  only the constant above is put in
+
+APPEND = f"""
+WITH found AS MATERIALIZED (
+  SELECT t.id, t.shard, w.id AS workflow_id, w.active_version_id AS version_id
+  FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
+  WHERE t.id = %(trigger_id)s::bigint)
+{INSERT}
+"""  # noqa: S608
+
+# Equal bytes are the usual case; a sender that writes the same JSON differently still means the same.
+WINNER = """
+SELECT id, coalesce(body_digest = %(digest)s::bytea, false) OR payload = %(payload)s::jsonb
+FROM triggers_outboxevent
+WHERE trigger_id = %(trigger_id)s::bigint AND source = %(source)s::varchar AND idempotency_key = %(key)s::varchar
+"""
+
+ALREADY_THERE = "SELECT id, true FROM triggers_outboxevent WHERE id = %(id)s::uuid"
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The answer to "it happened": the event, whether it was there before, and with the same body."""
+
+    event_id: UUID
+    is_duplicate: bool
+    has_same_body: bool = True
+
+
+def append_event(
+    *,
+    trigger: Trigger,
+    source: str,
+    payload: Any,
+    idempotency_key: str | None,
+    trace_id: str,
+    body_digest: bytes | None = None,
+    depth: int = 0,
+    caused_by: UUID | None = None,
+) -> Captured:
+    """Record that a published trigger fired. Call it inside the transaction of the cause.
+
+    A repeated key answers with the event recorded first. Whether the workflow takes events now is the
+    caller's question; the version that is active at this moment is pinned.
+
+    Args:
+        source: the scope of the key: `webhook`, `manual`, `record` or `schedule`.
+        payload: JSON that passed `strict_json`.
+        body_digest: sha256 of the payload as it came, when it came as bytes.
+        depth: how many runs led to it; `caused_by` is the last of them.
+
+    Raises:
+        RuntimeError: there is no transaction, so event and cause could part.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("append_event() must share a transaction with its cause")
+    params = _columns(
+        event_id=uuid7(),
+        source=source,
+        payload=json.dumps(payload, ensure_ascii=False, allow_nan=False),
+        idempotency_key=idempotency_key,
+        trace_id=trace_id,
+        body_digest=body_digest,
+        depth=depth,
+        caused_by=caused_by,
+    )
+    params["trigger_id"] = trigger.pk
+    added = sql.row(APPEND, params)
+    return _settled(params, trigger_id=trigger.pk, shard=trigger.shard, was_added=added is not None)
+
+
+def capture_webhook(
+    *,
+    token_hash: str,
+    event_id: UUID,
+    body: str,
+    body_digest: bytes,
+    idempotency_key: str | None,
+    trace_id: str,
+) -> Captured | None:
+    """Record a webhook for the active workflow that this token belongs to; None when there is none.
+
+    The event is committed when this returns. The caller chooses `event_id`: to repeat the call with the same
+    one is safe, also when the answer to the COMMIT was lost.
+
+    Args:
+        body: the JSON text as received; it passed `strict_json.parse`.
+
+    Raises:
+        RuntimeError: inside a transaction, where nothing would be committed yet.
+        django.db.OperationalError, InterfaceError: the database does not answer.
+    """
+    if connection.in_atomic_block:
+        raise RuntimeError("capture_webhook() commits by itself: call it outside a transaction")
+    params = _columns(
+        event_id=event_id,
+        source="webhook",
+        payload=body,
+        idempotency_key=idempotency_key,
+        trace_id=trace_id,
+        body_digest=body_digest,
+    )
+    params["token_hash"] = token_hash
+    found = sql.row(CAPTURE_WEBHOOK, params)
+    if found is None:
+        return None
+    trigger_id, shard, added = found
+    return _settled(params, trigger_id=trigger_id, shard=shard, was_added=added is not None)
+
+
+def _columns(
+    *,
+    event_id: UUID,
+    source: str,
+    payload: str,
+    idempotency_key: str | None,
+    trace_id: str,
+    body_digest: bytes | None,
+    depth: int = 0,
+    caused_by: UUID | None = None,
+) -> dict[str, Any]:
+    return {
+        "id": event_id,
+        "source": source,
+        "payload": payload,
+        "key": None if idempotency_key is None else keys.stored(idempotency_key),
+        "trace_id": trace_id,
+        "digest": body_digest,
+        "depth": depth,
+        "caused_by": caused_by,
+    }
+
+
+def _settled(params: dict[str, Any], *, trigger_id: int, shard: int, was_added: bool) -> Captured:
+    """Ring for a new event, or find the one that was there first."""
+    event_id: UUID = params["id"]
+    if not was_added:
+        winner = sql.row(WINNER if params["key"] else ALREADY_THERE, {**params, "trigger_id": trigger_id})
+        if winner is None:
+            raise sql.OperationalError("the event that held this key was deleted meanwhile")
+        if winner[0] != event_id:
+            return Captured(winner[0], is_duplicate=True, has_same_body=winner[1])
+    transaction.on_commit(partial(bells.ring_dispatch, shard), robust=True)
+    return Captured(event_id, is_duplicate=False)

@@ -1,0 +1,216 @@
+"""What people do with workflows: create, edit, publish, pause, resume, archive.
+
+Every deed locks the workflow's row, moves its status by compare-and-swap, runs the hooks of the other apps and
+writes the audit trail in one transaction. It happens whole, or not at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+
+from lightfield.access import audit
+from lightfield.kernel import sql
+from lightfield.kernel.errors import LostRace, RequestRefused
+from workflows import hooks, validation
+from workflows.definitions import Definition, checksum, dump, merge, parse_definition
+from workflows.models import Workflow, WorkflowStatus, WorkflowVersion
+
+# Which deed moves which status where. Archived is final.
+TRANSITIONS: dict[str, dict[WorkflowStatus, WorkflowStatus]] = {
+    "publish": dict.fromkeys(
+        (WorkflowStatus.DRAFT, WorkflowStatus.ACTIVE, WorkflowStatus.PAUSED), WorkflowStatus.ACTIVE
+    ),
+    "pause": {WorkflowStatus.ACTIVE: WorkflowStatus.PAUSED},
+    "resume": {WorkflowStatus.PAUSED: WorkflowStatus.ACTIVE},
+    "archive": dict.fromkeys(
+        (WorkflowStatus.DRAFT, WorkflowStatus.ACTIVE, WorkflowStatus.PAUSED), WorkflowStatus.ARCHIVED
+    ),
+}
+
+
+@transaction.atomic
+def create_workflow(*, definition: object, by: str) -> Workflow:
+    """Store a new draft. It may be unfinished; only its shape is judged.
+
+    Raises:
+        RequestRefused: `config.invalid_definition` with one problem per place.
+    """
+    document = _storable(definition)
+    workflow = Workflow.objects.create(name=document["name"], draft=document)
+    hooks.run_created(workflow)
+    audit.record(actor=by, action="workflow.created", subject=workflow.pk)
+    return workflow
+
+
+@sql.retrying_conflicts
+@transaction.atomic
+def update_draft(*, workflow_id: UUID, changes: object, by: str) -> Workflow:
+    """Replace top-level parts of the draft; what runs is the published version, which stays as it is.
+
+    Two people who edit at once: the later one's parts win, and the draft is whole at any time.
+
+    Raises:
+        RequestRefused: `config.invalid_definition`, `request.not_found`, `workflow.illegal_transition` when
+            the workflow is archived.
+    """
+    if not isinstance(changes, dict):
+        raise RequestRefused("config.invalid_definition", "Send an object with the parts to replace.")
+    workflow = _locked(workflow_id)
+    if workflow.status == WorkflowStatus.ARCHIVED:
+        raise _illegal(workflow, "edit")
+    document = _storable(merge(workflow.draft, changes))
+    workflow.draft, workflow.name = document, document["name"]
+    workflow.save(update_fields=["draft", "name", "updated_at"])
+    audit.record(actor=by, action="workflow.edited", subject=workflow.pk, parts=sorted(changes))
+    return workflow
+
+
+@sql.retrying_conflicts
+@transaction.atomic
+def publish(*, workflow_id: UUID, by: str) -> tuple[WorkflowVersion, bool]:
+    """Make the draft the active version and the workflow active. True when that made a new version.
+
+    A draft equal to the active version makes none. Numbers are 1, 2, 3 … without gap.
+
+    Raises:
+        RequestRefused: `config.invalid_definition` with every problem, `request.not_found`,
+            `workflow.illegal_transition` when the workflow is archived.
+    """
+    workflow = _locked(workflow_id)
+    if workflow.status not in TRANSITIONS["publish"]:
+        raise _illegal(workflow, "publish")
+    definition = _publishable(workflow.draft)
+    document = dump(definition)
+    active = workflow.active_version
+    if active is not None and active.checksum == checksum(document):
+        if workflow.status != WorkflowStatus.ACTIVE:
+            _move(workflow, "publish")
+            audit.record(actor=by, action="workflow.resumed", subject=workflow.pk)
+        return active, False
+
+    version = WorkflowVersion.objects.create(
+        workflow=workflow,
+        number=_last_number(workflow) + 1,
+        definition=document,
+        plan=validation.plan_of(definition),
+        concurrency=definition.settings.concurrency,
+        timeout_seconds=definition.settings.timeout_seconds,
+        checksum=checksum(document),
+        published_by=by,
+    )
+    _move(workflow, "publish", active_version=version)
+    hooks.run_published(workflow, version)
+    audit.record(
+        actor=by,
+        action="workflow.published",
+        subject=workflow.pk,
+        version=version.number,
+        checksum=version.checksum,
+    )
+    return version, True
+
+
+@sql.retrying_conflicts
+@transaction.atomic
+def pause(*, workflow_id: UUID, by: str) -> Workflow:
+    """Refuse new events; those accepted are still dispatched and runs go on.
+
+    Raises:
+        RequestRefused: `request.not_found`, or `workflow.illegal_transition` unless it is active.
+    """
+    workflow = _moved(workflow_id, "pause")
+    audit.record(actor=by, action="workflow.paused", subject=workflow.pk)
+    return workflow
+
+
+@sql.retrying_conflicts
+@transaction.atomic
+def resume(*, workflow_id: UUID, by: str) -> Workflow:
+    """Accept events again.
+
+    Raises:
+        RequestRefused: `request.not_found`, or `workflow.illegal_transition` unless it is paused.
+    """
+    workflow = _moved(workflow_id, "resume")
+    audit.record(actor=by, action="workflow.resumed", subject=workflow.pk)
+    return workflow
+
+
+@sql.retrying_conflicts
+@transaction.atomic
+def archive(*, workflow_id: UUID, by: str) -> Workflow:
+    """End the workflow for good: no new events, waiting ones are ignored, live runs go on, history stays.
+
+    Raises:
+        RequestRefused: `request.not_found`, or `workflow.illegal_transition` when it is archived already.
+    """
+    workflow = _moved(workflow_id, "archive")
+    hooks.run_archived(workflow)
+    audit.record(actor=by, action="workflow.archived", subject=workflow.pk)
+    return workflow
+
+
+def _storable(raw: object) -> dict[str, Any]:
+    """The normalised document of a draft, with nothing in it that must not be stored."""
+    document = dump(parse_definition(raw))
+    problems = hooks.problems_of_storing(document)
+    if problems:
+        raise RequestRefused("config.invalid_definition", problems=problems)
+    return document
+
+
+def _publishable(draft: dict[str, Any]) -> Definition:
+    definition = parse_definition(draft)
+    problems = [*validation.problems_of(definition), *hooks.problems_of_publishing(draft)]
+    if problems:
+        raise RequestRefused("config.invalid_definition", problems=problems)
+    return definition
+
+
+def _locked(workflow_id: UUID) -> Workflow:
+    """The workflow under a lock that lets events and runs go on referring to it."""
+    workflow = Workflow.objects.select_for_update(no_key=True).filter(pk=workflow_id).first()
+    if workflow is None:
+        raise RequestRefused("request.not_found", f"There is no workflow {workflow_id}.")
+    return workflow
+
+
+def _last_number(workflow: Workflow) -> int:
+    """Read after the row's lock was taken, so that a publish before this one is seen."""
+    newest: int | None = workflow.versions.aggregate(newest=Max("number"))["newest"]
+    return newest or 0
+
+
+def _moved(workflow_id: UUID, deed: str) -> Workflow:
+    workflow = _locked(workflow_id)
+    _move(workflow, deed)
+    return workflow
+
+
+def _move(workflow: Workflow, deed: str, **columns: Any) -> None:
+    """Swap the status that was read for the one this deed leads to, and set `columns` with it."""
+    before = WorkflowStatus(workflow.status)
+    after = TRANSITIONS[deed].get(before)
+    if after is None:
+        raise _illegal(workflow, deed)
+    moved = Workflow.objects.filter(pk=workflow.pk, status=before).update(
+        status=after, updated_at=Now(), **columns
+    )
+    if moved != 1:
+        raise LostRace
+    workflow.status = after
+    for name, value in columns.items():
+        setattr(workflow, name, value)
+
+
+def _illegal(workflow: Workflow, deed: str) -> RequestRefused:
+    return RequestRefused(
+        "workflow.illegal_transition",
+        f"Cannot {deed} a workflow that is {workflow.status}.",
+        status=workflow.status,
+    )
