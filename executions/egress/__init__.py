@@ -1,9 +1,10 @@
 """Everything that leaves this system by HTTP passes here: `egress.request`.
 
 A URL is read once (`urls`), judged (`policy`, `addresses`), connected to at the very address that was judged
-(`wires`), and answered within bounds of time and size (`transport`, `decoding`).
+(`wires`), and answered within bounds of time and size (`conversation`, `decoding`).
 """
 
-from executions.egress.client import Answer, own_servers, policy_from_settings, request
+from executions.egress.client import Answer
+from executions.egress.current import own_servers, policy_from_settings, request
 
 __all__ = ["Answer", "own_servers", "policy_from_settings", "request"]

@@ -1,21 +1,19 @@
-"""The one function by which anything in this system sends HTTP."""
+"""Requests through every check, redirects included."""
 
 from __future__ import annotations
 
-import os
 import ssl
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import certifi
 import requests
-from django.conf import settings
-from requests.certs import where as certificate_authorities
 
+from executions.egress.conversation import Request
 from executions.egress.exchange import Exchange
-from executions.egress.headers import Fields, decode_fields, encode_fields, is_secret
-from executions.egress.policy import Policy, parse_allow
+from executions.egress.headers import Fields, encode_fields, is_secret
+from executions.egress.policy import Policy
 from executions.egress.resolver import Resolver
 from executions.egress.transport import GuardedAdapter, Outbound
 from executions.egress.urls import Target, follow, parse_target
@@ -44,7 +42,7 @@ class Answer:
 class _Session(requests.Session):
     """A session that sends what it is given, and nothing else by itself."""
 
-    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Any:
+    def resolve_redirects(self, *_: Any, **__: Any) -> Any:
         return iter(())  # `Client` follows them, each hop through every check
 
 
@@ -74,7 +72,7 @@ class Client:
         max_bytes: int = MAX_BYTES,
         allow_redirects: bool = False,
     ) -> Answer:
-        """See `request`."""
+        """See `executions.egress.request`."""
         if method not in METHODS:
             raise PermanentStepError("egress.denied_method", f"The method {method[:20]!r} is not allowed.")
         target = parse_target(url, params)
@@ -102,15 +100,9 @@ class Client:
         exchange: Exchange,
         max_bytes: int,
     ) -> Answer:
-        outbound = Outbound(
-            method=method,
-            target=target,
-            fields=_with_our_fields(method, target, fields, body),
-            body=body,
-            exchange=exchange,
-            max_bytes=max_bytes,
-        )
-        response = self._session.send(outbound, proxies={})
+        sent_fields = _with_our_fields(method, target, fields, body)
+        checked = Request(method, target.path, sent_fields, body, max_bytes, exchange)
+        response = self._session.send(Outbound(target=target, checked=checked), proxies={})
         return Answer(
             status_code=response.status_code,
             headers=dict(response.headers),
@@ -168,82 +160,6 @@ def _redirect(answer: Answer, why: str) -> PermanentStepError:
 
 
 def _tls_context() -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=certificate_authorities())
+    context = ssl.create_default_context(cafile=certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def own_servers() -> tuple[tuple[str, int], ...]:
-    """(host, port) of this installation's PostgreSQL, Redis, web and Flower: `LIGHTFIELD_OWN_SERVERS`."""
-    return tuple((str(host), int(port)) for host, port in settings.LIGHTFIELD_OWN_SERVERS)
-
-
-def policy_from_settings() -> Policy:
-    """Raises `InvalidSetting` (`engine.invalid_setting`) when LIGHTFIELD_EGRESS_ALLOW cannot be read."""
-    return Policy(allow=parse_allow(settings.LIGHTFIELD_EGRESS_ALLOW), own=own_servers())
-
-
-_lock = threading.Lock()
-_client: tuple[tuple[Any, Any], Client] | None = None
-
-
-def current() -> Client:
-    """This process's client. Other settings (tests change them) mean another client without connections."""
-    global _client
-    wanted = (settings.LIGHTFIELD_EGRESS_ALLOW, settings.LIGHTFIELD_OWN_SERVERS)
-    found = _client
-    if found is not None and found[0] == wanted:
-        return found[1]
-    with _lock:
-        if _client is None or _client[0] != wanted:
-            if _client is not None:
-                _client[1].close()
-            _client = (wanted, Client(policy_from_settings()))
-        return _client[1]
-
-
-def _forget_after_fork() -> None:
-    """A child shares its parent's sockets: two processes must never write to one connection."""
-    global _client, _lock
-    _client, _lock = None, threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_after_fork)
-
-
-def request(
-    *,
-    method: str,
-    url: str,
-    headers: Mapping[str, str] | None = None,
-    params: Mapping[str, Any] | None = None,
-    body: bytes | None = None,
-    timeout_seconds: float,
-    max_bytes: int = MAX_BYTES,
-    allow_redirects: bool = False,
-) -> Answer:
-    """Send one HTTP request to the outside and return the answer, whatever its status.
-
-    `timeout_seconds` is for everything from the name lookup to the last byte, redirects included.
-    `max_bytes` is for the decoded body of a success; of other answers at most 64 KiB are read, and cut.
-    `url` may hold characters beyond ASCII and spaces in path and query; `params` are added to its query.
-
-    At most one request leaves per call (and per hop, where redirects are allowed): nothing is sent again.
-
-    Raises:
-        PermanentStepError: `egress.*` (refused before anything was sent), `http.tls_failed`,
-            `http.too_large`, `http.bad_encoding`, `http.invalid_answer`, `http.redirect`.
-        TransientStepError: `http.timeout`, `http.dns_failed`, `http.connect_failed`, `http.connection_lost`.
-        `sent` is False only when it is certain that no byte of the request reached the network; the metadata
-        has `url_host`, `phase` and, once known, `status_code`.
-    """
-    return current().request(
-        method=method,
-        url=url,
-        headers=headers,
-        params=params,
-        body=body,
-        timeout_seconds=timeout_seconds,
-        max_bytes=max_bytes,
-        allow_redirects=allow_redirects,
-    )

@@ -17,8 +17,21 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand in a value
 # They frame the message or belong to one connection: whoever sets them can make two requests of one.
 _OURS: Final = frozenset(
-    """connection content-length expect host http2-settings keep-alive proxy-authenticate proxy-authorization
-    proxy-connection te trailer transfer-encoding upgrade""".split()
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 _REPLACED: Final = frozenset({"accept-encoding"})  # ours says what we can decode
 _SECRET_NAMES: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})

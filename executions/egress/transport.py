@@ -1,77 +1,38 @@
-"""One HTTP/1.1 request over one connection: written once, answered within bounds.
-
-h11 reads and writes the protocol: it refuses what could be understood in two ways (conflicting lengths,
-unknown transfer encodings, malformed heads) and says when a connection may serve again.
-"""
+"""How our session sends: the adapter that looks up, judges, connects, and sends once."""
 
 from __future__ import annotations
 
 import io
-import re
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import h11
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from executions.egress import decoding
-from executions.egress.exchange import Exchange
-from executions.egress.headers import Fields, decode_fields
+from executions.egress.conversation import Conversation, RawAnswer, Request, too_large
+from executions.egress.headers import decode_fields
 from executions.egress.urls import Target
-from executions.egress.wires import IDLE_SECONDS, Connector, IdleWires, Wire
-from lightfield.kernel.errors import StepError
-
-MAX_HEAD_BYTES: Final = 65_536
-MAX_HEADERS: Final = 256
-MAX_INTERIM_ANSWERS: Final = 20  # 1xx before the real one
-MAX_PIECES: Final = 20_000  # reads and chunks of one body: a body sent byte by byte costs processor time
-MAX_REFUSAL_BYTES: Final = 65_536  # of an answer that is no success; the rest is not read
-_KEEP_ALIVE = re.compile(rb"timeout=([0-9]{1,6})")
+from executions.egress.wires import Connector, IdleWires
 
 
 class Outbound(requests.PreparedRequest):
-    """A request that passed every check. Only these can be sent: see `GuardedAdapter`."""
+    """A request that passed every check. Only these can be sent: see `GuardedAdapter`.
 
-    def __init__(
-        self,
-        *,
-        method: str,
-        target: Target,
-        fields: Fields,
-        body: bytes | None,
-        exchange: Exchange,
-        max_bytes: int,
-    ) -> None:
+    What is sent is `checked`, to `target`; the inherited attributes tell hooks and instrumentation about it.
+    """
+
+    def __init__(self, *, target: Target, checked: Request) -> None:
         super().__init__()
-        self.method = method
+        self.target = target
+        self.checked = checked
+        self.method = checked.method
         self.url = target.url
         self.headers = CaseInsensitiveDict(
-            (name.decode("ascii"), value.decode("utf-8")) for name, value in fields
+            (name.decode("ascii"), value.decode("utf-8")) for name, value in checked.fields
         )
-        self.body = body
+        self.body = checked.body
         self.hooks = {"response": []}
-        # What is sent comes from these; the attributes above tell hooks and instrumentation about it.
-        self.sent_method, self.target, self.fields, self.payload = method, target, fields, body
-        self.exchange = exchange
-        self.max_bytes = max_bytes
-
-
-@dataclass
-class RawAnswer:
-    """An answer as it came: header names in lower case, the body still encoded."""
-
-    status_code: int
-    fields: list[tuple[bytes, bytes]]
-    reason: str
-    body: bytes
-    is_complete: bool  # False: a refusal whose body was cut
-    keep_seconds: float = 0.0  # how long the connection may be kept; 0 when it may not
-
-    @property
-    def is_success(self) -> bool:
-        return 200 <= self.status_code < 300
 
 
 class GuardedAdapter(BaseAdapter):
@@ -86,12 +47,14 @@ class GuardedAdapter(BaseAdapter):
         self._connector = connector
         self._idle = IdleWires()
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         if not isinstance(request, Outbound):
             raise TypeError("this session sends only what executions.egress.request has checked")
-        wire = self._idle.take(request.target) or self._connector.connect(request.target, request.exchange)
+        wire = self._idle.take(request.target) or self._connector.connect(
+            request.target, request.checked.exchange
+        )
         try:
-            answer = Conversation(wire, request).hold()
+            answer = Conversation(wire, request.checked).hold()
         except BaseException:
             wire.close()
             raise
@@ -105,150 +68,6 @@ class GuardedAdapter(BaseAdapter):
         self._idle.close()
 
 
-class Conversation:
-    """One request and its answer on one wire. Every fault comes out as a step error."""
-
-    def __init__(self, wire: Wire, request: Outbound) -> None:
-        self._wire = wire
-        self._request = request
-        self._exchange = request.exchange
-        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
-        self._went_out_whole = True
-        self._far_side_closed = False
-        self._first_bytes = b""
-        self._received_bytes = 0
-        self._body = bytearray()
-
-    def hold(self) -> RawAnswer:
-        """Raises `StepError`: `http.timeout`, `http.connection_lost`, `http.invalid_answer`, `http.too_large`."""
-        try:
-            self._write_request()
-            return self._read_answer()
-        except TimeoutError:
-            raise self._exchange.timed_out() from None
-        except OSError as error:  # ssl.SSLError is one
-            raise self._lost(getattr(error, "strerror", None) or type(error).__name__) from None
-
-    def _write_request(self) -> None:
-        request, protocol = self._request, self._protocol
-        raw = protocol.send(
-            h11.Request(method=request.sent_method, target=request.target.path, headers=request.fields)
-        )
-        if request.payload:
-            raw += protocol.send(h11.Data(data=request.payload))
-        raw += protocol.send(h11.EndOfMessage())
-        self._exchange.phase = "send"
-        try:
-            self._wire.write(raw, self._exchange)
-        except (BrokenPipeError, ConnectionResetError):
-            if not self._exchange.sent:
-                raise
-            self._went_out_whole = False  # refused half-way; the answer may still be there to read
-        self._exchange.phase = "wait"
-
-    def _read_answer(self) -> RawAnswer:
-        head = self._read_head()
-        self._exchange.status_code = head.status_code
-        self._exchange.phase = "read"
-        fields = list(head.headers)
-        if len(fields) > MAX_HEADERS:
-            raise self._invalid(f"more than {MAX_HEADERS} headers")
-        answer = RawAnswer(head.status_code, fields, head.reason.decode("latin-1"), b"", is_complete=True)
-        if answer.is_success:
-            if not self._read_body(self._request.max_bytes):
-                raise too_large(self._request)
-        else:
-            answer.is_complete = self._read_refusal()
-        answer.body = bytes(self._body)
-        if answer.is_complete and self._may_serve_again():
-            answer.keep_seconds = _keep_seconds(fields)
-        return answer
-
-    def _read_head(self) -> h11.Response:
-        for _ in range(MAX_INTERIM_ANSWERS + 1):
-            event = self._next_event()
-            if isinstance(event, h11.Response):
-                return event
-            if not isinstance(event, h11.InformationalResponse):
-                raise self._lost("closed without an answer")
-        raise self._invalid(f"more than {MAX_INTERIM_ANSWERS} interim answers")
-
-    def _read_refusal(self) -> bool:
-        """A status that is no success stands, however badly its body ends."""
-        try:
-            return self._read_body(min(MAX_REFUSAL_BYTES, self._request.max_bytes))
-        except (StepError, OSError):
-            return False
-
-    def _read_body(self, limit: int) -> bool:
-        """False when there is more than `limit` bytes; what fits is kept."""
-        for _ in range(MAX_PIECES):
-            event = self._next_event()
-            if isinstance(event, h11.EndOfMessage):
-                return True
-            if not isinstance(event, h11.Data):
-                raise self._lost("closed in the middle of the answer")
-            self._body += event.data
-            if len(self._body) > limit:
-                del self._body[limit:]
-                return False
-        return False
-
-    def _next_event(self) -> Any:
-        """The next h11 event, reading as often as that takes."""
-        while True:
-            try:
-                event = self._protocol.next_event()
-            except h11.RemoteProtocolError as error:
-                if self._far_side_closed:
-                    raise self._lost("closed in the middle of the answer") from None
-                raise self._invalid(str(error)[:200]) from None
-            if event is not h11.NEED_DATA:
-                return event
-            received = self._wire.read(self._exchange)
-            self._far_side_closed = not received
-            self._received_bytes += len(received)
-            if self._received_bytes > 2 * self._request.max_bytes + MAX_HEAD_BYTES:
-                raise too_large(self._request)  # chunk frames, trailers, interim answers: padding has an end
-            self._refuse_other_protocols(received)
-            self._protocol.receive_data(received)
-
-    def _refuse_other_protocols(self, received: bytes) -> None:
-        """HTTP/0.9, a banner of SMTP or SSH: known by the first bytes, not worth waiting for more."""
-        if len(self._first_bytes) < 5:
-            self._first_bytes += received[: 5 - len(self._first_bytes)]
-            if not b"HTTP/".startswith(self._first_bytes):
-                raise self._invalid("it does not begin with HTTP/")
-
-    def _may_serve_again(self) -> bool:
-        protocol = self._protocol
-        is_done = protocol.our_state is h11.DONE and protocol.their_state is h11.DONE
-        # Bytes after the answer belong to nobody. Somebody else's request must not find them.
-        return is_done and self._went_out_whole and not protocol.trailing_data[0]
-
-    def _lost(self, how: str) -> StepError:
-        message = f"The connection to {self._exchange.host} broke: {how}."
-        return self._exchange.transient("http.connection_lost", message)
-
-    def _invalid(self, why: str) -> StepError:
-        return self._exchange.permanent(
-            "http.invalid_answer", f"{self._exchange.host} sent an unreadable answer: {why}."
-        )
-
-
-def too_large(request: Outbound) -> StepError:
-    host = request.exchange.host
-    return request.exchange.permanent("http.too_large", f"{host} sent more than {request.max_bytes} bytes.")
-
-
-def _keep_seconds(fields: Fields) -> float:
-    """How long the far side keeps the connection: a second less than it says in `Keep-Alive: timeout=5`."""
-    for name, value in fields:
-        if name == b"keep-alive" and (match := _KEEP_ALIVE.search(value)):
-            return float(match[1]) - 1
-    return IDLE_SECONDS
-
-
 def _response(request: Outbound, answer: RawAnswer) -> requests.Response:
     headers = decode_fields(answer.fields)
     response = requests.Response()
@@ -257,11 +76,11 @@ def _response(request: Outbound, answer: RawAnswer) -> requests.Response:
     response.reason = answer.reason
     response.url = request.url or ""
     response.request = request
-    response.raw = io.BytesIO(_decoded(request, answer, headers.get("content-encoding", "")))
+    response.raw = io.BytesIO(_decoded(request.checked, answer, headers.get("content-encoding", "")))
     return response
 
 
-def _decoded(request: Outbound, answer: RawAnswer, encoding: str) -> bytes:
+def _decoded(request: Request, answer: RawAnswer, encoding: str) -> bytes:
     if not encoding:
         return answer.body
     exchange = request.exchange
