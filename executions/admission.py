@@ -97,7 +97,10 @@ def ring(lane: str, admitted: list[Admitted]) -> None:
         group = company[start : start + size]
         shown = ", ".join(f"{step.key} #{step.id}" for step in group)
         bells.ring_execute(
-            lane, [step.id for step in group], retries=max(step.attempts for step in group), shown=f"({shown})"
+            lane,
+            [step.id for step in group],
+            retries=max(step.attempts for step in group),
+            shown=f"({shown})",
         )
     ring_cells(lane, [(step.id, step.lost) for step in admitted if step.is_quarantined])
 

@@ -118,4 +118,3 @@ def _given_up(step: StepInHand, code: str, *, was_alone: bool, was_intended: boo
         lost=True,
         lost_alone=was_alone,
     )
-

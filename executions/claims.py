@@ -212,7 +212,10 @@ def claim(ids: list[int], *, worker: str, in_cell: bool = False) -> list[StepInH
 
 def in_hand(ids: list[int]) -> list[StepInHand]:
     """These steps with their contexts."""
-    return [_read(found) for found in sql.rows(CONTEXT.format(which="s.id = ANY(%(ids)s::bigint[])"), {"ids": ids})]
+    return [
+        _read(found)
+        for found in sql.rows(CONTEXT.format(which="s.id = ANY(%(ids)s::bigint[])"), {"ids": ids})
+    ]
 
 
 def live_step(run_id: str) -> StepInHand | None:
@@ -270,7 +273,9 @@ def renew(held: list[tuple[int, int]]) -> tuple[set[int], set[int]]:
     A row that somebody has locked right now is in neither: it was skipped, and is looked at again next time.
     """
     pairs = sql.json([{"id": step_run_id, "fence": fence} for step_run_id, fence in held])
-    renewed = {found[0] for found in sql.rows(RENEW, {"held": pairs, "lease": settings.LIGHTFIELD_LEASE_SECONDS})}
+    renewed = {
+        found[0] for found in sql.rows(RENEW, {"held": pairs, "lease": settings.LIGHTFIELD_LEASE_SECONDS})
+    }
     lost: set[int] = set()
     if len(renewed) < len(held):
         ours = {found[0] for found in sql.rows(STILL_OURS, {"held": pairs})}

@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 BATCH = 100
 MOST_TRIES = 3
-TURN_SECONDS = 2.0  # a message drains for so long, then rings again: one shard must not hold a thread for ever
+TURN_SECONDS = (
+    2.0  # a message drains for so long, then rings again: one shard must not hold a thread for ever
+)
 
 PICK = """
 WITH RECURSIVE wf(w) AS (  -- skip scan: one index probe per workflow with pending events

@@ -54,7 +54,12 @@ def end_run(run_id: str, *, status: RunStatus, metadata: dict[str, Any]) -> str:
 
 
 def _ended(
-    step: StepInHand, status: RunStatus, *, may_still_send: bool, was_intended: bool | None, metadata: dict[str, Any]
+    step: StepInHand,
+    status: RunStatus,
+    *,
+    may_still_send: bool,
+    was_intended: bool | None,
+    metadata: dict[str, Any],
 ) -> Settlement:
     rest = published.load(step.version_id).rest(step.position)
     is_cancel = status == RunStatus.CANCELLED
@@ -69,8 +74,10 @@ def _ended(
     outcome = None
     if was_intended is not None:  # an attempt is open
         outcome = AttemptOutcome.UNKNOWN if was_intended else AttemptOutcome.CANCELLED
-    told_before = "ready" if step.status in ("ready", "queued") and step.attempt == 0 else (
-        "running" if step.status == "running" else "waiting"
+    told_before = (
+        "ready"
+        if step.status in ("ready", "queued") and step.attempt == 0
+        else ("running" if step.status == "running" else "waiting")
     )
     entries = [
         entry(

@@ -100,7 +100,9 @@ def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") 
 def _logged(step: StepInHand, result: Completed) -> list[dict[str, object]]:
     if result.logged is None:
         return []
-    return [entry("step.logged", step=step.key, attempt=step.attempt + 1, metadata={"message": result.logged})]
+    return [
+        entry("step.logged", step=step.key, attempt=step.attempt + 1, metadata={"message": result.logged})
+    ]
 
 
 def next_in_hand(step: StepInHand, settlement: Settlement, settled: Settled) -> StepInHand | None:

@@ -15,7 +15,9 @@ from executions.timeline import entry
 Entries = list[dict[str, Any]]
 
 
-def _base(step: StepInHand, status: StepStatus, run_status: RunStatus, entries: Entries, **more: Any) -> Settlement:
+def _base(
+    step: StepInHand, status: StepStatus, run_status: RunStatus, entries: Entries, **more: Any
+) -> Settlement:
     return Settlement(
         run_id=step.run_id,
         workflow_id=step.workflow_id,
@@ -43,7 +45,10 @@ def started_entries(step: StepInHand) -> Entries:
     """For a fast step, whose start is told together with its end."""
     told = [entry("run.started", before="pending", after="running")] if step.run_status == "pending" else []
     before = "ready" if step.attempt == 0 else "waiting"
-    return [*told, entry("step.started", step=step.key, attempt=step.attempt + 1, before=before, after="running")]
+    return [
+        *told,
+        entry("step.started", step=step.key, attempt=step.attempt + 1, before=before, after="running"),
+    ]
 
 
 def _facts(error: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +56,12 @@ def _facts(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def completed(
-    step: StepInHand, output: dict[str, Any], *, skip_rest: bool = False, told: Entries | None = None, **more: Any
+    step: StepInHand,
+    output: dict[str, Any],
+    *,
+    skip_rest: bool = False,
+    told: Entries | None = None,
+    **more: Any,
 ) -> Settlement:
     """The step is done: the next one follows, or the run is complete."""
     version = published.load(step.version_id)
@@ -118,9 +128,21 @@ def failed(step: StepInHand, fail: Fail, *, told: Entries | None = None, **more:
     attempt = step.attempt + 1 if more.get("opens") else step.attempt
     entries = [
         *(told or []),
-        entry("step.failed", step=step.key, attempt=attempt, before="running", after="failed", metadata=_facts(fail.error)),
+        entry(
+            "step.failed",
+            step=step.key,
+            attempt=attempt,
+            before="running",
+            after="failed",
+            metadata=_facts(fail.error),
+        ),
         *skipped_entries(rest),
-        entry("run.failed", before="running", after="failed", metadata={"error_code": fail.error["code"], "failed_step": step.key}),
+        entry(
+            "run.failed",
+            before="running",
+            after="failed",
+            metadata={"error_code": fail.error["code"], "failed_step": step.key},
+        ),
     ]
     return _base(
         step,
@@ -142,7 +164,14 @@ def asleep(step: StepInHand, seconds: float, *, told: Entries, **more: Any) -> S
     attempt = step.attempt + 1
     entries = [
         *told,
-        entry("step.waiting", step=step.key, attempt=attempt, before="running", after="waiting", metadata={"seconds": seconds}),
+        entry(
+            "step.waiting",
+            step=step.key,
+            attempt=attempt,
+            before="running",
+            after="waiting",
+            metadata={"seconds": seconds},
+        ),
     ]
     return _base(
         step,

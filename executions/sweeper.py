@@ -60,7 +60,9 @@ FAST = _ring(
     "AND s.due_at <= statement_timestamp() - CASE s.status WHEN 'ready' THEN interval '1 second' ELSE interval '0' END"
 )
 QUEUED = _ring("s.status = 'queued'")
-EXPIRED = _ring("s.status = 'running' AND s.lease_expires_at < statement_timestamp() - make_interval(secs => %(margin)s::float8)")
+EXPIRED = _ring(
+    "s.status = 'running' AND s.lease_expires_at < statement_timestamp() - make_interval(secs => %(margin)s::float8)"
+)
 
 UNDECIDED = """
 SELECT 1 FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id

@@ -247,7 +247,12 @@ class Chain:
         verdict = judge(error, self.step, was_intended=self.is_intended)
         logger.info(
             "attempt_failed",
-            extra={"run_id": self.step.run_id, "step": self.step.key, "attempt": self.step.attempt, "error": str(error)},
+            extra={
+                "run_id": self.step.run_id,
+                "step": self.step.key,
+                "attempt": self.step.attempt,
+                "error": str(error),
+            },
         )
         report = reports.retried if isinstance(verdict, Retry) else reports.failed
         self._settle(report(self.step, verdict))

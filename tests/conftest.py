@@ -1,0 +1,41 @@
+"""Shared fixtures. Bells never leave the process in tests, unless a test asks for the real ringer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lightfield.kernel import bells, sql
+from tests.bellboy import Bellboy
+from tests.scripted import installed
+
+
+@pytest.fixture(autouse=True)
+def bellboy() -> Iterator[Bellboy]:
+    """The bells rung in this test; `bellboy.answer_all()` answers them through the real tasks."""
+    boy = Bellboy()
+    before = bells.use(boy)
+    yield boy
+    bells.use(before)
+
+
+@pytest.fixture
+def slow_step() -> Iterator[Any]:
+    """A step type `slow` on the http lane: `slow_step.script` says what its `send` does."""
+    with installed("slow") as step_type:
+        yield step_type
+
+
+@pytest.fixture
+def due_now() -> Callable[[], None]:
+    """Let every wait be over, and sweep."""
+
+    def make_due() -> None:
+        from executions import sweeper
+
+        sql.rows("UPDATE executions_steprun SET due_at = clock_timestamp() WHERE status = 'waiting'", {})
+        sweeper.sweep()
+
+    return make_due
