@@ -21,6 +21,7 @@ MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 32  # `[]` is one level deep
 MAX_NODES: Final = 10_000  # values: scalars, arrays and objects; keys are not counted
 MAX_KEY_CHARS: Final = 256
+SIZE_CODES: Final = frozenset({"payload.too_large", "payload.too_deep", "payload.too_many_nodes"})
 MIN_INTEGER: Final = -(1 << 63)
 MAX_INTEGER: Final = (1 << 63) - 1
 MAX_EXPONENT: Final = 308
