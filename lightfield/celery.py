@@ -5,6 +5,7 @@ Why each setting has its value is told in `docs/adr/0002-celery-rings-postgresql
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from lightfield.kernel import logs
 
@@ -35,13 +36,15 @@ app.conf.update(
         "socket_timeout": 30,
         "health_check_interval": 25,
     },
-    task_queues=[Queue("fast"), Queue("http"), Queue("ai")],
+    # Each with an exchange of its own: left to the defaults, all three would be bound to the first one's.
+    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in ("fast", "http", "ai")],
     task_default_queue="fast",
     task_create_missing_queues=False,
     task_serializer="json",
     accept_content=["json"],
     event_serializer="json",
     result_backend=None,
+    result_expires=None,  # beat would add a nightly clean-up of results that we do not keep
     task_ignore_result=True,
     task_acks_late=True,
     task_reject_on_worker_lost=True,
@@ -57,14 +60,14 @@ app.conf.update(
         "lightfield: sweep": {
             "task": "executions.sweep",
             "schedule": timedelta(seconds=settings.LIGHTFIELD_SWEEP_SECONDS),
-            "options": {"queue": "fast", "expires": max(1.0, settings.LIGHTFIELD_SWEEP_SECONDS)},
+            "options": {"queue": "fast", "expire_seconds": math.ceil(settings.LIGHTFIELD_SWEEP_SECONDS)},
         },
         **{
             f"lightfield: heartbeat {queue}": {
                 "task": "executions.beat_heart",
                 "schedule": timedelta(seconds=10),
                 "args": [queue],
-                "options": {"queue": queue, "expires": 10},
+                "options": {"queue": queue, "expire_seconds": 10},
             }
             for queue in ("fast", "http", "ai")
         },
