@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from django.db import connection
 
 
-def race(*contenders: Callable[[], object]) -> list[object]:
+def race(*contenders: Callable[[], Any]) -> list[Any]:
     """Start all contenders at the same instant, each on a database connection of its own.
 
     Returns each one's result, or the exception it raised, in the order given.
     """
     start = threading.Barrier(len(contenders))
 
-    def run(contender: Callable[[], object]) -> object:
+    def run(contender: Callable[[], Any]) -> Any:
         try:
             connection.ensure_connection()  # connecting takes longer than what is raced
             start.wait(timeout=10)

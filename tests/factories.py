@@ -7,7 +7,7 @@ from typing import Any
 
 from triggers.models import OutboxEvent, Trigger
 from workflows import services
-from workflows.models import Workflow
+from workflows.models import Workflow, WorkflowVersion
 
 LOG_STEP = {"key": "say", "type": "log", "config": {"message": "hello"}}
 WEBHOOK = {"type": "webhook", "config": {"signature": {"scheme": "none"}}}
@@ -30,6 +30,11 @@ def a_published_workflow(**parts: Any) -> Workflow:
     services.publish(workflow_id=workflow.pk, by=BY)
     workflow.refresh_from_db()
     return workflow
+
+
+def active_version_of(workflow: Workflow) -> WorkflowVersion:
+    """The version that a published workflow runs now."""
+    return WorkflowVersion.objects.get(pk=Workflow.objects.get(pk=workflow.pk).active_version_id)
 
 
 def an_event(workflow: Workflow, **columns: Any) -> OutboxEvent:

@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from lightfield.kernel.ids import uuid7
+from lightfield.kernel.stored_json import StoredJSON
 from workflows.models import Workflow, WorkflowVersion
 
 
@@ -49,7 +50,7 @@ class OutboxEvent(models.Model):
     source = models.CharField(max_length=10)  # webhook, manual, record, schedule: the scope of the key
     idempotency_key = models.CharField(max_length=255, null=True)
     body_digest = models.BinaryField(max_length=32, null=True)  # sha256 of the payload, to compare repeats
-    payload = models.JSONField()
+    payload = models.JSONField(decoder=StoredJSON)
     shard = models.PositiveSmallIntegerField()
     trace_id = models.CharField(max_length=32)
     depth = models.PositiveSmallIntegerField(default=0)  # how many runs led to it

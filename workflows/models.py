@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from lightfield.kernel.ids import uuid7
+from lightfield.kernel.stored_json import StoredJSON
 
 
 class WorkflowStatus(models.TextChoices):
@@ -25,7 +26,7 @@ class Workflow(models.Model):
     status = models.CharField(
         max_length=10, choices=WorkflowStatus.choices, default=WorkflowStatus.DRAFT, editable=False
     )
-    draft = models.JSONField(help_text="The definition as it is being edited.")
+    draft = models.JSONField(decoder=StoredJSON, help_text="The definition as it is being edited.")
     active_version = models.ForeignKey(
         "WorkflowVersion", models.PROTECT, null=True, blank=True, editable=False, related_name="+"
     )
@@ -64,7 +65,7 @@ class WorkflowVersion(models.Model):
     id = models.BigAutoField(primary_key=True)
     workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
-    definition = models.JSONField()
+    definition = models.JSONField(decoder=StoredJSON)
     # What the engine needs of each step, in order: [{"key","type","lane","max_attempts"}, …]. Drawn from the
     # definition at publish, so that creating a run or the next step row needs no Python in the statement.
     plan = models.JSONField()

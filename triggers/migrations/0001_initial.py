@@ -3,6 +3,7 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import lightfield.kernel.ids
+import lightfield.kernel.stored_json
 from django.db import migrations, models
 
 
@@ -35,7 +36,7 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(max_length=10)),
                 ('idempotency_key', models.CharField(max_length=255, null=True)),
                 ('body_digest', models.BinaryField(max_length=32, null=True)),
-                ('payload', models.JSONField()),
+                ('payload', models.JSONField(decoder=lightfield.kernel.stored_json.StoredJSON)),
                 ('shard', models.PositiveSmallIntegerField()),
                 ('trace_id', models.CharField(max_length=32)),
                 ('depth', models.PositiveSmallIntegerField(default=0)),

@@ -2,6 +2,7 @@
 
 import django.db.models.deletion
 import lightfield.kernel.ids
+import lightfield.kernel.stored_json
 from django.db import migrations, models
 
 
@@ -19,7 +20,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=lightfield.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=200)),
                 ('status', models.CharField(choices=[('draft', 'Draft'), ('active', 'Active'), ('paused', 'Paused'), ('archived', 'Archived')], default='draft', editable=False, max_length=10)),
-                ('draft', models.JSONField(help_text='The definition as it is being edited.')),
+                ('draft', models.JSONField(decoder=lightfield.kernel.stored_json.StoredJSON, help_text='The definition as it is being edited.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
             ],
@@ -33,7 +34,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('number', models.PositiveIntegerField()),
-                ('definition', models.JSONField()),
+                ('definition', models.JSONField(decoder=lightfield.kernel.stored_json.StoredJSON)),
                 ('plan', models.JSONField()),
                 ('concurrency', models.PositiveIntegerField(null=True)),
                 ('timeout_seconds', models.PositiveIntegerField(default=86400)),
