@@ -1,0 +1,138 @@
+"""What an HTTP answer means to a step: a success or which error, the wish to be asked later, a storable body."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from lightfield.kernel import strict_json
+from lightfield.kernel.catalogue import CATALOGUE
+from lightfield.kernel.errors import RequestRefused
+
+MAX_RETRY_AFTER_SECONDS: Final = 3600.0
+EXCERPT_CHARS: Final = 500
+REDACTED: Final = "[redacted]"
+
+_CODES: Final = {
+    408: "http.request_timeout",
+    425: "http.too_early",
+    429: "http.throttled",
+    502: "http.unavailable",
+    503: "http.unavailable",
+    504: "http.unavailable",
+}
+_CODES_BY_CLASS: Final = {3: "http.redirect", 4: "http.client_error", 5: "http.server_error"}
+
+# Python knows codecs that take a minute for a megabyte; these are what servers really send.
+_CHARSETS: Final = frozenset(
+    codecs.lookup(name).name
+    for name in [
+        *("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be", "shift_jis", "euc_jp", "euc_kr"),
+        *("gb2312", "gbk", "gb18030", "big5", "koi8-r", "koi8-u"),
+        *(f"iso-8859-{part}" for part in (1, 2, 5, 7, 9, 15)),
+        *(f"windows-125{part}" for part in range(9)),
+    ]
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a status means. `code` is None for a success."""
+
+    code: str | None
+    is_retryable: bool
+
+
+def classify(status_code: int, retry_on_status: Collection[int] = ()) -> Verdict:
+    """Only 2xx is a success. 408, 425, 429, 502, 503 and 504 are worth another try; others when opted in."""
+    if 200 <= status_code < 300:
+        return Verdict(None, is_retryable=False)
+    code = _CODES.get(status_code) or _CODES_BY_CLASS.get(status_code // 100, "http.unexpected_status")
+    return Verdict(code, is_retryable=CATALOGUE[code].retryable or status_code in retry_on_status)
+
+
+def retry_after_seconds(headers: dict[str, str]) -> float | None:
+    """How long the receiver wants to be left alone: 0 to 3600 s, or None when it does not say.
+
+    A date counts from the answer's own Date, so that the two clocks need not agree.
+    Source: RFC 9110 section 10.2.3.
+    """
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,10}", text):
+        return min(float(text), MAX_RETRY_AFTER_SECONDS)
+    until = _instant(text)
+    if until is None:
+        return None
+    since = _instant(headers.get("date", "")) or datetime.now(UTC)
+    return min(max((until - since).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        instant = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+
+
+def excerpt(body: bytes, secrets: Collection[str] = ()) -> str:
+    """The beginning of a refusal's body for people: at most 500 characters, storable, without our secrets."""
+    text = body[: EXCERPT_CHARS * 8].decode("utf-8", "replace")
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return _CONTROL.sub(" ", text)[:EXCERPT_CHARS]
+
+
+def output(status_code: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    """The step's output. The body is JSON, else text, else base64 with `"encoding": "base64"`.
+
+    JSON that could not be stored (see `strict_json`) stays text: it is the receiver's, and valid to others.
+    """
+    shown = {name: REDACTED if name == "set-cookie" else value for name, value in headers.items()}
+    answer: dict[str, Any] = {"status_code": status_code, "headers": shown, "body": ""}
+    media_type, charset = _content_type(headers.get("content-type", ""))
+    if _is_json(media_type) and body:
+        try:
+            json_text = body.removeprefix(codecs.BOM_UTF8)  # some servers cannot help it
+            parsed = {**answer, "body": strict_json.parse(json_text, max_bytes=len(body))}
+            strict_json.check(parsed)  # one level deeper and some values more than the body alone
+        except RequestRefused:
+            pass
+        else:
+            return parsed
+    text = _as_text(body, charset)
+    if text is None:
+        return {**answer, "body": base64.b64encode(body).decode("ascii"), "encoding": "base64"}
+    return {**answer, "body": text}
+
+
+def _content_type(header: str) -> tuple[str, str]:
+    """The media type ("" when absent) and the charset, utf-8 unless one is named."""
+    if not header:
+        return "", "utf-8"
+    message = Message()
+    message["content-type"] = header
+    return message.get_content_type(), str(message.get_param("charset", "utf-8"))
+
+
+def _is_json(media_type: str) -> bool:
+    """An answer without a content type is taken for JSON when it reads as such."""
+    return media_type in ("", "application/json", "text/json") or media_type.endswith("+json")
+
+
+def _as_text(body: bytes, charset: str) -> str | None:
+    """The body as text that PostgreSQL can keep, or None when it is not."""
+    try:
+        codec = codecs.lookup(charset).name
+        text = body.decode(codec if codec in _CHARSETS else "utf-8")
+    except (LookupError, ValueError):
+        return None
+    return None if "\0" in text else text
