@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 from liquid import Environment
 from liquid.ast import Node
@@ -26,12 +26,20 @@ from liquid.builtin.tags.if_tag import IfTag
 from liquid.builtin.tags.unless_tag import UnlessTag
 from liquid.exceptions import BlockNestingError, LiquidError
 from liquid.mode import Mode
+from liquid.stream import TokenStream
 
 from lightfield.kernel.errors import PermanentStepError
 from workflows.problems import pointer_to
 from workflows.templating.compiler import Compiler
 from workflows.templating.expression_compiler import Reference
-from workflows.templating.faults import DEPTH_LIMIT, SOURCE_LIMIT, Budget, TemplateFault, too_much
+from workflows.templating.faults import (
+    CONFIG_LIMIT,
+    DEPTH_LIMIT,
+    SOURCE_LIMIT,
+    Budget,
+    TemplateFault,
+    too_much,
+)
 from workflows.templating.frame import Frame
 from workflows.templating.lexer import syntax, tokens_of
 from workflows.templating.values import present, weigh
@@ -58,6 +66,14 @@ class _StrictUnless(UnlessTag):
     mode = Mode.STRICT
 
 
+class _UnknownTag(Illegal):
+    def parse(self, stream: TokenStream) -> NoReturn:
+        name = stream.current.value
+        if name.startswith("end") or name in ("else", "elsif", "when"):
+            raise syntax(f"The tag {name} stands where nothing is open for it.")
+        raise syntax(f"There is no tag {name}.")
+
+
 class _Environment(Environment):
     """python-liquid as a parser: our lexer, the allowed tags, nothing that renders."""
 
@@ -65,7 +81,7 @@ class _Environment(Environment):
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:  # noqa: ARG002  the signature is theirs
         allowed = (AssignTag, CaptureTag, CaseTag, ForTag, BreakTag, ContinueTag, _StrictIf, _StrictUnless)
-        for tag in (Literal, Output, Illegal, *allowed):
+        for tag in (Literal, Output, _UnknownTag, *allowed):
             self.add_tag(tag)
 
     def tokenizer(self) -> Any:
@@ -96,7 +112,7 @@ class Template:
         frame = Frame(context, budget)
         if self._value is not None:
             value = present(self._value(frame))
-            budget.emit(weigh(value, budget, budget.characters))
+            budget.emit(weigh(value, budget, CONFIG_LIMIT))
             return value
         assert self._write is not None
         self._write(frame)
@@ -141,9 +157,19 @@ def _compile(source: str) -> Template:
             if isinstance(cause, TemplateFault):
                 raise cause from None
             cause = cause.__cause__
-        raise syntax(f"{error.message}.".capitalize()) from None
+        raise syntax(_plain(str(error.message))) from None
     except RecursionError:
         raise too_much("The template is nested too deeply.") from None
+
+
+def _plain(message: str) -> str:
+    """python-liquid's message as a sentence, with the remedy for the commonest slip."""
+    hint = (
+        " Write items[0] for the first item of a list."
+        if message.startswith("expected an identifier")
+        else ""
+    )
+    return f"{message[:1].upper()}{message[1:]}.{hint}"
 
 
 # A compiled template takes up to a hundred times its source: many short ones may stay, few long ones.

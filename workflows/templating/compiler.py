@@ -24,7 +24,7 @@ from workflows.templating.conditions import equal
 from workflows.templating.expression_compiler import Evaluate, ExpressionCompiler
 from workflows.templating.faults import failed
 from workflows.templating.frame import Frame
-from workflows.templating.lexer import syntax
+from workflows.templating.lexer import plain_name, syntax
 from workflows.templating.values import is_truthy, kind_of, present, text_of
 
 Write = Callable[[Frame], None]
@@ -134,16 +134,15 @@ class Compiler(ExpressionCompiler):
 
     def _for(self, node: ForNode) -> Write:
         loop = node.expression
-        self._own_name(loop.identifier)
+        name = self._own_name(loop.identifier)
         items = self._loop_items(loop)
         outer = set(self.names)
-        self.names |= {loop.identifier, "forloop"}
+        self.names |= {name, "forloop"}
         self._loops += 1
         body = self._block_node(node.block)
         self._loops -= 1
-        self.names = outer | (self.names - {loop.identifier, "forloop"})
+        self.names = outer | (self.names - {name, "forloop"})
         otherwise = self._block_node(node.default) if node.default else _nothing
-        name = str(loop.identifier)
 
         def run(frame: Frame) -> None:
             values = items(frame)
@@ -172,7 +171,7 @@ class Compiler(ExpressionCompiler):
         backwards = loop.reversed
 
         def items(frame: Frame) -> list[Any]:
-            values = _loop_values(present(iterable(frame)))
+            values = _loop_values(frame, present(iterable(frame)))
             start = _count(present(offset(frame)), "offset") if offset else 0
             stop = start + _count(present(limit(frame)), "limit") if limit else None
             values = values[start:stop]
@@ -205,18 +204,19 @@ class Compiler(ExpressionCompiler):
     def _own_name(self, name: str) -> str:
         if name in RESERVED_NAMES:
             raise syntax(f"`{name}` is reserved: give the variable another name.")
-        return str(name)
+        return plain_name(name)
 
 
 def _nothing(_frame: Frame) -> None:
     return None
 
 
-def _loop_values(value: Any) -> list[Any]:
+def _loop_values(frame: Frame, value: Any) -> list[Any]:
     """What `for` goes through: a list's items, an object's pairs; null is an empty list."""
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
+        frame.budget.spend(len(value))
         return [[key, item] for key, item in value.items()]
     if value is None:
         return []

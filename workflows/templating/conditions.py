@@ -40,6 +40,7 @@ BLANK: Final = _Word("blank")
 
 def equal(frame: Frame, left: Any, right: Any) -> bool:
     """Equal as JSON: 1 and 1.0 are, 1 and true and "1" are not."""
+    frame.budget.spend(1)
     if isinstance(left, _Word) or isinstance(right, _Word):
         return _fits(left, right)
     if isinstance(left, bool) or isinstance(right, bool):

@@ -38,7 +38,7 @@ from workflows.templating.faults import DEPTH_LIMIT, LOOP_LIMIT, TemplateFault, 
 from workflows.templating.filter_table import WHOLE_LIMIT
 from workflows.templating.filter_table import Filter as FilterRule
 from workflows.templating.frame import Frame
-from workflows.templating.lexer import syntax
+from workflows.templating.lexer import plain_name, syntax
 from workflows.templating.values import (
     ABSENT,
     Missing,
@@ -100,6 +100,7 @@ class ExpressionCompiler:
         root, *rest = node.path
         if not isinstance(root, str):
             raise syntax("A path must start with a name such as trigger or a step's key.")
+        root = plain_name(root)
         if any(isinstance(segment, PathExpression) for segment in rest):
             return self._computed_path(root, rest)
         segments = [segment for segment in rest if isinstance(segment, str | int)]

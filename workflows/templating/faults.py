@@ -13,7 +13,7 @@ LOOP_LIMIT = 10_000  # iterations of all loops of one config together
 TEXT_LIMIT = 1_000_000  # characters that one template may write
 CONFIG_LIMIT = 2 * 1024 * 1024  # characters of one rendered config
 NAMES_LIMIT = 100_000  # characters and items held by `assign` and `capture`
-WORK_LIMIT = 300_000  # units of work for one config; a unit takes between 0.1 and 1 microsecond
+WORK_LIMIT = 100_000  # units of work for one config; a unit takes 0.1 to 3 microseconds
 
 
 class TemplateFault(Exception):

@@ -20,6 +20,17 @@ VERBATIM_END = {
     "raw": re.compile(r"\{%-?\s*endraw\s*-?%\}"),
     "comment": re.compile(r"\{%-?\s*endcomment\s*-?%\}"),
 }
+# python-liquid reads these words as keywords wherever they stand, so `trigger.limit` would be an error, and
+# a step called `limit` could not be read. A field is put into brackets and quotes; the first name of a path,
+# where brackets are not possible everywhere, gets a prefix that `plain_name` takes off again.
+NAME_PREFIX = "_name_"
+KEYWORDS_OF_LOOPS = "offset|limit|reversed|cols|continue|with|as|else|required"  # legal as step keys
+KEYWORDS = f"true|false|nil|null|empty|blank|and|or|not|contains|in|for|if|{KEYWORDS_OF_LOOPS}"
+KEYWORD_AS_NAME = re.compile(
+    r"""(?P<quoted>"[^"]*"|'[^']*')"""
+    rf"|(?<!\.)\.\s*(?P<field>{KEYWORDS})(?![\w?-])"
+    rf"|(?<![\w.-])(?P<root>{KEYWORDS_OF_LOOPS})(?![\w?-])"
+)
 
 
 def syntax(detail: str) -> TemplateFault:
@@ -41,7 +52,7 @@ def tokens_of(source: str) -> Iterator[Token]:
         body, body_start, position, strip_left = _body_at(source, start)
         if opening.group() == "{{":
             yield Token(TOKEN_OUTPUT, source[start:position], start, source)
-            yield Token(TOKEN_EXPRESSION, body, body_start, source)
+            yield Token(TOKEN_EXPRESSION, _names_marked(body, is_loop=False), body_start, source)
             continue
         name = TAG_NAME.match(body)
         if name is None:
@@ -53,7 +64,30 @@ def tokens_of(source: str) -> Iterator[Token]:
         elif name.group() != "#":
             yield Token(TOKEN_TAG, name.group(), body_start, source)
             if expression := body[name.end() :].strip():
-                yield Token(TOKEN_EXPRESSION, expression, body_start, source)
+                is_loop = name.group() == "for"
+                yield Token(TOKEN_EXPRESSION, _names_marked(expression, is_loop=is_loop), body_start, source)
+
+
+def plain_name(name: str) -> str:
+    """The first name of a path as its author wrote it."""
+    return name.removeprefix(NAME_PREFIX)
+
+
+def _names_marked(expression: str, *, is_loop: bool) -> str:
+    """The expression with keywords that stand where only a name can stand made into names."""
+
+    def rewrite(match: re.Match[str]) -> str:
+        if match["quoted"]:
+            return match.group()
+        if match["root"]:
+            before, after = expression[: match.start()].rstrip(), expression[match.end() :].lstrip()
+            means_itself = is_loop and not after.startswith((".", "[")) and not before.endswith(" in")
+            if means_itself or before.endswith("|") or after.startswith(":"):
+                return match.group()
+            return NAME_PREFIX + match["root"]
+        return f'["{match["field"]}"]'
+
+    return KEYWORD_AS_NAME.sub(rewrite, expression)
 
 
 def _body_at(source: str, start: int) -> tuple[str, int, int, bool]:

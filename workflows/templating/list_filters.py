@@ -20,10 +20,13 @@ def _property(item: Any, key: Any, name: str) -> Any:
     return item.get(key)
 
 
-def _identity(budget: Budget, value: Any) -> str:
-    """Text that is the same for values that are equal as JSON."""
-    weigh(value, budget, VALUE_LIMIT)
-    return canonical_json(value)
+def _identity(budget: Budget, value: Any) -> tuple[str, Any]:
+    """A key that is the same for values that are equal as JSON."""
+    if not isinstance(value, list | dict):
+        budget.spend(1)
+        return kind_of(value), value
+    budget.spend(4 + weigh(value, budget, VALUE_LIMIT) // 16)
+    return "JSON", canonical_json(value)
 
 
 @liquid_filter("size")
@@ -103,7 +106,7 @@ def sort(budget: Budget, value: Any, key: Any = None) -> list[Any]:
 @liquid_filter("uniq")
 def uniq(budget: Budget, value: Any, key: Any = None) -> list[Any]:
     """Without repeated items, or without items whose field was seen before."""
-    seen: dict[str, Any] = {}
+    seen: dict[tuple[str, Any], Any] = {}
     for item in items_of(value, "uniq"):
         mark = item if key is None else _property(item, key, "uniq")
         seen.setdefault(_identity(budget, mark), item)

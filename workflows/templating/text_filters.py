@@ -15,6 +15,7 @@ from workflows.templating.filter_table import liquid_filter, room_for_items, roo
 from workflows.templating.values import Missing, text_of, weigh
 
 NEWLINE = re.compile(r"\r?\n")
+TAG_START = re.compile("<(?=[a-zA-Z/!?])")  # "5 < 6" is text
 TAG_END = re.compile(">")
 HTML_BLOCKS = {
     "<!--": re.compile("-->"),
@@ -154,9 +155,11 @@ def escape(budget: Budget, value: Any) -> str:
 def strip_html(budget: Budget, value: Any) -> str:
     """Without HTML tags, comments, scripts and styles."""
     text = _text(budget, value)
+    budget.spend(text.count("<") // 4)
     kept: list[str] = []
     position, dead = 0, set[re.Pattern[str]]()
-    while (start := text.find("<", position)) >= 0:
+    while opening := TAG_START.search(text, position):
+        start = opening.start()
         kept.append(text[position:start])
         for closer in _closers_at(text, start):
             if closer not in dead and (end := closer.search(text, start)):
