@@ -149,9 +149,10 @@ def _pip_for(folder: Path) -> list[str | Path]:
     for itself. An older or missing one is replaced by the copy that comes with Python.
     """
     python = folder / "bin" / "python"
-    outside: list[str | Path] = [sys.executable, "-m", "pip", "--python", python]
-    if not _run([*outside, "--version"]):
-        return outside
+    for own in dict.fromkeys([sys.executable, getattr(sys, "_base_executable", sys.executable)]):
+        outside: list[str | Path] = [own, "-m", "pip", "--python", python]
+        if not _run([*outside, "--version"]):
+            return outside
     if not _run([python, "-m", "ensurepip"]):
         return [python, "-m", "pip"]
     raise CannotStart(f"{sys.executable} has no pip; install pip (Debian: apt install python3-pip)")

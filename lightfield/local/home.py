@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from lightfield.local.boot import CannotStart, home_folder, say
 
 T = TypeVar("T", str, int)
 
+OUTSIDE = "outside: "  # begins the names of kept folders that had to be made elsewhere
 LOG_BYTES_KEPT = 20 * 1024 * 1024
 
 
@@ -89,6 +91,13 @@ class Home:
             if value is None:
                 del kept[name]
             self._write_kept(kept)
+
+    def discard(self) -> None:
+        """Delete the folder and what it keeps elsewhere. Nothing of it may be running."""
+        for name, value in self._kept().items():
+            if name.startswith(OUTSIDE):
+                shutil.rmtree(value, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def _kept(self) -> dict[str, Any]:
         path = self.path / "kept.json"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lightfield.local.boot import CannotStart, say
 from lightfield.local.children import Account, can_read_processes, run_as
-from lightfield.local.home import Home
+from lightfield.local.home import OUTSIDE, Home
 
 
 def data_folder(home: Home, name: str, account: Account | None) -> Path:
@@ -24,9 +24,8 @@ def data_folder(home: Home, name: str, account: Account | None) -> Path:
         return folder
     if can_read_processes() and _works_for(account, folder):
         return folder
-    elsewhere = Path(
-        home.keep(f"{name} data", lambda: tempfile.mkdtemp(prefix="lightfield-", dir="/var/tmp"))
-    )
+    kept_as = f"{OUTSIDE}data of {name}"
+    elsewhere = Path(home.keep(kept_as, lambda: tempfile.mkdtemp(prefix="lightfield-", dir="/var/tmp")))
     info = elsewhere.lstat() if elsewhere.exists() else None
     if info is None or not stat.S_ISDIR(info.st_mode) or info.st_uid != 0 or info.st_mode & 0o022:
         raise CannotStart(

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from lightfield.local import programs
 from lightfield.local.boot import CannotStart
 from lightfield.local.children import Account, can_read_processes, end_all, run_as, spawn, working_in
-from lightfield.local.home import Home
+from lightfield.local.home import OUTSIDE, Home
 from lightfield.local.ownership import data_folder, give_to
 
 LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432")  # bytes; sun_path holds 108 with its final NUL
@@ -146,10 +146,11 @@ class Postgres:
         """The data folder, or a short link to it when its path is too long for a socket's address."""
         if len(os.fsencode(self.data)) <= LONGEST_SOCKET_FOLDER:
             return self.data
-        folder = Path(self.home.keep("socket_link", lambda: _link_to(self.data)))
+        name = f"{OUTSIDE}link to the socket"
+        folder = Path(self.home.keep(name, lambda: _link_to(self.data)))
         if not _is_own_link(folder, self.data):
-            self.home.replace("socket_link", None)
-            folder = Path(self.home.keep("socket_link", lambda: _link_to(self.data)))
+            self.home.replace(name, None)
+            folder = Path(self.home.keep(name, lambda: _link_to(self.data)))
         return folder / "s"
 
 

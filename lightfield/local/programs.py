@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lightfield.local.boot import CannotStart, say
 from lightfield.local.children import Account, run_as
-from lightfield.local.home import Home
+from lightfield.local.home import OUTSIDE, Home
 
 # Above every range that distributions, systemd and container tools hand out, below the signed limit.
 FIRST_UID, LAST_UID = 0x7000_0000, 0x7FFF_FF00
@@ -104,7 +104,7 @@ def reachable(home: Home, account: Account | None, programs: Programs) -> Path:
     """
     if account is None or _can_run(account, programs.folder / programs.main):
         return programs.folder / programs.main
-    name = f"copy of {Path(programs.main).name}"
+    name = f"{OUTSIDE}copy of {Path(programs.main).name}"
     copy = Path(home.root.keep(name, lambda: _copy(programs)))
     if not _is_intact(copy, programs):
         home.root.replace(name, None)

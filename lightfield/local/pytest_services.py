@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -44,7 +43,7 @@ class TestServers:
         with locked(tests.path / "lock"):  # or a run that starts now would take our folder for a leftover
             _remove_leftovers(tests)
             home = tests.inner(secrets.token_hex(4))
-            self._stack.callback(shutil.rmtree, home.path, ignore_errors=True)
+            self._stack.callback(home.discard)
             wanted = {"postgres": "DATABASE_URL" in missing, "redis": "REDIS_URL" in missing}
             self._stack.enter_context(home.exclusively("bin/test"))
             servers = self._stack.enter_context(Servers(home, durable=False, **wanted))
@@ -63,7 +62,7 @@ def _remove_leftovers(tests: Home) -> None:
         with contextlib.suppress(InUse, OSError), left.exclusively("bin/test"):
             end_all(partial(working_in, path / "postgres", ["postgres"]), first=signal.SIGQUIT, grace=1)
             end_all(partial(working_in, path / "redis", valkey.PROGRAM_NAMES), first=signal.SIGTERM, grace=1)
-            shutil.rmtree(path, ignore_errors=True)
+            left.discard()
 
 
 def _give_xdist_worker_its_own_redis_database(worker: str) -> None:
