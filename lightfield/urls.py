@@ -6,15 +6,34 @@ from collections.abc import Callable
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import path
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
 
+from executions.api import EventViewSet, RunViewSet
+from lightfield import health
+from triggers.api import WorkflowViewSet
 from triggers.views import receive_webhook
 
 HOOKS = "/hooks/"
 
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("workflows", WorkflowViewSet, basename="workflow")
+router.register("events", EventViewSet, basename="event")
+router.register("runs", RunViewSet, basename="run")
+
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("api/v1/", include(router.urls)),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("livez", health.livez),
+    path("readyz", health.readyz),
 ]
+
+handler400 = "lightfield.api.bad_request"
+handler404 = "lightfield.api.not_found"
+handler500 = "lightfield.api.server_error"
 
 
 class HookShortcut:

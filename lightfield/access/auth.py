@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 from typing_extensions import override
 
 from lightfield.access.keys import find_key
 from lightfield.access.models import ApiKey, Scope
 from lightfield.kernel.errors import RequestRefused
+
+if TYPE_CHECKING:  # the settings name this module, and DRF's views read the settings
+    from rest_framework.views import APIView
 
 SCOPE_ORDER: Final = [Scope.VIEWER, Scope.OPERATOR, Scope.BUILDER, Scope.ADMIN]
 REALM: Final = 'Bearer realm="lightfield"'

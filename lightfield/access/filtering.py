@@ -29,6 +29,8 @@ class StrictFilterBackend(DjangoFilterBackend):
                 raise invalid_parameter(name, "There is no such filter.")
             if len(values) > 1:
                 raise invalid_parameter(name, "It is given more than once.")
+            if not values[0]:  # django-filter would leave it out, and the answer would be everything
+                raise invalid_parameter(name, "It has no value.")
         if filterset is None:
             return queryset
         if not filterset.is_valid():

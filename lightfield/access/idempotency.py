@@ -95,7 +95,7 @@ def answered_once(handler: Handler[View, P]) -> Handler[View, P]:
     """
 
     @functools.wraps(handler)
-    def answer(view: View, request: Request, *args: P.args, **kwargs: P.kwargs) -> Response:
+    def answer(view: View, request: Request, /, *args: P.args, **kwargs: P.kwargs) -> Response:
         key = idempotency_key.read(request.headers.get(idempotency_key.HEADER))
         if key is None:
             return handler(view, request, *args, **kwargs)

@@ -62,6 +62,12 @@ class StrictJSONParser(BaseParser):
         return strict_json.parse(raw)
 
 
+def payload_of(request: Request) -> Any:
+    """The body as JSON; `{}` when there is none."""
+    has_body = int(request.headers.get("Content-Length") or 0) > 0
+    return request.data if has_body else {}
+
+
 def check_headers(request: Request) -> None:
     """Refuse a body by what is said of it, before any of it is read."""
     sent_as = (request.content_type or "").partition(";")[0].strip()

@@ -1,0 +1,125 @@
+"""The API of runs, and what runs add to events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.core.validators import RegexValidator
+from django.db.models import QuerySet
+from django_filters import CharFilter, ChoiceFilter, IsoDateTimeFilter, UUIDFilter
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from executions import selectors, services
+from executions.models import ERROR_CODE_FORMAT, Run
+from executions.serializers import (
+    ReplayedSerializer,
+    RunSerializer,
+    RunSummarySerializer,
+    TimelineEntrySerializer,
+)
+from executions.states import RunStatus
+from lightfield.access.auth import Right, caller_of
+from lightfield.access.idempotency import answered_once
+from lightfield.access.models import Scope
+from lightfield.access.pagination import NewestFirst
+from lightfield.access.viewsets import ApiViewSet
+from triggers import api as triggers
+from triggers.models import OutboxEvent
+
+VIEW = Right(Scope.VIEWER, "executions.view_run")
+CANCEL = Right(Scope.OPERATOR, "executions.cancel_run")
+REPLAY = Right(Scope.OPERATOR, "executions.replay_run")
+
+
+class RunFilter(FilterSet):
+    workflow = UUIDFilter(field_name="workflow_id")
+    status = ChoiceFilter(choices=RunStatus.choices)
+    error_code = CharFilter(validators=[RegexValidator(ERROR_CODE_FORMAT, "Expected namespace.code.")])
+    trace_id = CharFilter(validators=[RegexValidator(r"^[0-9a-f]{32}$", "Expected 32 hex digits.")])
+    since = IsoDateTimeFilter(method="filter_since", help_text="Created then or later.")
+
+    def filter_since(self, runs: QuerySet[Run], name: str, instant: datetime) -> QuerySet[Run]:
+        return selectors.runs_since(runs, instant)
+
+
+class InOrder(NewestFirst):
+    by = "seq"
+    is_descending = False
+
+
+class RunViewSet(ApiViewSet):
+    """Read runs; cancel and replay them. A run is started by an event, never here."""
+
+    rights: ClassVar[dict[str, Right]] = {
+        "list": VIEW,
+        "retrieve": VIEW,
+        "timeline": VIEW,
+        "cancel": CANCEL,
+        "replay": REPLAY,
+    }
+    queryset = Run.objects.all()
+    filterset_class = RunFilter
+    serializer_class = RunSerializer
+
+    @extend_schema(responses=RunSummarySerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """Runs, the newest first, without what went in and came out."""
+        return self.page(selectors.runs_for_list(), RunSummarySerializer)
+
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        """One run with its steps and their outputs."""
+        return self.shown(pk)
+
+    @extend_schema(responses=TimelineEntrySerializer(many=True), filters=False)
+    @action(detail=True, pagination_class=InOrder, filterset_class=None)
+    def timeline(self, request: Request, pk: UUID) -> Response:
+        """What happened to the run, in order."""
+        self._must_exist(pk)
+        return self.page(selectors.timeline_of(pk), TimelineEntrySerializer)
+
+    @extend_schema(request=None, responses=RunSerializer)
+    @action(detail=True, methods=["post"])
+    @answered_once
+    def cancel(self, request: Request, pk: UUID) -> Response:
+        """Stop the run for good. On a cancelled run nothing changes; on a finished one: 409."""
+        self._must_exist(pk)
+        services.cancel_run(run_id=pk, by=caller_of(request).name)
+        return self.shown(pk)
+
+    @extend_schema(request=None, responses={202: ReplayedSerializer})
+    @action(detail=True, methods=["post"])
+    @answered_once
+    def replay(self, request: Request, pk: UUID) -> Response:
+        """Start a new run of the same event and version at the step that failed or was cancelled."""
+        self._must_exist(pk)
+        run = services.replay_run(run_id=pk, by=caller_of(request).name)
+        return Response(ReplayedSerializer(run).data, status=202)
+
+    def shown(self, run_id: UUID) -> Response:
+        return Response(RunSerializer(selectors.run_for_detail(run_id)).data)
+
+    @staticmethod
+    def _must_exist(run_id: UUID) -> None:
+        Run.objects.only("pk").get(pk=run_id)
+
+
+class EventWithRunsSerializer(triggers.EventSerializer):
+    run_id = serializers.SerializerMethodField(help_text="The newest of `runs`.")
+    runs = serializers.ListField(source="run_ids", child=serializers.UUIDField(), read_only=True)
+
+    def get_run_id(self, event: Any) -> UUID | None:
+        return event.run_ids[-1] if event.run_ids else None
+
+
+class EventViewSet(triggers.EventViewSet):
+    serializer_class = EventWithRunsSerializer
+
+    def get_queryset(self) -> QuerySet[OutboxEvent]:
+        return selectors.with_runs(super().get_queryset())

@@ -1,0 +1,50 @@
+"""Reads of runs for the API and the admin, each with all it needs in as few queries as it can."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import F, OuterRef, QuerySet, Subquery
+
+from executions.models import Run, TimelineEntry
+from triggers.models import OutboxEvent
+
+# A run's id and its created_at are taken in one statement, but not in the same microsecond.
+ID_SLACK: Final = timedelta(minutes=1)
+
+
+def runs_for_list() -> QuerySet[Run]:
+    """Runs with `version_number` and `replayed_by`, without outputs."""
+    newer = Run.objects.filter(event=OuterRef("event"), generation=OuterRef("generation") + 1)
+    return Run.objects.annotate(
+        version_number=F("version__number"), replayed_by=Subquery(newer.values("pk")[:1])
+    )
+
+
+def run_for_detail(run_id: UUID) -> Run:
+    """One run with, besides, `payload`, `plan` and its steps in order. Raises Run.DoesNotExist."""
+    found = runs_for_list().annotate(payload=F("event__payload"), plan=F("version__plan"))
+    return found.prefetch_related("steps").get(pk=run_id)
+
+
+def runs_since(runs: QuerySet[Run], instant: datetime) -> QuerySet[Run]:
+    """Those created at `instant` or later.
+
+    Ids are UUIDv7, so the bound on them lets a list by id stop there instead of reading on to the first run
+    ever made.
+    """
+    milliseconds = max(0, int((instant - ID_SLACK).timestamp() * 1000))
+    return runs.filter(created_at__gte=instant, pk__gte=UUID(int=milliseconds << 80))
+
+
+def timeline_of(run_id: UUID) -> QuerySet[TimelineEntry]:
+    return TimelineEntry.objects.filter(run_id=run_id)
+
+
+def with_runs(events: QuerySet[OutboxEvent]) -> QuerySet[OutboxEvent]:
+    """Events with `run_ids`, the oldest first."""
+    runs = Run.objects.filter(event=OuterRef("pk")).order_by("generation")
+    return events.annotate(run_ids=ArraySubquery(runs.values("pk")))

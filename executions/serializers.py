@@ -1,0 +1,102 @@
+"""How runs look outside. Every field is named here; nothing of a row slips out by itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from executions import timeline
+from executions.models import Run, StepRun
+from executions.states import LIVE_RUN, RunStatus, StepStatus
+
+
+class FailureSerializer(serializers.Serializer[Any]):
+    """Why a step or run failed; `code` is one of the error catalogue."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+    retryable = serializers.BooleanField()
+    metadata = serializers.DictField()
+
+
+@extend_schema_field(FailureSerializer)
+class FailureField(serializers.JSONField):
+    """Stored in that form."""
+
+
+class RunSummarySerializer(serializers.Serializer[Run]):
+    """A run in a list."""
+
+    id = serializers.UUIDField(read_only=True)
+    workflow = serializers.UUIDField(source="workflow_id", read_only=True)
+    version = serializers.IntegerField(source="version_number", read_only=True)
+    status = serializers.ChoiceField(RunStatus.choices, read_only=True)
+    trace_id = serializers.CharField(read_only=True)
+    event_id = serializers.UUIDField(read_only=True)
+    replay_of = serializers.UUIDField(source="replay_of_id", read_only=True, allow_null=True)
+    replayed_by = serializers.UUIDField(read_only=True, allow_null=True)
+    error = FailureField(read_only=True, allow_null=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    started_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    finished_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+
+class StepRunSerializer(serializers.Serializer[StepRun]):
+    key = serializers.CharField(read_only=True)
+    position = serializers.IntegerField(read_only=True, help_text="From 1.")
+    type = serializers.CharField(read_only=True)
+    status = serializers.ChoiceField(StepStatus.choices, read_only=True)
+    attempts = serializers.IntegerField(read_only=True, help_text="Begun so far, lost ones included.")
+    reused = serializers.BooleanField(
+        read_only=True, help_text="Taken over from the run that this one replays."
+    )
+    output = serializers.JSONField(read_only=True, allow_null=True)
+    error = FailureField(read_only=True, allow_null=True)
+    due_at = serializers.SerializerMethodField(help_text="While it waits: when it goes on.")
+    started_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    finished_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+    def get_due_at(self, step: StepRun) -> datetime | None:
+        return step.due_at if step.status == StepStatus.WAITING else None
+
+
+class UpcomingStepSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField(read_only=True)
+    position = serializers.IntegerField(read_only=True)
+    type = serializers.CharField(read_only=True)
+
+
+class RunSerializer(RunSummarySerializer):
+    trigger = serializers.JSONField(source="payload", read_only=True, help_text="What the event carried.")
+    steps = StepRunSerializer(
+        many=True, read_only=True, help_text="Those whose turn has come, or never will."
+    )
+    upcoming = serializers.SerializerMethodField(help_text="Steps of a live run whose turn is still to come.")
+
+    @extend_schema_field(UpcomingStepSerializer(many=True))
+    def get_upcoming(self, run: Any) -> list[dict[str, Any]]:
+        if run.status not in LIVE_RUN:
+            return []
+        known = {step.position for step in run.steps.all()}
+        return [
+            {"key": step["key"], "position": position, "type": step["type"]}
+            for position, step in enumerate(run.plan, start=1)
+            if position not in known
+        ]
+
+
+class TimelineEntrySerializer(serializers.Serializer[Any]):
+    seq = serializers.IntegerField(read_only=True, help_text="1, 2, 3 … without gap.")
+    type = serializers.ChoiceField([*timeline.RUN_TYPES, *timeline.STEP_TYPES], read_only=True)
+    step = serializers.CharField(source="step_key", read_only=True, allow_null=True)
+    attempt = serializers.IntegerField(read_only=True, allow_null=True)
+    at = serializers.DateTimeField(read_only=True)
+    metadata = serializers.DictField(read_only=True)
+
+
+class ReplayedSerializer(serializers.Serializer[Run]):
+    run_id = serializers.UUIDField(source="id", read_only=True)
+    replay_of = serializers.UUIDField(source="replay_of_id", read_only=True)

@@ -1,0 +1,146 @@
+"""The API of events, and what triggers add to workflows: webhook address, run by hand, a new token."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+from django_filters import ChoiceFilter, UUIDFilter
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lightfield.access.auth import Right, caller_of
+from lightfield.access.idempotency import answered_once
+from lightfield.access.keyring import UnreadableSecret
+from lightfield.access.models import Scope
+from lightfield.access.parsers import payload_of
+from lightfield.access.viewsets import ApiViewSet
+from lightfield.kernel import idempotency_key
+from triggers import services
+from triggers.models import EventStatus, OutboxEvent
+from workflows import api as workflows
+from workflows.models import Workflow
+from workflows.serializers import WorkflowSerializer, WorkflowSummarySerializer
+
+logger = logging.getLogger(__name__)
+
+RUN = Right(Scope.OPERATOR, "workflows.run_workflow")
+ADDRESS = Right(Scope.BUILDER, "triggers.change_trigger")  # to see the webhook address and to change it
+VIEW_EVENTS = Right(Scope.VIEWER, "triggers.view_outboxevent")
+
+
+class AddressSerializer(serializers.Serializer[Any]):
+    """The webhook address, `/hooks/<token>`. Whoever knows it can start the workflow."""
+
+    webhook_url = serializers.SerializerMethodField(help_text="Null without the right to see it.")
+
+    def get_webhook_url(self, workflow: Workflow) -> str | None:
+        if not caller_of(self.context["request"]).may(ADDRESS):
+            return None
+        try:
+            return services.webhook_path(workflow.trigger)
+        except UnreadableSecret as error:  # one of them must not hide a whole list; rotate-token mends it
+            logger.warning(
+                "webhook_address_unreadable", extra={"workflow_id": str(workflow.pk), "error": error.message}
+            )
+            return None
+
+
+class AddressedWorkflowSerializer(AddressSerializer, WorkflowSerializer):
+    """A workflow with its address."""
+
+
+class AddressedSummarySerializer(AddressSerializer, WorkflowSummarySerializer):
+    """A workflow in a list, with its address."""
+
+
+class CapturedSerializer(serializers.Serializer[Any]):
+    event_id = serializers.UUIDField(read_only=True)
+    duplicate = serializers.BooleanField(source="is_duplicate", read_only=True)
+
+
+class WorkflowViewSet(workflows.WorkflowViewSet):
+    rights: ClassVar[dict[str, Right]] = {
+        **workflows.WorkflowViewSet.rights,
+        "run": RUN,
+        "rotate_token": ADDRESS,
+    }
+    serializer_class = AddressedWorkflowSerializer
+    summary_class = AddressedSummarySerializer
+
+    def get_queryset(self) -> QuerySet[Workflow]:
+        return super().get_queryset().select_related("trigger")
+
+    @extend_schema(request=OpenApiTypes.ANY, responses={202: CapturedSerializer, 200: CapturedSerializer})
+    @action(detail=True, methods=["post"])
+    def run(self, request: Request, pk: UUID) -> Response:
+        """Start the workflow with any JSON: 202, or 200 with the first event when the key is repeated.
+
+        The key is kept with the event, for as long as the event, and not with the stored answers: so a
+        repetition says `duplicate`, also from another caller.
+        """
+        captured = services.run_by_hand(
+            workflow_id=pk,
+            payload=payload_of(request),
+            idempotency_key=request.headers.get(idempotency_key.HEADER),
+            traceparent=request.headers.get("traceparent"),
+            by=caller_of(request).name,
+        )
+        return Response(CapturedSerializer(captured).data, status=200 if captured.is_duplicate else 202)
+
+    @extend_schema(request=None, responses=AddressedWorkflowSerializer)
+    @action(detail=True, methods=["post"], url_path="rotate-token")
+    @answered_once
+    def rotate_token(self, request: Request, pk: UUID) -> Response:
+        """Give the workflow a new webhook address. The old one answers 404 from now on."""
+        services.rotate_token(workflow_id=pk, by=caller_of(request).name)
+        return self.shown(pk)
+
+
+class EventSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(read_only=True)
+    status = serializers.ChoiceField(EventStatus.choices, read_only=True)
+    trigger_type = serializers.CharField(
+        source="source", read_only=True, help_text="What fired: webhook, manual, record or schedule."
+    )
+    workflow = serializers.UUIDField(source="workflow_id", read_only=True)
+    version = serializers.IntegerField(source="version_number", read_only=True)
+    idempotency_key = serializers.CharField(read_only=True, allow_null=True)
+    trace_id = serializers.CharField(read_only=True)
+    error_code = serializers.CharField(read_only=True, allow_null=True)
+    captured_at = serializers.DateTimeField(read_only=True)
+    decided_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+
+class EventFilter(FilterSet):
+    workflow = UUIDFilter(field_name="workflow_id")
+    status = ChoiceFilter(choices=EventStatus.choices)
+
+
+class EventViewSet(ApiViewSet):
+    """What happened, and what became of it."""
+
+    rights: ClassVar[dict[str, Right]] = {"list": VIEW_EVENTS, "retrieve": VIEW_EVENTS}
+    queryset = OutboxEvent.objects.all()
+    filterset_class = EventFilter
+    serializer_class: type[EventSerializer] = EventSerializer
+
+    def get_queryset(self) -> QuerySet[OutboxEvent]:
+        return OutboxEvent.objects.defer("payload", "body_digest").annotate(
+            version_number=F("version__number")
+        )
+
+    def list(self, request: Request) -> Response:
+        """Events, the newest first."""
+        return self.page(self.get_queryset(), self.serializer_class)
+
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        """One event. What it carried is the `trigger` of its runs."""
+        return Response(self.get_serializer(self.get_queryset().get(pk=pk)).data)
