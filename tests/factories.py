@@ -34,7 +34,9 @@ def a_published_workflow(**parts: Any) -> Workflow:
 
 def active_version_of(workflow: Workflow) -> WorkflowVersion:
     """The version that a published workflow runs now."""
-    return WorkflowVersion.objects.get(pk=Workflow.objects.get(pk=workflow.pk).active_version_id)
+    version = Workflow.objects.get(pk=workflow.pk).active_version
+    assert version is not None
+    return version
 
 
 def an_event(workflow: Workflow, **columns: Any) -> OutboxEvent:
