@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import random
 import socket
 import ssl
@@ -71,7 +72,7 @@ class Visit:
 class Server:
     """Listens on one loopback address and plays `script` for every connection, each on a thread."""
 
-    def __init__(self, script: Script, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, script: Script, *, host: str, port: int | None, tls: ssl.SSLContext | None) -> None:
         self.requests: list[Received] = []
         self.connections = 0
         self.stopped = threading.Event()
@@ -79,7 +80,7 @@ class Server:
         self._script = script
         self._tls = tls
         self._open: list[socket.socket] = []
-        self._listener = _listen(host)
+        self._listener = _listen(host, port)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -117,16 +118,16 @@ class Server:
                 self._script(Visit(sock, number, self.requests))
 
 
-def _listen(host: str) -> socket.socket:
-    """On a free port below the range that outgoing connections take theirs from."""
-    for port in random.sample(range(20_000, 32_768), 200):
+def _listen(host: str, wanted: int | None) -> socket.socket:
+    """On the port wanted, else on a free one below the range that outgoing connections take theirs from."""
+    for port in [wanted] if wanted else random.sample(range(20_000, 32_768), 200):
         listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
         except OSError as error:
             listener.close()
-            if error.errno == 99:  # EADDRNOTAVAIL: no such address on this machine
+            if wanted or error.errno == errno.EADDRNOTAVAIL:  # no such address on this machine
                 raise
             continue
         listener.listen(1024)
@@ -136,9 +137,13 @@ def _listen(host: str) -> socket.socket:
 
 @contextlib.contextmanager
 def a_server(
-    script: Script, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    script: Script,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
-    server = Server(script, host=host, tls=tls)
+    server = Server(script, host=host, port=port, tls=tls)
     try:
         yield server
     finally:

@@ -7,6 +7,7 @@ from typing import Final
 
 MAX_ENCODINGS: Final = 2
 MAX_MEMBERS: Final = 64  # of one gzip body; each costs a copy of what follows it
+_OVERHEAD_BYTES: Final = 1024  # what packing may add to a body that cannot be packed
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 
@@ -29,13 +30,14 @@ def decode(body: bytes, content_encoding: str, *, max_bytes: int) -> bytes:
     encodings = [name for name in names if name not in ("", "identity")]
     if len(encodings) > MAX_ENCODINGS:
         raise Undecodable(f"{len(encodings)} content encodings")
-    for encoding in reversed(encodings):
+    for stages_left, encoding in reversed(list(enumerate(encodings))):
         if not body:
             return body
+        room = max_bytes + (_OVERHEAD_BYTES if stages_left else 0)
         if encoding in ("gzip", "x-gzip"):
-            body = _gunzip(body, max_bytes)
+            body = _gunzip(body, room)
         elif encoding == "deflate":
-            body = _inflate(body, max_bytes)
+            body = _inflate(body, room)
         else:
             raise Undecodable(f"content encoding {encoding[:20]!r}")
     return body
