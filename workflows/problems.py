@@ -65,11 +65,11 @@ def problems_of_model(
     Args:
         document: what was validated, to tell its own keys from pydantic's names of union branches.
         at: pointer of `document` inside the caller's own document.
-        unless: problems with a value for which this is true are dropped.
+        unless: problems with a value for which this is true are dropped, but not the field's being unknown.
     """
     found: dict[str, Problem] = {}
     for detail in error.errors(include_url=False):
-        if unless(value_at(document, detail["loc"])):
+        if detail["type"] != "extra_forbidden" and unless(value_at(document, detail["loc"])):
             continue
         pointer = at + pointer_to(place_in(document, detail["loc"]))
         found.setdefault(pointer, Problem(pointer, code, sentence(detail)))

@@ -41,8 +41,8 @@ class RetryPolicy:
             random: uniform over [0, 1), such as `random.random`.
             retry_after: seconds that the remote asked for; a floor, at most an hour.
         """
-        # 2.0**5000 overflows; 2^64 takes every base worth the name over every cap.
-        longest = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 64))
+        # 2.0**5000 would overflow; 2^1000 takes every base above 1e-296 s over every cap.
+        longest = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 1000))
         delay = longest / 2 + random() * longest / 2
         return max(delay, min(retry_after or 0.0, RETRY_AFTER_CAP_SECONDS))
 
