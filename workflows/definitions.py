@@ -58,7 +58,12 @@ class _Part(BaseModel):
 
 
 class Settings(_Part):
-    concurrency: int = Field(50, ge=1, le=1000, description="Slow steps of this workflow that run at once.")
+    concurrency: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Slow steps of this workflow that run at once; null: as many as its lane allows.",
+    )
     timeout_seconds: int = Field(86_400, ge=1, le=30 * 86_400, description="For the whole run.")
 
 

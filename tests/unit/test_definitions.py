@@ -65,7 +65,7 @@ def test_defaults_are_written_out():
         "schema": 1,
         "name": "Signup",
         "description": "",
-        "settings": {"concurrency": 50, "timeout_seconds": 86_400},
+        "settings": {"concurrency": None, "timeout_seconds": 86_400},
         "trigger": None,
         "steps": [
             {
