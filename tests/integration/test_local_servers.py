@@ -111,14 +111,14 @@ def test_redis_is_on_loopback_below_the_kernels_own_ports_with_a_password_and_ne
 
 
 def test_given_a_lock_file_that_names_a_living_stranger_when_started_then_postgres_starts(home):
-    with Servers(home, redis=False) as servers:
+    with Servers(home, redis=False, durable=False) as servers:
         kill_and_wait(pid_of(servers.running[0]))
     pid_file = home.path / "postgres" / "postmaster.pid"
     stranger = str(os.getpid())  # a reused number: a living process that is no server
     pid_file.write_text("\n".join([stranger, *pid_file.read_text().split("\n")[1:]]))
     (home.path / "postgres" / ".s.PGSQL.5432.lock").write_text(f"{stranger}\n/elsewhere\n")
 
-    with Servers(home, redis=False) as servers:
+    with Servers(home, redis=False, durable=False) as servers:
         assert query(servers, "SELECT 1") == (1,)
 
 
@@ -144,7 +144,7 @@ def test_given_servers_that_outlived_their_supervisor_when_started_then_they_are
     wait_until(lambda: (server.data / "postmaster.pid").exists())
     assert orphan in working_in(server.data, ["postgres"])
 
-    with Servers(home) as servers:
+    with Servers(home, durable=False) as servers:
         assert query(servers, "SELECT 1") == (1,)
         assert orphan not in working_in(server.data, ["postgres"])
 
@@ -154,13 +154,13 @@ def test_given_a_cluster_that_was_half_made_when_started_then_a_whole_one_is_mad
     (half / "PG_VERSION").write_text("18\n")
     (half / "base").mkdir()
 
-    with Servers(home, redis=False) as servers:
+    with Servers(home, redis=False, durable=False) as servers:
         assert query(servers, "SELECT current_database()") == ("lightfield",)
     assert not half.exists()
 
 
 def test_given_a_running_supervisor_when_a_second_one_comes_then_it_is_refused_and_the_first_unharmed(home):
-    with home.exclusively("bin/up"), Servers(home, redis=False) as servers:
+    with home.exclusively("bin/up"), Servers(home, redis=False, durable=False) as servers:
         with (
             pytest.raises(InUse, match=rf"bin/up \(pid {os.getpid()}\) is using"),
             home.exclusively("bin/up"),
@@ -226,7 +226,7 @@ def test_given_a_path_too_long_for_a_socket_then_postgres_is_reached_through_a_p
 
 
 def test_given_a_server_that_cannot_start_then_one_line_says_why(home):
-    with Servers(home, redis=False):
+    with Servers(home, redis=False, durable=False):
         pass
     (home.path / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
 
@@ -241,7 +241,7 @@ def test_given_a_server_that_cannot_start_then_one_line_says_why(home):
 @pytest.mark.skipif(not is_root, reason="as an ordinary user the servers run as that user")
 def test_given_root_and_a_closed_home_then_the_servers_run_as_an_account_of_their_own_on_data_at_home(home):
     modes = {path: path.stat().st_mode for path in (home.path, home.path.parent)}
-    with Servers(home) as servers:
+    with Servers(home, durable=False) as servers:
         account = programs.server_account(home)
         assert account is not None
         for server in servers.running:

@@ -1,0 +1,78 @@
+"""A finished run as a story for a person: what happened when, and what that shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+COLOURS = {"completed": "32", "failed": "31", "lost": "31", "retrying": "33", "skipped": "90"}
+ASIDE_COLOUR = "35"
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Something that happened outside the run; `at` is an aware instant."""
+
+    at: datetime
+    words: str
+
+
+@dataclass(frozen=True)
+class Line:
+    at: datetime
+    subject: str
+    verb: str
+    words: str
+
+
+def told(
+    run: dict[str, Any],
+    timeline: list[dict[str, Any]],
+    asides: list[Aside],
+    findings: list[str],
+    *,
+    colour: bool,
+) -> str:
+    """The story, ready to print. `findings` are what it shows; each becomes a ticked line."""
+    lines = [_line(entry) for entry in timeline] + [Line(a.at, "", "", a.words) for a in asides]
+    lines.sort(key=lambda line: line.at)
+    begin, end = lines[0].at, instant(run["finished_at"])
+    text = [
+        "",
+        f"  Webhook to {run['status']} run in {(end - begin).total_seconds():.1f} s",
+        f"  run {run['id']}   version {run['version']}   trace {run['trace_id']}",
+        "",
+        *(_printed(line, (line.at - begin).total_seconds(), colour) for line in lines),
+        "",
+        *(f"  {_painted('✓', '32', colour)} {finding}" for finding in findings),
+        "",
+    ]
+    return "\n".join(text)
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _line(entry: dict[str, Any]) -> Line:
+    subject, _, verb = entry["type"].partition(".")
+    words = f"attempt {entry['attempt']}" if entry["attempt"] is not None else ""
+    metadata = entry["metadata"]
+    for name in ("status_code", "error_code", "message"):
+        if name in metadata:
+            words += f"  {metadata[name]}"
+    if "delay_seconds" in metadata:
+        words += f"  again after {float(metadata['delay_seconds']):.2f} s"
+    return Line(instant(entry["at"]), entry["step"] or subject, verb, words.strip())
+
+
+def _printed(line: Line, seconds: float, colour: bool) -> str:
+    if not line.verb:
+        return f"  {seconds:7.2f} s  {_painted('▌ ' + line.words, ASIDE_COLOUR, colour)}"
+    verb = _painted(f"{line.verb:<10}", COLOURS.get(line.verb, ""), colour)
+    return f"  {seconds:7.2f} s  {line.subject:<10} {verb} {line.words}".rstrip()
+
+
+def _painted(text: str, code: str, colour: bool) -> str:
+    return f"\033[{code}m{text}\033[0m" if colour and code else text
