@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from lightfield.kernel import env
+from lightfield.look import UNFOLD  # noqa: F401  read by django-unfold
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -110,6 +111,7 @@ LIGHTFIELD_OWN_SERVERS = _own_servers()
 # --- Django ---------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -138,12 +140,14 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "lightfield.content_policy.ContentPolicy",
 ]
 ROOT_URLCONF = "lightfield.urls"
 WSGI_APPLICATION = "lightfield.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "lightfield" / "templates"],  # before unfold's, some of which it replaces
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
