@@ -152,14 +152,17 @@ def _compile(source: str) -> Template:
     except BlockNestingError:
         raise too_much(f"Blocks may be nested {DEPTH_LIMIT} deep.") from None
     except LiquidError as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, TemplateFault):
-                raise cause from None
-            cause = cause.__cause__
-        raise syntax(_plain(str(error.message))) from None
-    except RecursionError:
-        raise too_much("The template is nested too deeply.") from None
+        raise _fault_behind(error) from None
+
+
+def _fault_behind(error: LiquidError) -> TemplateFault:
+    """What our lexer or the interpreter raised inside python-liquid, which wraps it, or a syntax error."""
+    cause = error.__cause__
+    if isinstance(cause, TemplateFault):
+        return cause
+    if isinstance(cause, RecursionError):
+        return too_much("The template is nested too deeply.")
+    return syntax(_plain(str(error.message)))
 
 
 def _plain(message: str) -> str:

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from liquid.ast import IllegalNode
+from liquid.token import Token
 
 from lightfield.kernel.errors import PermanentStepError
 from workflows.expressions import (
@@ -20,6 +22,7 @@ from workflows.expressions import (
     render_config,
     templates_in,
 )
+from workflows.templating.compiler import Compiler
 
 CONTEXT = {
     "trigger": {
@@ -472,6 +475,22 @@ def test_values_nested_too_deeply_are_a_limit_not_a_crash():
     for _ in range(100_000):
         deep = [deep]
     assert refusal("x{{ trigger }}", {"trigger": deep}).code == "template.limit"
+
+
+def test_brackets_nested_too_deeply_are_a_limit_not_a_crash():
+    assert refusal("{{ a" + "[a" * 990 + " }}").code == "template.limit"
+
+
+def test_a_node_that_is_not_on_the_list_cannot_be_compiled():
+    # Given a node that python-liquid may learn to parse one day
+    node = IllegalNode(Token("tag", "new", 0, ""))
+    # Then it does not become available by itself
+    with pytest.raises(TemplateFault, match="not available"):
+        Compiler().block([node])
+
+
+def test_a_variable_may_be_called_like_a_keyword_that_is_not_reserved():
+    assert render("{% assign limit = 5 %}{{ limit | plus: 1 }}{{ limit }}", {}) == "65"
 
 
 def test_errors_repeat_only_the_start_of_a_long_template():

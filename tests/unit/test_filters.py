@@ -33,6 +33,7 @@ CONTEXT = {
         "text": "a b",
         "long": "x" * VALUE_LIMIT,
         "many": [0] * LIST_LIMIT,
+        "large": ["x" * 1000] * 300,
     }
 }
 
@@ -152,6 +153,7 @@ LIMITS = [
     "t.long | url_encode | append: 'x'",
     "9223372036854775807 | plus: 1",
     "'1e300' | floor",
+    "t.large | json",
     "t.many | join: '                                        '",
 ]
 

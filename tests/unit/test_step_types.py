@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -31,6 +32,7 @@ class Call(StepConfig):
     target: int | Annotated[str, Field(pattern="^[a-z]+$")] = 1
     body: JsonValue = None
     text: str | None = None
+    day: date | None = None
 
     @field_validator("text")
     @classmethod
@@ -115,6 +117,7 @@ INVALID: list[tuple[dict[str, Any], str, str]] = [
     ({"method": "GET", "target": "A"}, "/target", "Expected a whole number."),
     ({"method": "GET", "text": "rude"}, "/text", "Be polite."),
     ({"method": "GET", "text": "a", "body": 1}, "", "Give body or text, not both."),
+    ({"method": "GET", "day": "x"}, "/day", "Input should be a valid date or datetime, input is too short."),
     ({"method": "GET", "body": {1}}, "/body", "Expected a JSON value."),
 ]
 

@@ -59,9 +59,9 @@ class Compiler(ExpressionCompiler):
         }
 
     def block(self, nodes: Sequence[Node]) -> Write:
-        """All nodes in order. Running a block costs one unit of work per node."""
+        """All nodes in order. Running a block costs a unit of work per text and three per other node."""
         writes = [self._node(node) for node in nodes]
-        cost = len(writes) + 1
+        cost = 1 + sum(1 if isinstance(node, ContentNode) else 3 for node in nodes)
 
         def run(frame: Frame) -> None:
             frame.budget.spend(cost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from liquid.builtin.expressions import BooleanExpression, Filter, FilteredExpression, Nil
@@ -113,11 +114,7 @@ class ExpressionCompiler:
 
     def _computed_path(self, root: str, rest: list[Any]) -> Evaluate:
         """A path with another path in brackets: `contact.tags[trigger.index]`."""
-        literal: list[Segment] = []
-        for segment in rest:
-            if isinstance(segment, PathExpression):
-                break
-            literal.append(segment)
+        literal = list(takewhile(lambda part: not isinstance(part, PathExpression), rest))
         self._refer(root, literal)
         parts = [self.expression(part) if isinstance(part, PathExpression) else part for part in rest]
 

@@ -81,10 +81,8 @@ def _rounded(name: str, value: Any, digits: int, how: str) -> Number:
     amount = number(value, name)
     if isinstance(amount, int):
         return amount
-    try:
-        rounded = Decimal(repr(amount)).quantize(Decimal(1).scaleb(-digits), how, Context(prec=400))
-    except ArithmeticError:
-        raise failed(f"The filter {name} cannot round {amount}.") from None
+    # The largest float has 309 digits before the point.
+    rounded = Decimal(repr(amount)).quantize(Decimal(1).scaleb(-digits), how, Context(prec=330))
     return float(rounded) if digits else int(rounded)
 
 
