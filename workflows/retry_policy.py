@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+
+from workflows.definitions import RetrySpec
 
 RETRY_AFTER_CAP_SECONDS = 3600.0  # a remote may not park a run for longer
-
-
-class _Spec(Protocol):
-    """The shape of `definitions.RetrySpec`."""
-
-    max_attempts: int
-    base_seconds: float
-    cap_seconds: float
-    retry_on_status: list[int]
 
 
 @dataclass(frozen=True)
@@ -51,6 +43,6 @@ class RetryPolicy:
         return counted < self.max_attempts
 
     @classmethod
-    def from_spec(cls, spec: _Spec) -> RetryPolicy:
+    def from_spec(cls, spec: RetrySpec) -> RetryPolicy:
         """The policy that a step's definition asks for."""
         return cls(spec.max_attempts, spec.base_seconds, spec.cap_seconds, tuple(spec.retry_on_status))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -147,14 +147,14 @@ def config_problems(model: type[BaseModel], raw: JsonObject, *, at: str = "") ->
     return []
 
 
-def load_config(step_type: AnyStepType, rendered: JsonObject) -> BaseModel:
+def load_config(step_type: StepType[C], rendered: JsonObject) -> C:
     """The typed config of a step whose templates are filled in.
 
     Raises:
         PermanentStepError: `config.invalid`; the metadata names the first field and lists every problem.
     """
     try:
-        return step_type.Config.model_validate(rendered)
+        return cast(C, step_type.Config.model_validate(rendered))
     except ValidationError as error:
         problems = problems_of_model(error, rendered, code="config.invalid")
         first = problems[0]

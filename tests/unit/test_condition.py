@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-import executions.steps  # noqa: F401  registers it
-from workflows import step_types
+from executions.steps.condition import Condition
 from workflows.expressions import render_config
 from workflows.step_types import Completed, StepContext, load_config, validate_config
 
-CONDITION = step_types.get("condition")
+CONDITION = Condition()
 CONTEXT = StepContext(
     run_id="r", step_key="check", attempt=1, trace_id="0" * 32, idempotency_key="k", deadline=0.0
 )

@@ -200,7 +200,7 @@ def test_nesting_is_bounded(depth):
         config = {"a": config}
     raw = with_step(config=config)
     if depth == 28:  # with the document, steps, the step and its config: 32 levels
-        assert parse_definition(raw)
+        assert dump(parse_definition(raw))
     else:
         assert problems(raw)[0][1] == "Nest objects and lists at most 32 deep."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ from workflows.expressions import (
 )
 from workflows.templating.compiler import Compiler
 
-CONTEXT = {
+CONTEXT: dict[str, Any] = {
     "trigger": {
         "email": "a@b.c",
         "amount": 12,
@@ -539,7 +540,8 @@ def test_one_template_rendered_by_many_threads_mixes_nothing_up():
     source = "{% assign a = trigger.n %}{% for i in (1..50) %}{{ a }},{% endfor %}"
 
     def rendered(number: int) -> bool:
-        return render(source, {"trigger": {"n": number}}) == f"{number}," * 50
+        text: str = render(source, {"trigger": {"n": number}})
+        return text == f"{number}," * 50
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(rendered, range(200)))

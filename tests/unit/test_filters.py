@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from workflows.expressions import render
 from workflows.filters import FILTERS
 from workflows.templating.faults import LIST_LIMIT, VALUE_LIMIT
 
-CONTEXT = {
+CONTEXT: dict[str, Any] = {
     "t": {
         "null": None,
         "list": [3, 1, 2],
@@ -37,7 +38,7 @@ CONTEXT = {
     }
 }
 
-RESULTS = {
+RESULTS: dict[str, list[tuple[str, Any]]] = {
     "default": [("t.null | default: 'x'", "x"), ("false | default: 'x'", False)],
     "upcase": [("'straße' | upcase", "STRASSE"), ("t.null | upcase", ""), ("5 | upcase", "5")],
     "downcase": [("'ÄB' | downcase", "äb"), ("true | downcase", "true")],

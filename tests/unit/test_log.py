@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-import executions.steps  # noqa: F401  registers it
+from executions.steps.log import Log
 from lightfield.kernel.errors import PermanentStepError
-from workflows import step_types
 from workflows.expressions import render_config
 from workflows.step_types import Completed, StepContext, load_config, validate_config
 
-LOG = step_types.get("log")
+LOG = Log()
 CONTEXT = StepContext(
     run_id="r", step_key="note", attempt=1, trace_id="0" * 32, idempotency_key="k", deadline=0.0
 )

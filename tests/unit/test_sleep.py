@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-import executions.steps  # noqa: F401  registers it
+from executions.steps.sleep import Sleep
 from lightfield.kernel.errors import PermanentStepError
-from workflows import step_types
 from workflows.step_types import StepContext, Wait, load_config, validate_config
 
-SLEEP = step_types.get("sleep")
+SLEEP = Sleep()
 CONTEXT = StepContext(
     run_id="r", step_key="nap", attempt=1, trace_id="0" * 32, idempotency_key="k", deadline=0.0
 )
