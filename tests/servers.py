@@ -29,10 +29,11 @@ class Received:
 class Visit:
     """One connection to the server, as a script sees it."""
 
-    def __init__(self, sock: socket.socket, number: int, log: list[Received]) -> None:
+    def __init__(self, sock: socket.socket, number: int, server: Server) -> None:
         self.sock = sock
         self.number = number
-        self._log = log
+        self.stopped = server.stopped
+        self._log = server.requests
         self._rest = b""
 
     def receive(self) -> Received | None:
@@ -56,10 +57,10 @@ class Visit:
     def send(self, raw: bytes) -> None:
         self.sock.sendall(raw)
 
-    def drip(self, raw: bytes, stop: threading.Event, every: float = 0.05) -> None:
-        """Send byte by byte until told to stop, or the client is gone."""
+    def drip(self, raw: bytes, *, every_seconds: float = 0.05) -> None:
+        """Send byte by byte, until the client is gone."""
         for position in range(len(raw)):
-            if stop.wait(every):
+            if self.stopped.wait(every_seconds):
                 return
             self.sock.sendall(raw[position : position + 1])
 
@@ -115,7 +116,7 @@ class Server:
                 sock = self._tls.wrap_socket(sock, server_side=True)
                 self._open.append(sock)
             with sock:
-                self._script(Visit(sock, number, self.requests))
+                self._script(Visit(sock, number, self))
 
 
 def _listen(host: str, wanted: int | None) -> socket.socket:

@@ -42,6 +42,15 @@ def current() -> Client:
         return _client[1]
 
 
+def close() -> None:
+    """Give up this process's connections. The next request makes new ones."""
+    global _client
+    with _lock:
+        if _client is not None:
+            _client[1].close()
+        _client = None
+
+
 def _forget_after_fork() -> None:
     """A child shares its parent's sockets: two processes must never write to one connection."""
     global _client, _lock

@@ -64,7 +64,7 @@ REFUSED = {
     "10_001_values": (b"[" + b",".join([b"1"] * 10_000) + b"]", "payload.too_many_nodes"),
 }
 
-ACCEPTED = {
+ACCEPTED: dict[str, tuple[bytes, object]] = {
     "scalar": (b"1", 1),
     "null": (b" null\n", None),
     "text": ('"José \\u00e9"'.encode(), "José é"),
@@ -284,7 +284,7 @@ def test_check_refuses_with_the_pointer(value, code, pointer):
 
 
 def test_check_refuses_depth_without_recursion():
-    value = []
+    value: list[object] = []
     for _ in range(100_000):
         value = [value]
     with pytest.raises(RequestRefused) as caught:

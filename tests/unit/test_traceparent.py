@@ -66,7 +66,7 @@ def test_outgoing_headers_share_the_trace_and_never_the_span():
 
 def test_given_zero_bytes_when_a_new_id_is_made_then_it_is_drawn_again(monkeypatch):
     draws = iter([bytes(16), b"\x00" * 15 + b"\x07"])
-    monkeypatch.setattr(traceparent.os, "urandom", lambda length: next(draws))
+    monkeypatch.setattr("lightfield.kernel.traceparent.os.urandom", lambda length: next(draws))
     assert traceparent.new_trace_id() == "0" * 31 + "7"
 
 
