@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from lightfield.kernel import env
+from lightfield.kernel.db_deadline import DeadlineConnection
 from lightfield.look import UNFOLD  # noqa: F401  read by django-unfold
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -74,14 +75,17 @@ _database["OPTIONS"] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-POOL_SIZES = {"web": 8, "worker-fast": 8, "worker-http": 10, "worker-ai": 8}
+POOL_SIZES = {"web": 3, "worker-fast": 5, "worker-http": 6, "worker-ai": 4}  # two cores serve no more at once
 if ROLE in POOL_SIZES:
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"]["pool"] = {
         "min_size": 1,
         "max_size": env.whole("LIGHTFIELD_POOL_SIZE", POOL_SIZES[ROLE], least=1, most=100),
-        "timeout": 10,
+        "timeout": 1.5 if ROLE == "web" else 10,  # a sender would rather be told at once
+        # Then the next request tries again; psycopg's 300 s would mean pauses of up to a minute between tries.
+        "reconnect_timeout": 2,
         "max_idle": 60,
+        "connection_class": DeadlineConnection,
     }
 _database["OPTIONS"]["prepare_threshold"] = 1_000_000  # only statements that lightfield.kernel.sql asks for
 _database["TEST"] = {"NAME": env.text("LIGHTFIELD_TEST_DB") or f"test_{_database['NAME']}"}
@@ -166,7 +170,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 STATIC_URL = "static/"
-STATIC_ROOT = env.text("LIGHTFIELD_STATIC_ROOT", str(BASE_DIR / "staticfiles"))
+STATIC_ROOT = env.text("LIGHTFIELD_STATIC_ROOT") or None  # unset: served from where they are installed
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 LOGIN_URL = "admin:login"

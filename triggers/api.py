@@ -53,11 +53,11 @@ class AddressSerializer(serializers.Serializer[Any]):
             return None
 
 
-class AddressedWorkflowSerializer(AddressSerializer, WorkflowSerializer):
+class AddressedWorkflowSerializer(WorkflowSerializer, AddressSerializer):
     """A workflow with its address."""
 
 
-class AddressedSummarySerializer(AddressSerializer, WorkflowSummarySerializer):
+class AddressedSummarySerializer(WorkflowSummarySerializer, AddressSerializer):
     """A workflow in a list, with its address."""
 
 

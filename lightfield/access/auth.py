@@ -104,10 +104,9 @@ class HasRight(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not isinstance(request.user, Caller):
             return False  # DRF answers 401
-        action = getattr(view, "action", None)
-        if action is None:
-            return True  # no such method here: 405 follows
-        right = getattr(view, "rights", {}).get(action)
+        if request.method not in view.allowed_methods:
+            return True  # 405 follows
+        right = getattr(view, "rights", {}).get(getattr(view, "action", None))
         return right is not None and request.user.may(right)
 
 
