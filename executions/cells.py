@@ -30,6 +30,7 @@ from lightfield.kernel.catalogue import CATALOGUE
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 6  # child processes of one worker
+PATIENCE_SECONDS = 20.0  # for a place among them; bells are rung again after 5 to 60 s anyway
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 EXPIRED = """
@@ -39,6 +40,10 @@ LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.status = 'intent'
 WHERE s.id = ANY(%(ids)s::bigint[]) AND s.run_id = ANY(%(locked)s::uuid[]) AND s.status = 'running'
   AND s.lease_expires_at < clock_timestamp() ORDER BY s.run_id FOR UPDATE OF s
 """
+
+STILL_DUE = (
+    f"SELECT 1 FROM executions_steprun s WHERE s.id = ANY(%(ids)s::bigint[]) AND ({claims.IN_CELL}) LIMIT 1"
+)
 
 # Only for steps whose owner is known to be dead: the child has been waited for.
 END_LEASES = """
@@ -50,17 +55,27 @@ WHERE s.id = m.id RETURNING s.id, s.lost
 
 
 def run_in_child(ids: list[int], lane: str) -> None:
-    """Start a child for these steps and wait for it. No place free: the sweeper rings again."""
-    if not _places.acquire(blocking=False):
-        return
+    """Start a child for these steps and wait for it, after waiting for a place.
+
+    Bells are rung again while one waits: by the time there is a place, another child may have done the work.
+    """
+    sql.release()
+    if not _places.acquire(timeout=PATIENCE_SECONDS):
+        return  # the sweeper rings again
+    try:
+        if not sql.rows(STILL_DUE, {"ids": ids}):
+            return
+        _start_child(ids, lane)
+    finally:
+        _places.release()
+
+
+def _start_child(ids: list[int], lane: str) -> None:
     name = f"{worker_name()}:cell:{threading.get_native_id()}"
     command = [sys.executable, "-m", "django", "run_cell", "--lane", lane, "--name", name, *map(str, ids)]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "lightfield.settings", "LIGHTFIELD_POOL_SIZE": "2"}
-    try:
-        sql.release()
-        child = subprocess.run(command, env=environment, cwd=settings.BASE_DIR, check=False)
-    finally:
-        _places.release()
+    sql.release()
+    child = subprocess.run(command, env=environment, cwd=settings.BASE_DIR, check=False)
     if child.returncode != 0:
         logger.warning("cell_died", extra={"returncode": child.returncode, "step_run_ids": ids})
         ended = sql.rows(END_LEASES, {"ids": ids, "owner": name})
