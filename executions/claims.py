@@ -23,7 +23,8 @@ ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
 
 IN_COMPANY = "s.status = 'queued' AND NOT s.quarantined"
 IN_CELL = """((s.status = 'queued' AND s.quarantined) OR (s.status = 'running' AND s.lease_expires_at < clock_timestamp())
-    OR (s.lane = 'fast' AND s.status = 'ready' AND s.rings >= 3))"""
+    OR (s.lane = 'fast' AND s.rings >= 3 AND s.due_at <= clock_timestamp()
+        AND (s.status = 'ready' OR (s.status = 'waiting' AND s.error_code IS NOT NULL))))"""
 
 CLAIM = """
 WITH c AS MATERIALIZED (

@@ -47,7 +47,8 @@ WITH m AS MATERIALIZED (
   ORDER BY s.run_id LIMIT {at_once} FOR UPDATE SKIP LOCKED)
 UPDATE executions_steprun s SET rung_at = clock_timestamp(), rings = least(s.rings + 1, 1000)
 FROM m WHERE s.id = m.id
-RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, s.lane, s.run_id, s.rings
+RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, s.lane, s.run_id, s.rings,
+  s.status = 'waiting' AND s.error_code IS NULL
 """
 
 
@@ -115,20 +116,22 @@ def sweep() -> Swept:
         expired = sql.rows(EXPIRED, {"margin": margin_seconds()})
         swept.overdue = [str(found[0]) for found in sql.rows(OVERDUE, {})]
         swept.has_undecided_effects = bool(sql.rows(UNDECIDED, {"margin": margin_seconds()}))
-    swept.advanced = [str(found[6]) for found in fast if found[7] < CAREFUL_RINGS]
+    # Waking a sleeper runs nothing of an author's: it can kill no worker, and a cell would start the step anew.
+    careful = [found for found in fast if found[7] >= CAREFUL_RINGS and not found[8]]
+    swept.advanced = [str(found[6]) for found in fast if found[7] < CAREFUL_RINGS or found[8]]
     swept.queued = [found[0] for found in queued]
     swept.expired = [found[0] for found in expired]
-    _ring_all(swept, fast, queued, expired)
+    _ring_all(swept, careful, queued, expired)
     return swept
 
 
-def _ring_all(swept: Swept, fast: list[Any], queued: list[Any], expired: list[Any]) -> None:
+def _ring_all(swept: Swept, careful: list[Any], queued: list[Any], expired: list[Any]) -> None:
     for shard in swept.shards:
         bells.ring_dispatch(shard, forced=True)
     for lane in swept.lanes:
         bells.ring_admit(lane, forced=True)
     bells.ring_advance(swept.advanced)
-    admission.ring_cells("fast", [(found[0], found[1]) for found in fast if found[7] >= CAREFUL_RINGS])
+    admission.ring_cells("fast", [(found[0], found[1]) for found in careful])
     for lane in {found[5] for found in queued}:
         admission.ring(lane, [admission.Admitted(*found[:5]) for found in queued if found[5] == lane])
     for lane in {found[5] for found in expired}:

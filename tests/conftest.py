@@ -10,6 +10,7 @@ import pytest
 from lightfield.kernel import bells, sql
 from tests.bellboy import Bellboy
 from tests.scripted import installed
+from tests.staging import broken_promises
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +20,13 @@ def bellboy() -> Iterator[Bellboy]:
     before = bells.use(boy)
     yield boy
     bells.use(before)
+
+
+@pytest.fixture
+def promises_kept(transactional_db: None) -> Iterator[None]:
+    """Whatever the test did to them, every run must be sound when it ends."""
+    yield
+    assert broken_promises() == {}
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""Runs brought to a certain point of their lives, and what must hold of every run at any moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from executions import admission, claims, dispatcher
+from executions.attempts import digest_of
+from executions.claims import StepInHand
+from executions.models import Run, StepRun
+from lightfield.kernel import sql
+from tests.factories import a_published_workflow, an_event
+
+
+def slow(key: str = "call", **more: Any) -> dict[str, Any]:
+    """A step of the scripted type `slow` (fixture `slow_step`), as a definition has it."""
+    return {"key": key, "type": "slow", "config": {"value": "{{ trigger.n }}"}, **more}
+
+
+def say(key: str = "say", message: str = "hello") -> dict[str, Any]:
+    return {"key": key, "type": "log", "config": {"message": message}}
+
+
+def nap(key: str = "nap", seconds: float = 3600) -> dict[str, Any]:
+    return {"key": key, "type": "sleep", "config": {"seconds": seconds}}
+
+
+def a_run(*steps: dict[str, Any], workflow: Any = None, **columns: Any) -> Run:
+    """A run as the dispatcher's statement leaves it: its first step is ready, nobody was rung."""
+    workflow = workflow or a_published_workflow(steps=list(steps) or [slow()])
+    event = an_event(workflow, **{"payload": {"n": 7}, **columns})
+    dispatcher.dispatch_batch(event.shard)
+    return Run.objects.get(event=event)
+
+
+def live(run: Run) -> StepRun:
+    """The one live step of a run."""
+    return run.steps.get(status__in=["ready", "queued", "running", "waiting"])
+
+
+def a_queued_step(*steps: dict[str, Any], **columns: Any) -> StepRun:
+    """A slow step that was admitted."""
+    run = a_run(*steps, **columns)
+    admission.admit("http")
+    return live(run)
+
+
+def a_claimed_step(*steps: dict[str, Any], worker: str = "first", **columns: Any) -> StepInHand:
+    """A slow step in the hands of `worker`, nothing intended yet."""
+    return claim(a_queued_step(*steps, **columns).pk, worker=worker)
+
+
+def claim(step_run_id: int, *, worker: str = "first", in_cell: bool = False) -> StepInHand:
+    (step,) = claims.claim([step_run_id], worker=worker, in_cell=in_cell)
+    return step
+
+
+def intend(step: StepInHand, **request: Any) -> dict[int, dict[str, Any]]:
+    """Commit the intent of a step in hand, as its worker would before sending."""
+    frozen = request or {"value": 7}
+    wanted = {
+        "id": step.step_run_id,
+        "run_id": step.run_id,
+        "fence": step.fence,
+        "key": step.effect_key,
+        "request": frozen,
+        "digest": digest_of(frozen),
+    }
+    return claims.commit_intents([wanted])
+
+
+def end_lease(step_run_id: int) -> None:
+    """Its worker has not been heard of for an hour."""
+    sql.rows(
+        "UPDATE executions_steprun SET lease_expires_at = clock_timestamp() - interval '1 hour' "
+        "WHERE id = %(id)s::bigint",
+        {"id": step_run_id},
+    )
+
+
+def told(run: Run) -> list[str]:
+    """The types of the run's timeline entries, in order."""
+    return [entry.type for entry in run.timeline.all()]
+
+
+LIVE = "('ready', 'queued', 'running', 'waiting')"
+PROMISES = {
+    "a live run has exactly one live step, an ended run none": f"""
+        SELECT r.id FROM executions_run r WHERE (r.status IN ('pending', 'running', 'waiting'))::int <>
+          (SELECT count(*) FROM executions_steprun s WHERE s.run_id = r.id AND s.status IN {LIVE})""",
+    "the timeline runs 1..n without gap": """
+        SELECT r.id FROM executions_run r WHERE r.seq <> (
+          SELECT count(*) FROM executions_timelineentry t WHERE t.run_id = r.id AND t.seq BETWEEN 1 AND r.seq)""",
+    "time never runs backwards along the timeline": """
+        SELECT a.run_id FROM executions_timelineentry a JOIN executions_timelineentry b
+          ON b.run_id = a.run_id AND b.seq = a.seq + 1 WHERE b.at < a.at""",
+    "an ended run tells its end once, and last": """
+        SELECT r.id FROM executions_run r WHERE (r.status IN ('completed', 'failed', 'cancelled'))::int <>
+          (SELECT count(*) FROM executions_timelineentry t WHERE t.run_id = r.id
+             AND t.type IN ('run.completed', 'run.failed', 'run.cancelled'))
+          OR EXISTS (SELECT 1 FROM executions_timelineentry t WHERE t.run_id = r.id AND t.seq < r.seq
+             AND t.type IN ('run.completed', 'run.failed', 'run.cancelled'))""",
+    "attempts run 1..n, and only the last of a running step is open": """
+        SELECT s.run_id FROM executions_steprun s LEFT JOIN executions_attempt a ON a.step_run_id = s.id
+        GROUP BY s.id HAVING count(a.*) <> s.attempts OR coalesce(max(a.number), 0) <> s.attempts
+          OR count(*) FILTER (WHERE a.number IS NOT NULL AND a.outcome IS NULL) <> (s.status = 'running')::int
+          OR coalesce(bool_or(a.outcome IS NULL AND a.number < s.attempts), false)""",
+    "fences rise with the attempts": """
+        SELECT s.run_id FROM executions_attempt a JOIN executions_attempt b
+          ON b.step_run_id = a.step_run_id AND b.number = a.number + 1
+        JOIN executions_steprun s ON s.id = a.step_run_id WHERE b.fence <= a.fence""",
+    "an attempt that counts as without effect was never intended": """
+        SELECT s.run_id FROM executions_attempt a JOIN executions_steprun s ON s.id = a.step_run_id
+        WHERE a.outcome = 'cancelled' AND a.intent_at IS NOT NULL""",
+    "an ended run has a row for every step of its plan": """
+        SELECT r.id FROM executions_run r JOIN workflows_workflowversion v ON v.id = r.version_id
+        WHERE r.status IN ('completed', 'failed', 'cancelled') AND jsonb_array_length(v.plan) <>
+          (SELECT count(*) FROM executions_steprun s WHERE s.run_id = r.id)""",
+    "no effect is decided while its step lives": f"""
+        SELECT s.run_id FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
+        WHERE s.status IN {LIVE} AND e.status <> 'intent'""",
+    "a completed step's effect is done": """
+        SELECT s.run_id FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
+        WHERE s.status = 'completed' AND e.status <> 'done'""",
+    "an intended attempt has an effect": """
+        SELECT s.run_id FROM executions_attempt a JOIN executions_steprun s ON s.id = a.step_run_id
+        WHERE a.intent_at IS NOT NULL
+          AND NOT EXISTS (SELECT 1 FROM executions_effect e WHERE e.step_run_id = s.id)""",
+    "one run for each dispatched event and generation 1": """
+        SELECT e.id FROM triggers_outboxevent e WHERE (e.status = 'dispatched')::int <>
+          (SELECT count(*) FROM executions_run r WHERE r.event_id = e.id AND r.generation = 1)""",
+}
+
+
+def broken_promises() -> dict[str, list[str]]:
+    """What does not hold right now, with the ids concerned. Empty at every moment between transactions."""
+    found = {promise: [str(row[0]) for row in sql.rows(query, {})] for promise, query in PROMISES.items()}
+    return {promise: ids for promise, ids in found.items() if ids}
