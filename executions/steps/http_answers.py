@@ -8,7 +8,6 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -40,6 +39,7 @@ _CHARSETS: Final = frozenset(
         *(f"windows-125{part}" for part in range(9)),
     ]
 )
+_CHARSET = re.compile(r';\s*charset="?([A-Za-z0-9._:-]{1,40})', re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -115,12 +115,13 @@ def output(status_code: int, headers: dict[str, str], body: bytes) -> dict[str, 
 
 
 def _content_type(header: str) -> tuple[str, str]:
-    """The media type ("" when absent) and the charset, utf-8 unless one is named."""
-    if not header:
-        return "", "utf-8"
-    message = Message()
-    message["content-type"] = header
-    return message.get_content_type(), str(message.get_param("charset", "utf-8"))
+    """The media type ("" when absent) and the charset, utf-8 unless another that we know is named."""
+    named = _CHARSET.search(header)
+    try:
+        charset = codecs.lookup(named[1]).name if named else "utf-8"
+    except (LookupError, ValueError):
+        charset = "utf-8"
+    return header.partition(";")[0].strip().lower(), charset if charset in _CHARSETS else "utf-8"
 
 
 def _is_json(media_type: str) -> bool:
@@ -131,8 +132,7 @@ def _is_json(media_type: str) -> bool:
 def _as_text(body: bytes, charset: str) -> str | None:
     """The body as text that PostgreSQL can keep, or None when it is not."""
     try:
-        codec = codecs.lookup(charset).name
-        text = body.decode(codec if codec in _CHARSETS else "utf-8")
-    except (LookupError, ValueError):
+        text = body.decode(charset)
+    except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
