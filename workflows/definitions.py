@@ -7,7 +7,6 @@ published is `workflows.validation`'s question. Defaults are filled in and store
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, cast
@@ -22,6 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
+from lightfield.kernel import strict_json
 from lightfield.kernel.errors import Problem, RequestRefused
 from workflows.canonical import canonical_json
 from workflows.problems import pointer_to, problems_of_model
@@ -30,8 +30,6 @@ RESERVED_KEYS = frozenset(
     "trigger run workflow secret empty blank nil null true false and or not contains in if for forloop".split()  # noqa: SIM905  a list of words reads best as words
 )
 MAX_STEPS = 100
-MAX_DEPTH = 32  # levels of objects and lists in the whole document
-MAX_CHARACTERS = 1024 * 1024  # of the document as compact JSON
 
 Code = Annotated[int, Field(ge=400, le=599)]
 
@@ -104,17 +102,24 @@ def parse_definition(raw: object) -> Definition:
     Raises:
         RequestRefused: `config.invalid_definition` with one problem per place, in document order.
     """
-    problems = list(_unstorable(raw))
-    definition = None
-    if not problems:
-        try:
-            definition = Definition.model_validate(raw)
-        except ValidationError as error:
-            problems = problems_of_model(error, raw, code="config.invalid_definition")
-        problems += _key_problems(raw)
+    _check_storable(raw)
+    definition, problems = None, list(_key_problems(raw))
+    try:
+        definition = Definition.model_validate(raw)
+    except ValidationError as error:
+        problems += problems_of_model(error, raw, code="config.invalid_definition")
     if problems or definition is None:
         raise RequestRefused("config.invalid_definition", problems=in_document_order(raw, problems))
+    _check_storable(dump(definition))  # defaults make it larger, and what is stored is parsed again
     return definition
+
+
+def _check_storable(raw: object) -> None:
+    """The limits of every JSON that comes in, for documents that were not read from a request."""
+    try:
+        strict_json.check(raw)
+    except RequestRefused as error:
+        raise RequestRefused("config.invalid_definition", error.message, error.problems) from None
 
 
 def dump(definition: Definition) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def checksum(document: dict[str, Any]) -> str:
 
 def in_document_order(raw: object, problems: list[Problem]) -> list[Problem]:
     """Problems sorted by where they stand in the document; what is missing stands with its parent."""
-    places = {pointer: number for number, (pointer, _) in enumerate(_walk(raw, "", 0))}
+    places = {pointer: number for number, (pointer, _) in enumerate(_walk(raw, ""))}
 
     def place(problem: Problem) -> int:
         pointer = problem.pointer
@@ -160,61 +165,12 @@ def _key_problems(raw: object) -> Iterator[Problem]:
         seen.add(key)
 
 
-def _unstorable(raw: object) -> Iterator[Problem]:
-    """What no definition may hold because it could not be stored or read again."""
-    characters = 0
-    for pointer, value in _walk(raw, "", 0):
-        detail = _flaw(pointer, value)
-        if detail:
-            yield Problem(pointer, "config.invalid_definition", detail)
-            return
-        characters += len(value) if isinstance(value, str) else 4
-        characters += sum(map(len, value)) if isinstance(value, dict) else 0
-    if characters > MAX_CHARACTERS:
-        yield Problem(
-            "", "config.invalid_definition", f"The definition is over {MAX_CHARACTERS:,} characters."
-        )
-
-
-def _flaw(pointer: str, value: object) -> str:
-    if isinstance(value, str):
-        return _text_flaw(value)
-    if isinstance(value, bool) or value is None:
-        return ""
-    if isinstance(value, int):
-        return "" if -(2**63) <= value < 2**63 else "The number does not fit into 64 bits."
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else "NaN and infinities are not JSON."
-    if not isinstance(value, dict | list):
-        return f"{type(value).__name__} is not JSON."
-    if pointer.count("/") >= MAX_DEPTH:
-        return f"Nest objects and lists at most {MAX_DEPTH} deep."
-    keys = value if isinstance(value, dict) else ()
-    return next((flaw for key in keys if (flaw := _key_flaw(key))), "")
-
-
-def _key_flaw(key: object) -> str:
-    return _text_flaw(key) if isinstance(key, str) else "The names of an object's fields must be text."
-
-
-def _text_flaw(text: str) -> str:
-    if "\0" in text:
-        return "The character NUL cannot be stored."
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "Half of a surrogate pair cannot be stored."
-    return ""
-
-
-def _walk(value: object, pointer: str, depth: int) -> Iterator[tuple[str, object]]:
-    """Every value with its pointer, in document order, to one level below the deepest allowed."""
+def _walk(value: object, pointer: str) -> Iterator[tuple[str, object]]:
+    """Every value with its pointer, in document order."""
     yield pointer, value
-    if depth > MAX_DEPTH:
-        return
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _walk(item, pointer + pointer_to([key]), depth + 1)
+            yield from _walk(item, pointer + pointer_to([key]))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _walk(item, f"{pointer}/{index}", depth + 1)
+            yield from _walk(item, f"{pointer}/{index}")

@@ -12,4 +12,17 @@ from __future__ import annotations
 from workflows.templating import date_filters, list_filters, number_filters, text_filters
 from workflows.templating.filter_table import FILTERS, Filter
 
-__all__ = ["FILTERS", "Filter", "date_filters", "list_filters", "number_filters", "text_filters"]
+__all__ = [
+    "FILTERS",
+    "Filter",
+    "date_filters",
+    "documented",
+    "list_filters",
+    "number_filters",
+    "text_filters",
+]
+
+
+def documented() -> list[str]:
+    """The rows of the table in `docs/templates.md`, by name."""
+    return [f"| `{rule.usage()}` | {rule.summary} |" for _, rule in sorted(FILTERS.items())]

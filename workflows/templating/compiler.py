@@ -149,7 +149,7 @@ class Compiler(ExpressionCompiler):
             if not values:
                 return otherwise(frame)
             frame.budget.iterate(len(values))
-            with frame.loop(name, len(values)) as step:
+            with frame.loop(name, len(values), counted=self.counts_loops) as step:
                 for index, value in enumerate(values):
                     step(index, value)
                     try:

@@ -61,6 +61,7 @@ class ExpressionCompiler:
     def __init__(self) -> None:
         self.names: set[str] = set()  # the template's own, as far as compiled
         self.references: list[Reference] = []
+        self.counts_loops = False  # whether `forloop` is read anywhere
         self._depth = 0
 
     def expression(self, node: Expression) -> Evaluate:
@@ -124,6 +125,7 @@ class ExpressionCompiler:
         return evaluate
 
     def _refer(self, root: str, segments: list[Segment]) -> None:
+        self.counts_loops = self.counts_loops or root == "forloop"
         if root not in self.names:
             self.references.append((root, tuple(segments)))
 

@@ -27,9 +27,19 @@ class Filter:
     name: str
     run: Run
     least: int  # arguments
-    most: int
+    arguments: tuple[str, ...]  # their names; those beyond `least` may be left out
     summary: str
     catches_missing: bool = False
+
+    @property
+    def most(self) -> int:
+        return len(self.arguments)
+
+    def usage(self) -> str:
+        """How it is written: `truncate: [length, ending]`, brackets around what may be left out."""
+        needed, optional = ", ".join(self.arguments[: self.least]), ", ".join(self.arguments[self.least :])
+        written = ", ".join(filter(None, [needed, f"[{optional}]" if optional else ""]))
+        return f"{self.name}: {written}" if written else self.name
 
     def apply(self, budget: Budget, value: Any, arguments: Sequence[Any]) -> Any:
         """The filter's result. Sizes are checked, and paid for, before and after."""
@@ -51,7 +61,8 @@ def liquid_filter(name: str, *, catches_missing: bool = False) -> Callable[[Run]
         arguments = list(inspect.signature(run).parameters.values())[2:]
         least = sum(argument.default is argument.empty for argument in arguments)
         summary = inspect.getdoc(run) or ""
-        FILTERS[name] = Filter(name, run, least, len(arguments), summary, catches_missing)
+        names = tuple(argument.name for argument in arguments)
+        FILTERS[name] = Filter(name, run, least, names, summary, catches_missing)
         return run
 
     return add

@@ -53,23 +53,15 @@ class Frame:
         self.assign(name, captured)
 
     @contextmanager
-    def loop(self, name: str, length: int) -> Iterator[Callable[[int, Any], None]]:
-        """Names of one `for`: its variable and `forloop`, put back as they were at the end."""
+    def loop(self, name: str, length: int, *, counted: bool) -> Iterator[Callable[[int, Any], None]]:
+        """Names of one `for`: its variable and, if `counted`, `forloop`; put back as they were at the end."""
         before = {key: self.names.get(key, ABSENT) for key in (name, "forloop")}
         parent = self.names.get("forloop")
 
         def step(index: int, value: Any) -> None:
             self.names[name] = value
-            self.names["forloop"] = {
-                "index": index + 1,
-                "index0": index,
-                "rindex": length - index,
-                "rindex0": length - index - 1,
-                "first": index == 0,
-                "last": index == length - 1,
-                "length": length,
-                "parentloop": parent,
-            }
+            if counted:
+                self.names["forloop"] = _position(index, length, parent)
 
         yield step
         for key, value in before.items():
@@ -77,3 +69,17 @@ class Frame:
                 self.names.pop(key, None)
             else:
                 self.names[key] = value
+
+
+def _position(index: int, length: int, parent: Any) -> dict[str, Any]:
+    """What `forloop` holds."""
+    return {
+        "index": index + 1,
+        "index0": index,
+        "rindex": length - index,
+        "rindex0": length - index - 1,
+        "first": index == 0,
+        "last": index == length - 1,
+        "length": length,
+        "parentloop": parent,
+    }

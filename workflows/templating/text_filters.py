@@ -203,7 +203,7 @@ def url_encode(budget: Budget, value: Any) -> str:
 def url_decode(budget: Budget, value: Any) -> str:
     """The opposite of `url_encode`."""
     try:
-        return urllib.parse.unquote_plus(_text(budget, value), errors="strict")
+        return _storable(urllib.parse.unquote_plus(_text(budget, value), errors="strict"), "url_decode")
     except UnicodeDecodeError:
         raise failed("The filter url_decode needs percent-encoded UTF-8.") from None
 
@@ -218,6 +218,13 @@ def base64_encode(budget: Budget, value: Any) -> str:
 def base64_decode(budget: Budget, value: Any) -> str:
     """The text that base64 stands for."""
     try:
-        return base64.b64decode(_text(budget, value).encode(), validate=True).decode()
+        decoded = base64.b64decode(_text(budget, value).encode(), validate=True).decode()
     except (binascii.Error, UnicodeError):
         raise failed("The filter base64_decode needs base64 of text in UTF-8.") from None
+    return _storable(decoded, "base64_decode")
+
+
+def _storable(text: str, name: str) -> str:
+    if "\0" in text:
+        raise failed(f"The filter {name} met the character NUL, which cannot be stored.")
+    return text
