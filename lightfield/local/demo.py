@@ -90,10 +90,7 @@ class Demo:
             "LIGHTFIELD_LEASE_SECONDS": LEASE_SECONDS,
             "LIGHTFIELD_EGRESS_ALLOW": self.far_end.base.removeprefix("http://"),
         }
-        supervisor = begin(self.home, held, extra)
-        if not wait_for_web(supervisor):
-            raise CannotStart(f"web did not answer; see {self.home.log_file('web')}")
-        return supervisor
+        return begin(self.home, held, extra)
 
     def play(self) -> None:
         """Let it happen, then look at it closely.
@@ -101,7 +98,8 @@ class Demo:
         Raises:
             CannotStart: something was not as promised; the message says what.
         """
-        self.api.key = self._manage("create_api_key", "demo")
+        self.api.key = self._manage("create_api_key", "demo")  # while web still starts
+        expect(wait_for_web(self.supervisor), f"web did not answer; see {self.home.log_file('web')}")
         say("sending the webhook")
         run_id = self._send_webhook(self._publish())
         self._wait("the second step's request", lambda: len(self._seen("/welcome")) == 1)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from lightfield.local import environment, processes
+from lightfield.local import processes
 from lightfield.local.boot import ROOT, CannotStart, say
 from lightfield.local.children import end_all, marked, spawn
 from lightfield.local.home import Home
@@ -30,10 +30,13 @@ MIGRATE_SECONDS = 600.0
 class Supervisor:
     """The processes of one home. `servers` are running already, and are kept running too."""
 
-    def __init__(self, home: Home, servers: Servers, environ: dict[str, str]) -> None:
+    def __init__(
+        self, home: Home, servers: Servers, environ: dict[str, str], *, workers: dict[str, int]
+    ) -> None:
         self.home = home
         self.servers = servers
         self.environ = environ
+        self.workers = workers  # how many of each lane
         self.ending = False
         self.processes: list[Supervised] = []
         self._checkups: list[Checkup] = []
@@ -70,7 +73,7 @@ class Supervisor:
             bind=self.environ["LIGHTFIELD_BIND"],
             port=self.environ["LIGHTFIELD_PORT"],
             flower_port=self.environ["LIGHTFIELD_FLOWER_PORT"],
-            workers=environment.worker_numbers(),
+            workers=self.workers,
         )
         for process in table:
             supervised = Supervised(self.home, process.name, partial(self._spawn, process))

@@ -34,8 +34,7 @@ def main() -> int:
         say(str(problem))
         return 1
     except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+        pass  # told to end while it was still starting
     say("stopped")
     return 0
 
@@ -59,6 +58,7 @@ def begin(home: Home, held: contextlib.ExitStack, extra: dict[str, str] | None =
     The caller holds `home.exclusively`. `extra` goes into the environment of every process.
     """
     end_leftovers(home)
+    workers = environment.worker_numbers()
     environ = {
         **environment.basis(home),
         **environment.keys(home),
@@ -69,7 +69,7 @@ def begin(home: Home, held: contextlib.ExitStack, extra: dict[str, str] | None =
     servers = held.enter_context(Servers(home, **environment.servers_to_bring()))
     environ |= servers.urls
     environment.wait_for_database(environ["DATABASE_URL"])
-    supervisor = Supervisor(home, servers, environ)
+    supervisor = Supervisor(home, servers, environ, workers=workers)
     supervisor.migrate()
     held.callback(supervisor.stop)
     supervisor.start()
