@@ -49,6 +49,7 @@ class HookShortcut:
         if not request.path_info.startswith(HOOKS):
             return self.get_response(request)
         response = receive_webhook(request, request.path_info.removeprefix(HOOKS))
+        response.headers["Content-Length"] = str(len(response.content))
         response.headers["X-Content-Type-Options"] = "nosniff"
         response._has_been_logged = True  # type: ignore[attr-defined]  # Django logs the path of every 4xx and 5xx
         return response

@@ -21,6 +21,9 @@ from workflows.models import Workflow, WorkflowStatus
 
 logger = logging.getLogger(__name__)
 
+# Senders of webhooks give up after 3 to 15 s and come again; better they hear it at once.
+_database = db_deadline.Breaker(patience_seconds=2.0)
+
 
 def webhook_path(trigger: Trigger) -> str:
     """`/hooks/<token>`. Raises `keyring.UnreadableSecret` when its encryption key is gone."""
@@ -99,7 +102,7 @@ def receive_webhook(
 
     Raises:
         RequestRefused: `payload.*`, `idempotency.key_invalid`.
-        django.db.OperationalError, InterfaceError: the database does not answer.
+        django.db.OperationalError, InterfaceError: the database does not answer; told within 2 s.
     """
     key = keys.read(idempotency_key)
     strict_json.parse(raw)
@@ -111,14 +114,15 @@ def receive_webhook(
         "idempotency_key": key,
         "trace_id": _trace_id(traceparent),
     }
-    try:
-        return outbox.capture_webhook(**delivery)
-    except (OperationalError, InterfaceError) as error:
-        if not db_deadline.is_connection_lost(error):
-            raise
-        logger.info("webhook_capture_repeated", extra={"error": type(error).__name__})
-        connection.close()
-        return outbox.capture_webhook(**delivery)
+    with _database.asked():
+        try:
+            return outbox.capture_webhook(**delivery)
+        except (OperationalError, InterfaceError) as error:
+            if not db_deadline.is_connection_lost(error):
+                raise
+            logger.info("webhook_capture_repeated", extra={"error": type(error).__name__})
+            connection.close()
+            return outbox.capture_webhook(**delivery)
 
 
 def _trace_id(header: str | None) -> str:

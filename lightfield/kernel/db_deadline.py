@@ -14,16 +14,23 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import Error
+from django.db.utils import Error, InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
 
 LONGEST_WAIT_SECONDS = 15.0  # the server ends statements after 5 s; this is for one that no longer can
+
+# PostgreSQL shuts down, crashed, or is still starting (appendix A of its manual, class 57)
+SERVER_GOES_AWAY = {"57P01", "57P02", "57P03"}
 
 _thread = threading.local()
 
 
 class DatabaseTooSlow(psycopg.OperationalError):
     """PostgreSQL did not answer in time. Whether it carried the statement out is unknown."""
+
+
+class DatabaseAway(OperationalError):
+    """Others have just waited for PostgreSQL in vain; this caller was not made to."""
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
@@ -59,12 +66,61 @@ def seconds_left() -> float:
 
 
 def is_connection_lost(error: Error) -> bool:
-    """Whether a new connection may help: this one broke, or its server went away.
+    """Whether a new connection may help at once: this one broke. Not when the server does not answer."""
+    return is_unreachable(error) and not isinstance(error.__cause__, DatabaseTooSlow | PoolTimeout)
 
-    A full pool or a server that does not answer is no reason to try again at once.
+
+def is_unreachable(error: Error) -> bool:
+    """Whether it is about the line or the server as a whole, and not about one statement."""
+    state = getattr(error.__cause__ or error, "sqlstate", None)
+    return state is None or state.startswith("08") or state in SERVER_GOES_AWAY
+
+
+class Breaker:
+    """Ask PostgreSQL with a deadline; while it does not answer, let one caller find out and refuse the others.
+
+    Without it every thread of a process would wait out its own deadline, and requests would pile up behind.
     """
-    cause = error.__cause__ or error
-    if isinstance(cause, DatabaseTooSlow | PoolTimeout):
-        return False
-    state = getattr(cause, "sqlstate", None)
-    return state is None or state.startswith("08") or state in ("57P01", "57P02", "57P03")
+
+    PAUSE_SECONDS = 0.2  # between two that find out
+
+    def __init__(self, *, patience_seconds: float) -> None:
+        self._patience_seconds = patience_seconds
+        self._lock = threading.Lock()
+        self._is_broken = False
+        self._next_try = 0.0  # monotonic
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Around the statements of one caller.
+
+        Raises:
+            DatabaseAway: somebody else is finding out right now, or has just done so.
+            django.db.OperationalError, InterfaceError: as the statements raise them.
+        """
+        self._enter()
+        try:
+            with answer_within(self._patience_seconds):
+                yield
+        except (OperationalError, InterfaceError) as error:
+            self._note(is_broken=is_unreachable(error))
+            raise
+        except Exception:
+            self._note(is_broken=False)
+            raise
+        self._note(is_broken=False)
+
+    def _enter(self) -> None:
+        if not self._is_broken:
+            return
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next_try:
+                raise DatabaseAway("the database does not answer")
+            self._next_try = now + self._patience_seconds
+
+    def _note(self, *, is_broken: bool) -> None:
+        if is_broken or self._is_broken:
+            with self._lock:
+                self._is_broken = is_broken
+                self._next_try = time.monotonic() + self.PAUSE_SECONDS
