@@ -55,7 +55,9 @@ class Bell:
 
 def ring_dispatch(shard: int, *, forced: bool = False) -> None:
     """Events of this shard wait for the dispatcher."""
-    _ringer.ring(Bell("executions.dispatch_shard", "fast", (shard,), topic=f"dispatch:{shard}", forced=forced))
+    _ringer.ring(
+        Bell("executions.dispatch_shard", "fast", (shard,), topic=f"dispatch:{shard}", forced=forced)
+    )
 
 
 def ring_admit(lane: str, *, forced: bool = False) -> None:
@@ -69,11 +71,11 @@ def ring_advance(run_ids: Sequence[str]) -> None:
         _ringer.ring(Bell("executions.advance", "fast", (list(run_ids[start : start + ADVANCE_AT_ONCE]),)))
 
 
-def ring_execute(lane: str, step_run_ids: Sequence[int], *, retries: int = 0, shown: str | None = None) -> None:
+def ring_execute(
+    lane: str, step_run_ids: Sequence[int], *, retries: int = 0, shown: str | None = None
+) -> None:
     """These steps are queued: one message, whose worker runs them side by side."""
-    _ringer.ring(
-        Bell("executions.execute_steps", lane, (list(step_run_ids),), retries=retries, shown=shown)
-    )
+    _ringer.ring(Bell("executions.execute_steps", lane, (list(step_run_ids),), retries=retries, shown=shown))
 
 
 def ring_cell(lane: str, step_run_ids: Sequence[int]) -> None:
@@ -184,6 +186,7 @@ class Ringer:
                     "socket_timeout": TIMEOUT_SECONDS,
                     "socket_connect_timeout": TIMEOUT_SECONDS,
                     "retry_on_timeout": False,
+                    "max_retries": 0,  # Kombu would try for five seconds; the breaker decides about tries
                 },
             )
             self._producer = Producer(connection.default_channel, auto_declare=False)
@@ -191,18 +194,24 @@ class Ringer:
 
     def _failed(self, bell: Bell, error: Exception) -> None:
         self._failures += 1
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
-            try:
-                producer.connection.collapse()
-            except Exception as second:  # noqa: BLE001  a broken connection may break again while closing
-                logger.debug("bell_connection_not_closed", extra={"error": str(second)})
+        self._hang_up()
         if self._failures >= FAILURES_TO_OPEN:
             step = min(self._failures - FAILURES_TO_OPEN, len(OPEN_SECONDS) - 1)
             self._closed_until = time.monotonic() + OPEN_SECONDS[step]
             if bell.topic:
                 _forget_flags()
-        logger.warning("bell_not_rung", extra={"task": bell.task, "error": str(error), "failures": self._failures})
+        logger.warning(
+            "bell_not_rung", extra={"task": bell.task, "error": str(error), "failures": self._failures}
+        )
+
+    def _hang_up(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None or producer.connection is None:
+            return
+        try:
+            producer.connection.release()
+        except Exception as error:  # noqa: BLE001  a broken connection may break again while closing
+            logger.debug("bell_connection_not_closed", extra={"error": str(error)})
 
 
 _ringer: Rings = Ringer()
