@@ -43,7 +43,7 @@ def names_in(path: Path) -> frozenset[str]:
 
 
 @lru_cache
-def test_names() -> frozenset[str]:
+def known_tests() -> frozenset[str]:
     files = (ROOT / "tests").rglob("*.py")
     return frozenset(name for path in files for name in names_in(path) if name.startswith("test_")) | {
         path.stem for path in (ROOT / "tests").rglob("test_*.py")
@@ -70,7 +70,7 @@ def missing(word: str, document: Path) -> str | None:
             return f"no file {place[1]}"
         return None if place[2] in names_in(path) else f"no {place[2]} in {place[1]}"
     if TEST.match(word):
-        return None if word in test_names() else f"no test {word}"
+        return None if word in known_tests() else f"no test {word}"
     if DOTTED.match(word):
         return None if dotted_exists(word) else f"no {word}"
     if command := COMMAND.match(word):
