@@ -22,4 +22,4 @@ def beat(queue: str) -> None:
 
 def ages() -> dict[str, float]:
     """Seconds since the newest beat of each queue that ever had a worker."""
-    return {queue: age for queue, age in sql.rows(AGES, {})}
+    return dict(sql.rows(AGES, {}))

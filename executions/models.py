@@ -42,7 +42,7 @@ class Run(models.Model):
         db_default=Now()
     )  # of the newest timeline entry: time never runs backwards
     trace_id = models.CharField(max_length=32)
-    error_code = models.CharField(max_length=80, null=True)  # noqa: DJ001
+    error_code = models.CharField(max_length=80, null=True)
     error = models.JSONField(null=True)  # {"code", "message", "retryable", "metadata"}
     replay_of = models.ForeignKey("self", models.PROTECT, null=True, related_name="replays", db_index=False)
     created_at = models.DateTimeField(db_default=Now())
@@ -109,7 +109,7 @@ class StepRun(models.Model):
     rings = models.PositiveSmallIntegerField(default=0)  # bells since it last moved
     reused = models.BooleanField(default=False)  # taken over from the run that this one replays
     output = models.JSONField(null=True)
-    error_code = models.CharField(max_length=80, null=True)  # noqa: DJ001
+    error_code = models.CharField(max_length=80, null=True)
     error = models.JSONField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -159,8 +159,8 @@ class Attempt(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     intent_at = models.DateTimeField(null=True)  # from here on the far side may have acted
     finished_at = models.DateTimeField(null=True)
-    outcome = models.CharField(max_length=10, choices=AttemptOutcome.choices, null=True)  # noqa: DJ001
-    error_code = models.CharField(max_length=80, null=True)  # noqa: DJ001
+    outcome = models.CharField(max_length=10, choices=AttemptOutcome.choices, null=True)
+    error_code = models.CharField(max_length=80, null=True)
     error = models.JSONField(null=True)
 
     class Meta:
@@ -209,11 +209,11 @@ class TimelineEntry(models.Model):
     run = models.ForeignKey(Run, models.PROTECT, related_name="timeline", db_index=False)
     seq = models.PositiveIntegerField()
     type = models.CharField(max_length=20)
-    step_key = models.CharField(max_length=40, null=True)  # noqa: DJ001
+    step_key = models.CharField(max_length=40, null=True)
     attempt = models.PositiveIntegerField(null=True)
     at = models.DateTimeField()
-    from_status = models.CharField(max_length=10, null=True)  # noqa: DJ001
-    to_status = models.CharField(max_length=10, null=True)  # noqa: DJ001
+    from_status = models.CharField(max_length=10, null=True)
+    to_status = models.CharField(max_length=10, null=True)
     fence = models.PositiveIntegerField(null=True)
     metadata = models.JSONField(default=dict)
 

@@ -69,7 +69,7 @@ def execute_steps(step_run_ids: list[int]) -> None:
     waiting = [settlement for settlement in settlements if settlement.status == StepStatus.WAITING]
     if len(step_run_ids) == 1 and waiting:
         # For Flower's eye: nothing is published. The row's due_at decides when it runs again.
-        raise Retry(when=f"{waiting[0].delay_seconds:.1f}s", message=(waiting[0].error or {}).get("code"))
+        raise Retry(when=round(waiting[0].delay_seconds or 0), message=(waiting[0].error or {}).get("code"))
 
 
 @door("executions.execute_in_cell")

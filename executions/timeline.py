@@ -38,7 +38,7 @@ FROM r, st, jsonb_array_elements(%(entries)s::jsonb) WITH ORDINALITY AS x(entry,
 
 
 def entry(
-    type: str,  # noqa: A002  the contract's own word
+    type: str,  # the contract's own word
     *,
     step: str | None = None,
     attempt: int | None = None,

@@ -254,8 +254,10 @@ class Chain:
                 "error": str(error),
             },
         )
-        report = reports.retried if isinstance(verdict, Retry) else reports.failed
-        self._settle(report(self.step, verdict))
+        if isinstance(verdict, Retry):
+            self._settle(reports.retried(self.step, verdict))
+        else:
+            self._settle(reports.failed(self.step, verdict))
 
     def _settle(self, settlement: Settlement) -> Settled:
         settled = persist(lambda: settle(settlement), self.hold)

@@ -87,5 +87,5 @@ class WorkflowVersion(models.Model):
             raise VersionIsImmutable(f"version {self.number} is published")
         super().save(*args, **kwargs)
 
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
         raise VersionIsImmutable(f"version {self.number} is published")
