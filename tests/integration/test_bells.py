@@ -193,7 +193,8 @@ def test_a_broken_connection_to_redis_is_closed(tower: Tower, line: Proxy) -> No
     tower.ring("before")
     assert bells.flush(5)
     producer = tower.ringer._producer
-    connection = producer and producer.connection
+    assert producer is not None
+    connection = producer.connection
     assert connection is not None
     assert connection.connected
 
