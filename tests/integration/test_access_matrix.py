@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.middleware.csrf import _get_new_csrf_string
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLResolver, get_resolver
 
 from lightfield.access.idempotency import MARK
 from tests.api_client import ApiCaller, code_of
@@ -47,13 +47,15 @@ CELLS = sorted(MATRIX)
 UNSAFE = [cell for cell in CELLS if cell[0] != "GET"]
 
 
-def addresses() -> Iterator[tuple[str, URLPattern]]:
-    def walk(patterns: list[Any], prefix: str) -> Iterator[tuple[str, URLPattern]]:
+def addresses() -> Iterator[tuple[str, Any]]:
+    """Each with the view function behind it."""
+
+    def walk(patterns: list[Any], prefix: str) -> Iterator[tuple[str, Any]]:
         for pattern in patterns:
             if isinstance(pattern, URLResolver):
                 yield from walk(pattern.url_patterns, prefix + str(pattern.pattern))
             else:
-                yield prefix + str(pattern.pattern), pattern
+                yield prefix + str(pattern.pattern), pattern.callback
 
     return walk(get_resolver().url_patterns, "")
 
@@ -64,9 +66,9 @@ def url(address: str) -> str:
 
 def test_every_address_has_its_entry():
     found, others = set(), set()
-    for address, pattern in addresses():
+    for address, view in addresses():
         if address.startswith("api/v1/"):
-            for method in pattern.callback.actions:
+            for method in view.actions:
                 if method != "head":
                     found.add((method.upper(), address.removeprefix("api/v1/")))
         elif not address.startswith("admin/"):
@@ -78,11 +80,11 @@ def test_every_address_has_its_entry():
 
 def test_every_post_answers_once_under_an_idempotency_key():
     unmarked = {
-        (pattern.callback.cls.__name__, action)
-        for address, pattern in addresses()
+        (view.cls.__name__, action)
+        for address, view in addresses()
         if address.startswith("api/v1/")
-        for method, action in pattern.callback.actions.items()
-        if method == "post" and not getattr(getattr(pattern.callback.cls, action), MARK, False)
+        for method, action in view.actions.items()
+        if method == "post" and not getattr(getattr(view.cls, action), MARK, False)
     }
 
     assert unmarked == {("WorkflowViewSet", "run")}  # keeps the key with its event
