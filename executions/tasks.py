@@ -18,7 +18,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from executions import admission, cells, dispatcher, engine, heartbeats, sweeper, worker
 from executions.ending import end_run
-from executions.states import RunStatus, StepStatus
+from executions.states import RunStatus
 from lightfield.kernel import bells
 
 logger = logging.getLogger(__name__)
@@ -65,11 +65,10 @@ def advance(run_ids: list[str]) -> None:
 
 @door("executions.execute_steps")
 def execute_steps(step_run_ids: list[int]) -> None:
-    settlements = worker.execute([int(step_run_id) for step_run_id in step_run_ids])
-    waiting = [settlement for settlement in settlements if settlement.status == StepStatus.WAITING]
-    if len(step_run_ids) == 1 and waiting:
+    ended = worker.execute([int(step_run_id) for step_run_id in step_run_ids])
+    if len(step_run_ids) == 1 and ended and ended[0].due_at is not None:
         # For Flower's eye: nothing is published. The row's due_at decides when it runs again.
-        raise Retry(when=round(waiting[0].delay_seconds or 0), message=(waiting[0].error or {}).get("code"))
+        raise Retry(when=ended[0].due_at, message=ended[0].error_code)
 
 
 @door("executions.execute_in_cell")

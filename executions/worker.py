@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +27,7 @@ from executions.engine import next_in_hand
 from executions.leases import Hold, keeper, worker_name
 from executions.outcomes import Retry
 from executions.settling import Settled, Settlement, settle
+from executions.states import StepStatus
 from lightfield.kernel import bells, logs, sql
 from lightfield.kernel.errors import LostRace
 from workflows.step_types import SlowStepType
@@ -67,11 +70,11 @@ def _pool() -> ThreadPoolExecutor:
         return _threads
 
 
-def execute(ids: list[int], *, in_cell: bool = False) -> list[Settlement]:
+def execute(ids: list[int], *, in_cell: bool = False) -> list[Ended]:
     """Run those of these steps that may be taken now, side by side, and whatever follows them in their lane.
 
     Ids beyond the free threads stay queued: a lease must not run out in a process that has no thread for it.
-    Returns the last settlement of each chain, for the message's own report.
+    Returns how each chain ended, for the message's own report.
     """
     number = slots.take(len(ids))
     try:
@@ -80,7 +83,7 @@ def execute(ids: list[int], *, in_cell: bool = False) -> list[Settlement]:
         slots.give_back(number)
 
 
-def _execute(ids: list[int], *, in_cell: bool) -> list[Settlement]:
+def _execute(ids: list[int], *, in_cell: bool) -> list[Ended]:
     claimed_at = time.monotonic()
     steps = claims.claim(ids, worker=worker_name(), in_cell=in_cell)
     chains = [Chain(step, claimed_at, in_cell=in_cell) for step in steps]
@@ -94,7 +97,7 @@ def _execute(ids: list[int], *, in_cell: bool) -> list[Settlement]:
     finally:
         for chain in chains:
             keeper.let_go(chain.hold)
-    return [chain.last for chain in chains if chain.last is not None]
+    return [chain.ended for chain in chains if chain.ended is not None]
 
 
 def _commit_intents(chains: list[Chain]) -> None:
@@ -106,13 +109,21 @@ def _commit_intents(chains: list[Chain]) -> None:
         chain.intended(frozen.get(chain.step.step_run_id), asked_at)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a chain left this worker: waiting until `due_at`, or not at all; with the error of its last attempt."""
+
+    due_at: datetime | None
+    error_code: str | None
+
+
 class Chain:
     """One run in this worker's hands: a step, then the next slow steps of the same lane."""
 
     def __init__(self, step: StepInHand, claimed_at: float, *, in_cell: bool) -> None:
         self.step = step
         self.in_cell = in_cell
-        self.last: Settlement | None = None
+        self.ended: Ended | None = None
         self.request: dict[str, Any] | None = None
         self.is_intended = False
         self.hold = self._keep(claimed_at, RENDER_SECONDS)
@@ -261,7 +272,9 @@ class Chain:
 
     def _settle(self, settlement: Settlement) -> Settled:
         settled = persist(lambda: settle(settlement), self.hold)
-        self.last = settlement
+        is_waiting = settlement.status == StepStatus.WAITING
+        code = settlement.error["code"] if settlement.error else None
+        self.ended = Ended(settled.due_at if is_waiting else None, code)
         if settled.lane_waits and not settled.continues:
             bells.ring_admit(self.step.lane)  # the slot is free, and somebody waits for it
         return settled
