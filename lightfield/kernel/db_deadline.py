@@ -7,6 +7,7 @@ ends after `LONGEST_WAIT_SECONDS`, or at the thread's own, nearer deadline, and 
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from django.db.utils import Error, InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
 
 LONGEST_WAIT_SECONDS = 15.0  # the server ends statements after 5 s; this is for one that no longer can
+DOUBT_SECONDS = 5.0  # a server that vanished without closing is noticed by a round trip after this
 
 # PostgreSQL shuts down, crashed, or is still starting (appendix A of its manual, class 57)
 SERVER_GOES_AWAY = {"57P01", "57P02", "57P03"}
@@ -36,16 +38,36 @@ class DatabaseAway(OperationalError):
 class DeadlineConnection(psycopg.Connection[Any]):
     """A connection that stops waiting at the thread's deadline, and is closed then: its state is unknown."""
 
+    last_answer_at = 0.0  # monotonic
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         limit = min(LONGEST_WAIT_SECONDS, seconds_left(), timeout or LONGEST_WAIT_SECONDS)
         ends = time.monotonic() + limit
         try:
-            return super().wait(gen, interval=interval, timeout=max(limit, 0.001))
+            answer = super().wait(gen, interval=interval, timeout=max(limit, 0.001))
+            self.last_answer_at = time.monotonic()
+            return answer
         except psycopg.OperationalError as error:
             if timeout is not None or time.monotonic() < ends:
                 raise
             self.pgconn.finish()
             raise DatabaseTooSlow(f"no answer within {limit:.1f} s") from error
+
+    def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        """The pool asks with an empty statement, every time, whether a connection still lives.
+
+        PostgreSQL says nothing to an idle client unless it ends the connection, so silence means that all is
+        well. Only after a while is the silence doubted, and the round trip made.
+        """
+        is_fresh = time.monotonic() - self.last_answer_at < DOUBT_SECONDS
+        if query == "" and is_fresh and self._is_silent():
+            return self.cursor()
+        return super().execute(query, *args, **kwargs)
+
+    def _is_silent(self) -> bool:
+        poll = select.poll()  # unlike select(), without a limit on the number of open files
+        poll.register(self.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
 
 @contextmanager
