@@ -242,6 +242,13 @@ CATALOGUE: dict[str, Entry] = _table(
         "Publish the workflow first.",
     ),
     Entry(
+        "workflow.archived",
+        False,
+        None,
+        "The workflow was archived before the event was dispatched.",
+        "Create a workflow in its place and send the event again.",
+    ),
+    Entry(
         "workflow.conflict",
         False,
         409,
@@ -411,6 +418,13 @@ CATALOGUE: dict[str, Entry] = _table(
         None,
         "The step did not end within its time limit.",
         "Raise the step's timeout or make the work smaller.",
+    ),
+    Entry(
+        "step.invalid_output",
+        False,
+        None,
+        "The step's output is not JSON that can be kept.",
+        "Change the step type: finite numbers, text without NUL, at most 32 levels.",
     ),
     Entry(
         "step.output_too_large", False, None, "The step's output is too large to keep.", "Ask for less data."
