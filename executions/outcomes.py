@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from executions.states import AttemptOutcome
-from lightfield.kernel.errors import LightfieldError, PermanentStepError, StepError, TransientStepError
+from lightfield.kernel import strict_json
+from lightfield.kernel.catalogue import CATALOGUE
+from lightfield.kernel.errors import LightfieldError, RequestRefused, StepError, TransientStepError
 from workflows.retry_policy import RetryPolicy
 
+OUTCOME_UNKNOWN = "http.outcome_unknown"
+LONGEST_MESSAGE = 2000  # characters
+LARGEST_METADATA = 16_384  # bytes
 MOST_LOSSES_ALONE = 3  # a step that ended three processes in which nothing else ran is to blame itself
 
 
@@ -33,13 +38,26 @@ class Fail:
 
 
 def error_of(error: LightfieldError, *, retryable: bool, **more: Any) -> dict[str, Any]:
-    """The stored shape: code, message, retryable, metadata."""
+    """The stored shape: code, message, retryable, metadata. Always storable, whatever a step type put in."""
     return {
         "code": error.code,
-        "message": error.message,
+        "message": _storable(error.message),
         "retryable": retryable,
-        "metadata": {**error.metadata, **more},
+        "metadata": {**_kept(error.metadata), **more},
     }
+
+
+def _storable(text: str) -> str:
+    """NUL and halves of surrogate pairs replaced: an error that cannot be written would never end its step."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:LONGEST_MESSAGE]
+
+
+def _kept(metadata: dict[str, Any]) -> dict[str, Any]:
+    try:
+        strict_json.check(metadata, max_bytes=LARGEST_METADATA)
+    except RequestRefused as refusal:
+        return {"metadata_dropped": refusal.code}
+    return metadata
 
 
 def decide(
@@ -62,10 +80,11 @@ def decide(
     sent_blindly = known.sent and not known.answered
     outcome = AttemptOutcome.UNKNOWN if sent_blindly else AttemptOutcome.REFUSED
     if sent_blindly and on_unknown == "fail":
-        unknown = PermanentStepError("http.outcome_unknown", sent=True, cause=known.code, **known.metadata)
-        return Fail(error_of(unknown, retryable=False, attempt=attempt), outcome, "by_attempts")
+        unknown = error_of(known, retryable=False, attempt=attempt, cause=known.code)
+        unknown |= {"code": OUTCOME_UNKNOWN, "message": CATALOGUE[OUTCOME_UNKNOWN].meaning}
+        return Fail(unknown, outcome, "by_attempts")
     if not _is_retryable(known, policy):
-        final = known.answered
+        final = known.answered and was_intended  # a step that sent nothing has no effect to decide
         return Fail(
             error_of(known, retryable=False, attempt=attempt),
             AttemptOutcome.UNKNOWN if sent_blindly else AttemptOutcome.PERMANENT,
@@ -97,7 +116,7 @@ class Lost:
 def judge_lost(*, lost_alone: int, was_alone: bool, was_intended: bool, on_unknown: str) -> Lost:
     """May a step whose worker died be tried again?"""
     if was_intended and on_unknown == "fail":
-        return Lost("http.outcome_unknown")
+        return Lost(OUTCOME_UNKNOWN)
     if lost_alone + int(was_alone) >= MOST_LOSSES_ALONE:
         return Lost("step.worker_lost")
     return Lost(None)
