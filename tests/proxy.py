@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from django.db import connection
+
 from tests.servers import _listen
 
 Dial = Callable[[], socket.socket]
@@ -113,6 +115,17 @@ def _end(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
     sock.close()
+
+
+def dial_postgresql() -> socket.socket:
+    """Where Django's own connection leads: a socket in a folder, or a host and port."""
+    params = connection.get_connection_params()
+    host, port = str(params["host"]), int(params.get("port", 5432))
+    if not host.startswith("/"):
+        return socket.create_connection((host, port))
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(f"{host}/.s.PGSQL.{port}")
+    return sock
 
 
 @contextlib.contextmanager

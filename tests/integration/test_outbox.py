@@ -7,8 +7,9 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
+from lightfield.kernel import sql
 from lightfield.kernel.ids import uuid7
 from tests.concurrency import race
 from tests.factories import BY, a_published_workflow
@@ -286,6 +287,26 @@ def test_the_same_call_again_after_a_lost_answer_is_not_a_duplicate(bellboy):
 
     assert OutboxEvent.objects.count() == 2
     assert bellboy.names() == ["dispatch_shard"] * 4
+
+
+def test_given_the_first_event_is_pruned_between_the_two_statements_then_the_caller_is_told_to_try_again(
+    monkeypatch,
+):
+    token = token_of(a_published_workflow())
+    capture(token)
+    run = sql.row
+
+    def prune_after_the_first(statement: str, params: Any) -> Any:
+        row = run(statement, params)
+        if statement == outbox.CAPTURE_WEBHOOK:
+            OutboxEvent.objects.all().delete()
+        return row
+
+    monkeypatch.setattr(sql, "row", prune_after_the_first)
+
+    with pytest.raises(OperationalError):
+        capture(token)
+    assert not OutboxEvent.objects.exists()
 
 
 @pytest.mark.parametrize("trigger", [{"type": "manual"}, None])

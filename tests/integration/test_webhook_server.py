@@ -23,7 +23,7 @@ import requests
 from django.db import connection
 
 from tests.factories import a_published_workflow
-from tests.proxy import Proxy, a_proxy
+from tests.proxy import Proxy, a_proxy, dial_postgresql
 from tests.servers import _listen
 from triggers import services as triggers
 from triggers.models import OutboxEvent, Trigger
@@ -52,16 +52,6 @@ class Web:
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
-
-
-def dial_postgresql() -> socket.socket:
-    params = connection.get_connection_params()
-    host, port = str(params["host"]), params.get("port", 5432)
-    if not host.startswith("/"):
-        return socket.create_connection((host, int(port)))
-    sock = socket.socket(socket.AF_UNIX)
-    sock.connect(f"{host}/.s.PGSQL.{port}")
-    return sock
 
 
 def database_url(port: int) -> str:
