@@ -1,0 +1,100 @@
+"""Attempts: counted before the work, closed once, each under a higher fence than the one before."""
+
+from __future__ import annotations
+
+from executions.verifying.invariant import Invariant, Subject
+
+INVARIANTS = (
+    Invariant(
+        name="attempts-counted",
+        number="I14",
+        subject=Subject.STEPS,
+        says="A step's attempts are 1 to n without gap, and n is the number that the step says.",
+        broken="""
+            SELECT s.id FROM executions_steprun s
+            LEFT JOIN (SELECT step_run_id, count(*) AS rows, min(number) AS low, max(number) AS high
+                       FROM executions_attempt GROUP BY step_run_id) a ON a.step_run_id = s.id
+            WHERE coalesce(a.rows, 0) <> s.attempts OR a.low <> 1 OR a.high <> s.attempts""",
+    ),
+    Invariant(
+        name="attempts-within-limit",
+        number="I14",
+        subject=Subject.STEPS,
+        says="Attempts that did not lose their worker are at most max_attempts.",
+        broken="SELECT id FROM executions_steprun WHERE attempts - lost > max_attempts",
+    ),
+    Invariant(
+        name="losses-counted",
+        number="I14",
+        subject=Subject.STEPS,
+        says="A step counts as many losses, and losses alone, as it has lost attempts.",
+        broken="""
+            SELECT s.id FROM executions_steprun s
+            LEFT JOIN (SELECT step_run_id, count(*) AS lost, count(*) FILTER (WHERE alone) AS lost_alone
+                       FROM executions_attempt WHERE outcome = 'lost' GROUP BY step_run_id) a ON a.step_run_id = s.id
+            WHERE coalesce(a.lost, 0) <> s.lost OR coalesce(a.lost_alone, 0) <> s.lost_alone""",
+    ),
+    Invariant(
+        name="one-success",
+        number="I14",
+        subject=Subject.STEPS,
+        says="A step has at most one attempt that succeeded: its last, and a slow step has then completed. A step "
+        "that completed has it, unless it was taken over.",
+        broken="""
+            SELECT s.id FROM executions_steprun s
+            LEFT JOIN (SELECT step_run_id, count(*) AS ok, max(number) AS last FROM executions_attempt
+                       WHERE outcome = 'ok' GROUP BY step_run_id) a ON a.step_run_id = s.id
+            WHERE a.ok > 1 OR a.last <> s.attempts OR (a.ok = 1 AND s.lane <> 'fast' AND s.status <> 'completed')
+              OR (s.status = 'completed' AND NOT s.reused AND a.ok IS NULL)""",
+    ),
+    Invariant(
+        name="open-attempt-is-running",
+        subject=Subject.ATTEMPTS,
+        says="An open attempt is the last one of a running step and holds its fence; every running step has one.",
+        broken="""
+            SELECT a.step_run_id || '#' || a.number FROM executions_attempt a
+            LEFT JOIN executions_steprun s ON s.id = a.step_run_id AND s.status = 'running'
+              AND s.attempts = a.number AND s.fence = a.fence
+            WHERE a.outcome IS NULL AND s.id IS NULL
+            UNION ALL
+            SELECT s.id || '#' || s.attempts FROM executions_steprun s
+            LEFT JOIN executions_attempt a ON a.step_run_id = s.id AND a.number = s.attempts AND a.outcome IS NULL
+            WHERE s.status = 'running' AND a.number IS NULL""",
+    ),
+    Invariant(
+        name="attempt-end-recorded",
+        subject=Subject.ATTEMPTS,
+        says="An attempt has an end exactly when it has an outcome, a code if it failed, none if it succeeded; a "
+        "cancelled one had committed no intent.",
+        broken="""
+            SELECT step_run_id || '#' || number FROM executions_attempt
+            WHERE (outcome IS NULL) <> (finished_at IS NULL) OR (outcome = 'ok' AND error_code IS NOT NULL)
+              OR (outcome IN ('refused', 'permanent', 'lost') AND error_code IS NULL)
+              OR (outcome = 'cancelled' AND intent_at IS NOT NULL)""",
+    ),
+    Invariant(
+        name="fences-rise",
+        number="I15",
+        subject=Subject.ATTEMPTS,
+        says="Each attempt has a higher fence than the one before it, and none a higher one than its step.",
+        broken="""
+            SELECT step_run_id || '#' || number FROM (
+              SELECT step_run_id, number, fence, lag(fence) OVER (PARTITION BY step_run_id ORDER BY number) AS before
+              FROM executions_attempt) x
+            WHERE fence <= coalesce(before, 0)
+            UNION ALL
+            SELECT a.step_run_id || '#' || a.number FROM executions_attempt a
+            JOIN executions_steprun s ON s.id = a.step_run_id WHERE a.fence > s.fence""",
+    ),
+    Invariant(
+        name="codes-catalogued",
+        subject=Subject.RUNS,
+        says="Every error code on an event, run, step or attempt stands in the catalogue.",
+        broken="""
+            SELECT id::text FROM triggers_outboxevent WHERE error_code <> ALL (%(codes)s::text[])
+            UNION ALL SELECT id::text FROM executions_run WHERE error_code <> ALL (%(codes)s::text[])
+            UNION ALL SELECT id::text FROM executions_steprun WHERE error_code <> ALL (%(codes)s::text[])
+            UNION ALL SELECT step_run_id || '#' || number FROM executions_attempt
+            WHERE error_code <> ALL (%(codes)s::text[])""",
+    ),
+)

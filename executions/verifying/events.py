@@ -1,0 +1,70 @@
+"""Events: captured once, decided once, each dispatched one with its run."""
+
+from __future__ import annotations
+
+from executions.verifying.invariant import Invariant, Subject
+
+INVARIANTS = (
+    Invariant(
+        name="event-key-once",
+        number="I4",
+        subject=Subject.EVENTS,
+        says="A trigger has at most one event under one source and idempotency key.",
+        broken="""
+            SELECT min(id::text COLLATE "C") FROM triggers_outboxevent WHERE idempotency_key IS NOT NULL
+            GROUP BY trigger_id, source, idempotency_key HAVING count(*) > 1""",
+    ),
+    Invariant(
+        name="event-belongs-to-its-workflow",
+        number="I9",
+        subject=Subject.EVENTS,
+        says="An event, its trigger and the version pinned at its capture belong to one workflow.",
+        broken="""
+            SELECT e.id FROM triggers_outboxevent e
+            LEFT JOIN triggers_trigger t ON t.id = e.trigger_id AND t.workflow_id = e.workflow_id
+            LEFT JOIN workflows_workflowversion v ON v.id = e.version_id AND v.workflow_id = e.workflow_id
+            WHERE t.id IS NULL OR v.id IS NULL""",
+    ),
+    Invariant(
+        name="event-decision-recorded",
+        subject=Subject.EVENTS,
+        says="An event has its instant of decision once it is not pending, and a code if it was ignored or poisoned.",
+        broken="""
+            SELECT id FROM triggers_outboxevent
+            WHERE (status <> 'pending') <> (decided_at IS NOT NULL)
+              OR (status IN ('ignored', 'poison')) <> (error_code IS NOT NULL)""",
+    ),
+    Invariant(
+        name="dispatched-event-has-run",
+        number="I6",
+        subject=Subject.EVENTS,
+        says="A dispatched event has at least one run.",
+        broken="""
+            SELECT e.id FROM triggers_outboxevent e
+            WHERE e.status = 'dispatched' AND NOT EXISTS (SELECT 1 FROM executions_run r WHERE r.event_id = e.id)""",
+    ),
+    Invariant(
+        name="run-has-dispatched-event",
+        number="I8",
+        subject=Subject.RUNS,
+        says="A run has an event, and that event is dispatched: pending, ignored and poisoned ones have no run.",
+        broken="""
+            SELECT r.id FROM executions_run r
+            LEFT JOIN triggers_outboxevent e ON e.id = r.event_id AND e.status = 'dispatched' WHERE e.id IS NULL""",
+    ),
+    Invariant(
+        name="poison-after-three-tries",
+        number="I26",
+        subject=Subject.EVENTS,
+        says="An event is poison only after three dispatches of it alone have failed.",
+        broken="SELECT id FROM triggers_outboxevent WHERE status = 'poison' AND tries < %(most_tries)s::int",
+    ),
+    Invariant(
+        name="events-decided",
+        number="I5",
+        subject=Subject.EVENTS,
+        says="No event is pending.",
+        broken="SELECT id FROM triggers_outboxevent WHERE status = 'pending'",
+        only_quiesced=True,
+    ),
+)
