@@ -118,6 +118,8 @@ def _read_authority(authority: str, scheme: str) -> tuple[str, int, IPAddress | 
 def _read_name(text: str) -> tuple[str, IPAddress | None, bool]:
     """A host name or dotted IPv4 address, as lower-case ASCII."""
     host = text.lower()
+    if len(host) > 254:
+        raise _invalid("its host name is too long")
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode("ascii")
@@ -125,7 +127,7 @@ def _read_name(text: str) -> tuple[str, IPAddress | None, bool]:
             raise _invalid("its host name is not valid") from None
     name = host.removesuffix(".")
     labels = name.split(".")
-    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+    if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise _invalid("its host name is not valid")
     if _NUMBER.fullmatch(labels[-1]):
         # Resolvers take 127.1, 0x7f.1, 017700000001 and 2130706433 for 127.0.0.1; we take one form.

@@ -19,11 +19,13 @@ from executions.egress.urls import Target
 
 CONNECT_SECONDS: Final = 10.0  # for all addresses of a name together
 MAX_ADDRESSES: Final = 6  # tried one after the other
-READ_BYTES: Final = 65_536
-MAX_IDLE: Final = 512  # kept connections in all: as many as an http worker has threads
+MAX_IDLE: Final = 256  # kept connections in all, beside those in use: files are limited, often to 1,024
 # Many servers close after 5 s of silence. A request that meets such a close is lost without a word, so
 # connections are given up before.
 IDLE_SECONDS: Final = 4.0
+
+
+_BROKEN_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the far side closed: no verdict on TLS
 
 
 class Wire:
@@ -44,13 +46,15 @@ class Wire:
             exchange.sent = True
             view = view[count:]
 
-    def read(self, exchange: Exchange) -> bytes:
+    def read(self, exchange: Exchange, max_bytes: int) -> bytes:
         """The next bytes; empty when the far side closed."""
         self._sock.settimeout(exchange.remaining())
-        return self._sock.recv(READ_BYTES)
+        return self._sock.recv(max_bytes)
 
     def is_quiet(self) -> bool:
         """True when nothing has arrived since the last answer: no close, and no answer nobody asked for."""
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            return False
         poller = select.poll()
         poller.register(self._sock, select.POLLIN | select.POLLPRI)
         return not poller.poll(0)
@@ -169,15 +173,11 @@ class Connector:
             return self._tls.wrap_socket(sock, server_hostname=target.host)
         except TimeoutError:
             raise exchange.timed_out() from None
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError) as error:
-            message = f"{target.host} ended the TLS handshake: {_reason(error)}."
-            raise exchange.transient("http.connect_failed", message) from None
-        except (ssl.SSLError, ValueError) as error:  # ValueError: a name that cannot be put into a handshake
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot be put into a handshake
             message = f"No TLS with {target.host}: {_reason(error)}."
+            if isinstance(error, _BROKEN_OFF) or not isinstance(error, ssl.SSLError | ValueError):
+                raise exchange.transient("http.connect_failed", message) from None
             raise exchange.permanent("http.tls_failed", message) from None
-        except OSError as error:
-            message = f"The TLS handshake with {target.host} failed: {_reason(error)}."
-            raise exchange.transient("http.connect_failed", message) from None
 
 
 def _connect_to_one(found: tuple[IPAddress, ...], target: Target, exchange: Exchange) -> socket.socket:

@@ -96,7 +96,11 @@ def output(status_code: int, headers: dict[str, str], body: bytes) -> dict[str, 
 
     JSON that could not be stored (see `strict_json`) stays text: it is the receiver's, and valid to others.
     """
-    shown = {name: REDACTED if name == "set-cookie" else value for name, value in headers.items()}
+    shown = {
+        name: REDACTED if name == "set-cookie" else value
+        for name, value in headers.items()
+        if len(name) <= strict_json.MAX_KEY_CHARS
+    }
     answer: dict[str, Any] = {"status_code": status_code, "headers": shown, "body": ""}
     media_type, charset = _content_type(headers.get("content-type", ""))
     if _is_json(media_type) and body:

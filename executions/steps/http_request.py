@@ -33,7 +33,7 @@ Values = dict[str, Scalar | list[Scalar] | None]
 class HttpRequestConfig(StepConfig):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     url: Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARS)]
-    headers: Annotated[dict[str, Scalar], Field(default_factory=dict, max_length=100)]
+    headers: Annotated[dict[str, Scalar], Field(default_factory=dict, max_length=90)]
     query: Annotated[Values, Field(default_factory=dict, max_length=200)]
     json_body: Annotated[JsonValue, Field(alias="json")] = None
     body: str | None = None

@@ -11,7 +11,11 @@ import zlib
 import pytest
 
 from executions.egress.client import Client
+from executions.egress.conversation import Conversation, Request
+from executions.egress.exchange import Exchange
 from executions.egress.policy import Policy, parse_allow
+from executions.egress.urls import parse_target
+from executions.egress.wires import Wire
 from lightfield.kernel.errors import PermanentStepError, StepError, TransientStepError
 from tests.servers import a_server, answering, http, once
 
@@ -280,6 +284,39 @@ def test_given_a_large_body_that_is_refused_half_way_then_the_answer_is_still_re
 
     answer = ask(client, script, method="POST", body=b"x" * (8 * MIB))
     assert (answer.status_code, answer.body) == (413, b"too much")
+
+
+def converse(ours, body):
+    """One request over a connected socket, without a network in between."""
+    target = parse_target("http://example.com/")
+    exchange = Exchange(host=target.host, seconds=2)
+    fields = [(b"Host", b"example.com"), (b"Content-Length", b"%d" % len(body))]
+    request = Request("POST", "/", fields, body, MIB, exchange)
+    with ours:
+        return Conversation(Wire(ours, target), request).hold()
+
+
+def test_given_a_connection_that_breaks_while_sending_then_a_waiting_answer_is_read():
+    ours, theirs = socket.socketpair()
+
+    def refuse():
+        theirs.recv(10)
+        theirs.sendall(http("413 Content Too Large", b"too much"))
+        theirs.close()
+
+    far_side = threading.Thread(target=refuse)
+    far_side.start()
+    answer = converse(ours, b"x" * (8 * MIB))
+    far_side.join()
+    assert (answer.status_code, answer.body, answer.keep_seconds) == (413, b"too much", 0)
+
+
+def test_given_a_connection_that_is_dead_before_the_first_byte_then_nothing_was_sent():
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with pytest.raises(TransientStepError) as caught:
+        converse(ours, b"{}")
+    assert (caught.value.code, caught.value.sent) == ("http.connection_lost", False)
 
 
 REFUSALS_WITH_A_BAD_BODY = {

@@ -177,7 +177,7 @@ def test_what_is_sent(client):
             method="POST",
             url=server.url + "/a",
             params={"b": 1},
-            headers={"X-Kind": "signup", "User-Agent": "mine"},
+            headers={"X-Kind": "signup", "User-Agent": "mine", "Accept": "text/csv"},
             body="é".encode(),
             timeout_seconds=2,
         )
@@ -187,7 +187,7 @@ def test_what_is_sent(client):
     assert (post.method, post.path, post.body) == ("POST", "/a?b=1", "é".encode())
     assert post.headers == {
         "host": server.endpoint,
-        "accept": "*/*",
+        "accept": "text/csv",
         "accept-encoding": "gzip, deflate",
         "content-length": "2",
         "x-kind": "signup",
@@ -195,6 +195,7 @@ def test_what_is_sent(client):
     }
     assert "content-length" not in delete.headers
     assert delete.headers["user-agent"].startswith("Lightfield/")
+    assert delete.headers["accept"] == "*/*"
     assert put.headers["content-length"] == "0"
 
 
@@ -291,6 +292,19 @@ def test_every_address_is_tried(client, monkeypatch):
     )
     with a_server(answering(http(body=b"here"))) as server:
         assert get(client, f"http://several.test:{server.port}/").body == b"here"
+
+
+def test_given_no_more_threads_then_another_attempt_may_help(client, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    with a_server(answering(http())) as server:
+        url = f"http://localhost:{server.port}/"
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(TransientStepError) as caught:
+            get(client, url)
+        monkeypatch.undo()
+        assert (caught.value.code, caught.value.sent) == ("http.dns_failed", False)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from executions.egress.client import Client
+from executions.egress.conversation import HEAD_READ_BYTES
 from executions.egress.policy import Policy, parse_allow
 from lightfield.kernel.errors import PermanentStepError, StepError, TransientStepError
 from tests.certificates import Authority
@@ -130,6 +131,19 @@ def test_the_deadline_holds_for_a_body_that_drips_through_tls(tls_client, author
         "read",
     )
     assert 0.4 <= time.monotonic() - started < 1.4
+
+
+def test_given_surplus_in_the_record_of_the_answer_then_the_connection_is_not_used_again(
+    tls_client, authority
+):
+    # Given an answer that fills the first read, and more in the same TLS record: no socket shows that as readable
+    answer = http(body=b"x" * HEAD_READ_BYTES)
+    answer = http(body=b"x" * (2 * HEAD_READ_BYTES - len(answer)))
+    assert len(answer) == HEAD_READ_BYTES
+    with a_server(answering(answer + b"poison"), tls=authority.server_context("api.test")) as server:
+        for _ in range(2):
+            assert set(get(tls_client, f"https://api.test:{server.port}/").body) == {ord("x")}
+        assert [request.connection for request in server.requests] == [1, 2]
 
 
 def test_large_bodies_pass_through_tls(tls_client, authority):
