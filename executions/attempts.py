@@ -17,6 +17,8 @@ from workflows.expressions import render_config
 from workflows.retry_policy import RetryPolicy
 from workflows.step_types import AnyStepType, StepContext
 
+LARGEST_REQUEST = 2 << 20  # bytes: a body of 1 MiB, escaped
+
 
 def step_type_of(step: StepInHand) -> AnyStepType:
     """Raises PermanentStepError when the app that brought the type was removed."""
@@ -58,8 +60,24 @@ def digest_of(request: dict[str, Any]) -> str:
     return hashlib.sha256(strict_json.canonical(request).encode()).hexdigest()
 
 
+def checked_request(request: dict[str, Any]) -> dict[str, Any]:
+    """What goes into the ledger with the requests of other runs must not spoil theirs. Raises PermanentStepError."""
+    try:
+        strict_json.check(request, max_bytes=LARGEST_REQUEST)
+    except RequestRefused as error:
+        raise PermanentStepError(
+            "config.invalid", f"The request cannot be kept: {error.message}", cause=error.code
+        ) from error
+    return request
+
+
 def checked_output(output: dict[str, Any]) -> dict[str, Any]:
     """A step type's output must be JSON that PostgreSQL keeps and every reader can read. Raises PermanentStepError."""
+    if not isinstance(output, dict):
+        kind = type(output).__name__
+        raise PermanentStepError(
+            "step.invalid_output", f"The step's output is {kind}, not an object.", answered=True
+        )
     try:
         strict_json.check(output)
     except RequestRefused as error:

@@ -8,6 +8,7 @@ after it.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +16,21 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from executions import claims, ending, reports
-from executions.attempts import checked_output, context_of, digest_of, judge, rendered_config, step_type_of
+from executions import claims, ending, published, reports
+from executions.attempts import (
+    checked_output,
+    checked_request,
+    context_of,
+    digest_of,
+    judge,
+    rendered_config,
+    step_type_of,
+)
 from executions.claims import StepInHand
 from executions.engine import next_in_hand
 from executions.leases import Hold, keeper, worker_name
@@ -33,6 +42,8 @@ from lightfield.kernel.errors import LostRace
 from workflows.step_types import SlowStepType
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RENDER_SECONDS = 10.0  # allowed for everything around the request
 
@@ -104,7 +115,7 @@ def _commit_intents(chains: list[Chain]) -> None:
     """One statement for the whole batch; a chain whose step is missing from the answer has lost it."""
     wanted = [chain.intent() for chain in chains]
     asked_at = time.monotonic()
-    frozen = claims.commit_intents(wanted) if wanted else {}
+    frozen = persist(lambda: claims.commit_intents(wanted), chains[0].hold) if wanted else {}
     for chain in chains:
         chain.intended(frozen.get(chain.step.step_run_id), asked_at)
 
@@ -126,6 +137,7 @@ class Chain:
         self.ended: Ended | None = None
         self.request: dict[str, Any] | None = None
         self.is_intended = False
+        self.settled_at = 0.0  # monotonic, when the last settlement was begun
         self.hold = self._keep(claimed_at, RENDER_SECONDS)
 
     def _keep(self, claimed_at: float, limit_seconds: float) -> Hold:
@@ -137,18 +149,21 @@ class Chain:
 
     def prepare(self) -> bool:
         """Render and freeze the request, unless an earlier attempt did. False: the step has ended by it."""
-        if self.step.request is not None:
-            self.request = self.step.request
-            return True
         try:
-            step_type = step_type_of(self.step)
-            assert isinstance(step_type, SlowStepType)
-            self.request = step_type.freeze(rendered_config(self.step))
+            published.load(
+                self.step.version_id
+            )  # once something was sent, writing what came of it needs no read
+            self.request = self.step.request or self._freeze()
         except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
             with self._stopping_quietly():
                 self._settle_error(error)
             return False
         return True
+
+    def _freeze(self) -> dict[str, Any]:
+        step_type = step_type_of(self.step)
+        assert isinstance(step_type, SlowStepType)
+        return checked_request(step_type.freeze(rendered_config(self.step)))
 
     def intent(self) -> dict[str, Any]:
         assert self.request is not None
@@ -206,21 +221,16 @@ class Chain:
         except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
             self._settle_error(error)
             return None
-        answer = {"status_code": output.get("status_code")}
         settlement = reports.completed(
             step,
             output,
             effect="done",
-            answer=answer,
+            answer={"status_code": output.get("status_code")},
             may_continue=self._may_continue(),
             worker=worker_name(),
             lease_seconds=settings.LIGHTFIELD_LEASE_SECONDS,
         )
-        try:
-            settled = self._settle(settlement)
-        except LostRace:
-            ending.tell_late_truth(step, answer)
-            raise
+        settled = self._settle(settlement)
         following = next_in_hand(step, settlement, settled)
         if settled.continues:
             return following
@@ -247,9 +257,8 @@ class Chain:
 
     def _continue_with(self, following: StepInHand) -> None:
         keeper.let_go(self.hold)
-        claimed_at = time.monotonic()
         self.step, self.request, self.is_intended = following, None, False
-        self.hold = self._keep(claimed_at, RENDER_SECONDS)
+        self.hold = self._keep(self.settled_at, RENDER_SECONDS)
         if self.prepare():
             _commit_intents([self])
         sql.release()
@@ -271,7 +280,14 @@ class Chain:
             self._settle(reports.failed(self.step, verdict))
 
     def _settle(self, settlement: Settlement) -> Settled:
-        settled = persist(lambda: settle(settlement), self.hold)
+        self.hold.must_end_by = math.inf  # the step is back: from here on the lease is the limit
+        self.settled_at = time.monotonic()
+        try:
+            settled = persist(lambda: settle(settlement), self.hold)
+        except LostRace:
+            if settlement.effect == "done":
+                ending.tell_late_truth(self.step, settlement.answer or {})
+            raise
         is_waiting = settlement.status == StepStatus.WAITING
         code = settlement.error["code"] if settlement.error else None
         self.ended = Ended(settled.due_at if is_waiting else None, code)
@@ -280,11 +296,11 @@ class Chain:
         return settled
 
 
-def persist(transaction: Callable[[], Settled], hold: Hold) -> Settled:
-    """Write an outcome although the database restarts meanwhile.
+def persist(transaction: Callable[[], T], hold: Hold) -> T:
+    """Write an intent or an outcome although the database restarts meanwhile.
 
-    A broken connection may have broken after COMMIT: the same statement, run again, then finds its guard no
-    longer matching and raises LostRace, which is right either way. Gives up when the lease is over.
+    A broken connection may have broken after COMMIT. Intents may be repeated; an outcome, written again, finds
+    its guard no longer matching and raises LostRace, which is right either way. Gives up when the lease is over.
     """
     delay = 0.05
     while True:
