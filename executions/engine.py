@@ -91,7 +91,7 @@ def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") 
         return reports.failed(step, verdict, told=told, opens=opens, worker=worker)
     if isinstance(result, Wait):
         return reports.asleep(step, result.seconds, told=told, opens=opens, worker=worker)
-    told += _logged(step, result)
+    told += _logged(step if is_claimed else step.opened(), result)
     return reports.completed(
         step, result.output, skip_rest=result.skip_rest, told=told, opens=opens, worker=worker
     )
@@ -100,9 +100,7 @@ def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") 
 def _logged(step: StepInHand, result: Completed) -> list[dict[str, object]]:
     if result.logged is None:
         return []
-    return [
-        entry("step.logged", step=step.key, attempt=step.attempt + 1, metadata={"message": result.logged})
-    ]
+    return [entry("step.logged", step=step.key, attempt=step.attempt, metadata={"message": result.logged})]
 
 
 def next_in_hand(step: StepInHand, settlement: Settlement, settled: Settled) -> StepInHand | None:

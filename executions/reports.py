@@ -161,7 +161,7 @@ def failed(step: StepInHand, fail: Fail, *, told: Entries | None = None, **more:
 
 def asleep(step: StepInHand, seconds: float, *, told: Entries, **more: Any) -> Settlement:
     """A sleep began: its attempt is done, its end is a due_at."""
-    attempt = step.attempt + 1
+    attempt = step.attempt + 1 if more.get("opens") else step.attempt
     entries = [
         *told,
         entry(
