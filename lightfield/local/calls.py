@@ -26,6 +26,9 @@ class Api:
         """POST JSON; header names are given with underscores."""
         return self._call("POST", path, body, headers)
 
+    def patch(self, path: str, body: Any) -> Any:
+        return self._call("PATCH", path, body, {})
+
     def pages(self, path: str) -> list[dict[str, Any]]:
         """Every entry of a list, page by page."""
         entries: list[dict[str, Any]] = []
