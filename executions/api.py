@@ -10,7 +10,7 @@ from django.core.validators import RegexValidator
 from django.db.models import QuerySet
 from django_filters import CharFilter, ChoiceFilter, IsoDateTimeFilter, UUIDFilter
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -84,7 +84,7 @@ class RunViewSet(ApiViewSet):
         self._must_exist(pk)
         return self.page(selectors.timeline_of(pk), TimelineEntrySerializer)
 
-    @extend_schema(request=None, responses=RunSerializer)
+    @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     @answered_once
     def cancel(self, request: Request, pk: UUID) -> Response:
@@ -110,6 +110,7 @@ class RunViewSet(ApiViewSet):
         Run.objects.only("pk").get(pk=run_id)
 
 
+@extend_schema_serializer(component_name="Event")
 class EventWithRunsSerializer(triggers.EventSerializer):
     run_id = serializers.SerializerMethodField(help_text="The newest of `runs`.")
     runs = serializers.ListField(source="run_ids", child=serializers.UUIDField(), read_only=True)

@@ -222,6 +222,14 @@ SPECTACULAR_SETTINGS = {
         "RunStatus": "executions.states.RunStatus",
         "StepStatus": "executions.states.StepStatus",
     },
+    "TAGS": [
+        {
+            "name": "workflows",
+            "description": "What shall happen: drafts, published versions, starting by hand.",
+        },
+        {"name": "events", "description": "What set it off."},
+        {"name": "runs", "description": "What came of it, step by step."},
+    ],
     "SCHEMA_PATH_PREFIX": r"/api/v[0-9]",
 }
 

@@ -10,7 +10,7 @@ from django.db.models import F, QuerySet
 from django_filters import ChoiceFilter, UUIDFilter
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -53,10 +53,12 @@ class AddressSerializer(serializers.Serializer[Any]):
             return None
 
 
+@extend_schema_serializer(component_name="Workflow")
 class AddressedWorkflowSerializer(WorkflowSerializer, AddressSerializer):
     """A workflow with its address."""
 
 
+@extend_schema_serializer(component_name="WorkflowSummary")
 class AddressedSummarySerializer(WorkflowSummarySerializer, AddressSerializer):
     """A workflow in a list, with its address."""
 
@@ -95,7 +97,7 @@ class WorkflowViewSet(workflows.WorkflowViewSet):
         )
         return Response(CapturedSerializer(captured).data, status=200 if captured.is_duplicate else 202)
 
-    @extend_schema(request=None, responses=AddressedWorkflowSerializer)
+    @extend_schema(request=None)
     @action(detail=True, methods=["post"], url_path="rotate-token")
     @answered_once
     def rotate_token(self, request: Request, pk: UUID) -> Response:

@@ -13,6 +13,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from lightfield.access.auth import Right, caller_of
 from lightfield.access.idempotency import answered_once
@@ -67,15 +68,18 @@ class WorkflowViewSet(ApiViewSet):
     def get_queryset(self) -> QuerySet[Workflow]:
         return Workflow.objects.annotate(active_number=F("active_version__number"))
 
+    def get_serializer_class(self) -> type[BaseSerializer]:
+        return self.summary_class if self.action == "list" else self.serializer_class
+
     def list(self, request: Request) -> Response:
         """Workflows, the newest first, without their definitions."""
         steps = Func(F("draft__steps"), function="jsonb_array_length", output_field=IntegerField())
         rows = self.get_queryset().annotate(
             description=KT("draft__description"), trigger_type=KT("draft__trigger__type"), step_count=steps
         )
-        return self.page(rows.defer("draft"), self.summary_class)
+        return self.page(rows.defer("draft"), self.get_serializer_class())
 
-    @extend_schema(request=Definition, responses={201: WorkflowSerializer})
+    @extend_schema(request=Definition)
     @answered_once
     def create(self, request: Request) -> Response:
         """Store a draft. It may be unfinished; publishing asks for the rest."""
@@ -86,7 +90,7 @@ class WorkflowViewSet(ApiViewSet):
         """The draft, with what is published and where webhooks go."""
         return self.shown(pk)
 
-    @extend_schema(request={"application/json": EDITABLE}, responses=WorkflowSerializer)
+    @extend_schema(request={"application/json": EDITABLE})
     def partial_update(self, request: Request, pk: UUID) -> Response:
         """Replace top-level parts of the draft, also while a version is active."""
         services.update_draft(workflow_id=pk, changes=request.data, by=caller_of(request).name)
@@ -106,7 +110,7 @@ class WorkflowViewSet(ApiViewSet):
         version, is_new = services.publish(workflow_id=pk, by=caller_of(request).name)
         return Response(PublishedSerializer(version).data, status=201 if is_new else 200)
 
-    @extend_schema(request=None, responses=WorkflowSerializer)
+    @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     @answered_once
     def pause(self, request: Request, pk: UUID) -> Response:
@@ -114,7 +118,7 @@ class WorkflowViewSet(ApiViewSet):
         services.pause(workflow_id=pk, by=caller_of(request).name)
         return self.shown(pk)
 
-    @extend_schema(request=None, responses=WorkflowSerializer)
+    @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     @answered_once
     def resume(self, request: Request, pk: UUID) -> Response:

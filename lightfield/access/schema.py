@@ -69,6 +69,7 @@ def document_what_all_share(result: Document, **_: object) -> Document:
 
 
 def _describe(path: str, method: str, operation: Document) -> None:
+    operation["summary"] = operation["description"].partition(".")[0].partition("\n")[0]
     parameters = operation.setdefault("parameters", [])
     refusals: dict[int, str] = dict(ALWAYS)
     if any(parameter["name"] == "limit" for parameter in parameters):
