@@ -67,7 +67,10 @@ e AS (
     status = CASE WHEN %(effect)s::text = 'done' THEN 'done'
       WHEN %(may_have_happened)s::bool OR EXISTS (
         SELECT 1 FROM executions_attempt x WHERE x.step_run_id = e.step_run_id
-          AND (x.outcome = 'unknown' OR (x.outcome = 'lost' AND x.intent_at IS NOT NULL))) THEN 'unknown'
+          AND (x.outcome = 'unknown' OR (x.outcome = 'lost' AND x.intent_at IS NOT NULL)))
+        OR EXISTS (  -- the key came with a replay: what may have happened under it then may still have happened
+          SELECT 1 FROM executions_run x JOIN executions_effect kept ON kept.scope = x.replay_of_id
+          WHERE x.id = e.scope AND kept.key = e.key) THEN 'unknown'
       ELSE 'abandoned' END
   FROM st, r WHERE %(effect)s::text IS NOT NULL AND e.step_run_id = st.id AND e.status = 'intent'
   RETURNING 1),
