@@ -79,11 +79,16 @@ INVARIANTS = (
     Invariant(
         name="abandoned-means-not-sent",
         subject=Subject.EFFECTS,
-        says="An effect is abandoned only if no attempt may have had it: none unknown, none lost after its intent.",
+        says="An effect is abandoned only if no attempt may have had it: none unknown, none lost after its intent, "
+        "and its key not one that a replay kept because it may have been used.",
         broken="""
-            SELECT DISTINCT e.id FROM executions_effect e JOIN executions_attempt a ON a.step_run_id = e.step_run_id
+            SELECT e.id FROM executions_effect e JOIN executions_attempt a ON a.step_run_id = e.step_run_id
             WHERE e.status = 'abandoned'
-              AND (a.outcome = 'unknown' OR (a.outcome = 'lost' AND a.intent_at IS NOT NULL))""",
+              AND (a.outcome = 'unknown' OR (a.outcome = 'lost' AND a.intent_at IS NOT NULL))
+            UNION ALL
+            SELECT e.id FROM executions_effect e JOIN executions_run r ON r.id = e.scope
+            JOIN executions_effect o ON o.scope = r.replay_of_id AND o.key = e.key
+            WHERE e.status = 'abandoned'""",
     ),
     Invariant(
         name="effects-decided",

@@ -109,13 +109,15 @@ class World:
         self.answer()
         unknown = self.wake(self.run(self.few_tries, NO_ANSWER, NO_ANSWER))
         assert unknown.status == "failed"
-        self.answers = deque([REFUSAL])
         again = services.replay_run(run_id=unknown.pk, by=BY)
+        self.answers = deque([NOT_SENT, NOT_SENT])
         self.answer()
+        assert self.wake(again).status == "failed"
         services.replay_run(run_id=again.pk, by=BY)
         self.answer()
         assert self.wake(self.run(self.few_tries, NOT_SENT, NOT_SENT)).status == "failed"
         late = self.run(self.two_steps, UNAVAILABLE)
+        Run.objects.filter(pk=late.pk).update(deadline_at=late.created_at)
         ending.end_run(str(late.pk), status=RunStatus.FAILED, metadata={})
 
     def make_cancelled(self) -> None:
