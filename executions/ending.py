@@ -9,20 +9,27 @@ from django.db import transaction
 from executions import published, reports
 from executions.claims import StepInHand, live_step
 from executions.settling import Settlement, settle
-from executions.states import AttemptOutcome, RunStatus, StepStatus
+from executions.states import LIVE_RUN, AttemptOutcome, RunStatus, StepStatus
 from executions.timeline import entry
 from lightfield.kernel import sql
 from lightfield.kernel.catalogue import CATALOGUE
 
-LOCK_RUN = "SELECT status FROM executions_run WHERE id = %(run_id)s::uuid FOR UPDATE"
+LOCK_RUN = """
+SELECT status, coalesce(deadline_at < clock_timestamp(), false) FROM executions_run
+WHERE id = %(run_id)s::uuid FOR UPDATE
+"""
 
-# After the run's lock, in a statement of its own: it must see a step inserted by whoever held the lock.
+# Each a statement of its own. After the run's lock: it must see a step inserted by whoever held that. And after
+# the step's lock: intents are committed under the step's alone.
 LOCK_STEP = """
-SELECT s.id, s.status = 'running' AND s.lease_expires_at > clock_timestamp(),
+SELECT id FROM executions_steprun
+WHERE run_id = %(run_id)s::uuid AND status IN ('ready', 'queued', 'running', 'waiting') FOR UPDATE
+"""
+OPEN_ATTEMPT = """
+SELECT s.status = 'running' AND s.lease_expires_at > clock_timestamp(),
   (SELECT a.intent_at IS NOT NULL FROM executions_attempt a
    WHERE a.step_run_id = s.id AND a.number = s.attempts AND a.outcome IS NULL)
-FROM executions_steprun s WHERE s.run_id = %(run_id)s::uuid AND s.status IN ('ready', 'queued', 'running', 'waiting')
-FOR UPDATE OF s
+FROM executions_steprun s WHERE s.id = %(step_run_id)s::bigint
 """
 
 # The only write that a worker may make after losing its step, and only when the step has ended: what truly
@@ -38,18 +45,20 @@ FROM executions_steprun s WHERE e.step_run_id = %(step_run_id)s::bigint AND e.fe
 def end_run(run_id: str, *, status: RunStatus, metadata: dict[str, Any]) -> str:
     """Move a live run to `cancelled` (by a person) or `failed` (`run.timeout`). Returns the status it had before.
 
+    A run that is not over its deadline is not failed, whoever asks: messages may be forged.
     A step that runs under a live lease may still send the one request that it intended: its effect is left
     undecided for it, or for the sweep once the lease is over.
     """
     with transaction.atomic():
         found = sql.row(LOCK_RUN, {"run_id": run_id})
-        before = str(found[0]) if found else ""
-        if before in ("pending", "running", "waiting"):
-            locked = sql.row(LOCK_STEP, {"run_id": run_id})
+        before, is_overdue = (str(found[0]), found[1]) if found else ("", False)
+        if before in LIVE_RUN and (is_overdue or status == RunStatus.CANCELLED):
+            sql.rows(LOCK_STEP, {"run_id": run_id})
             step = live_step(run_id)
-            assert locked is not None  # a live run has exactly one live step
-            assert step is not None
-            settle(_ended(step, status, may_still_send=locked[1], was_intended=locked[2], metadata=metadata))
+            assert step is not None  # a live run has exactly one live step
+            found = sql.row(OPEN_ATTEMPT, {"step_run_id": step.step_run_id})
+            assert found is not None
+            settle(_ended(step, status, may_still_send=found[0], was_intended=found[1], metadata=metadata))
     return before
 
 

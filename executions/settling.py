@@ -173,7 +173,7 @@ def settle(settlement: Settlement) -> Settled:
             "run_is_final": s.run_status in FINAL_RUN,
             "run_error_code": s.error["code"] if run_failed and s.error else None,
             "run_error": sql.json(s.error if run_failed else None),
-            "starts": s.status != StepStatus.CANCELLED,
+            "starts": s.opens,  # a claim has told the start already
             "entries": sql.json(s.entries),
             "outcome": s.outcome.value if s.outcome else None,
             "opens": s.opens,

@@ -89,10 +89,17 @@ def settle_effects() -> None:
 
 @door("executions.expire_runs")
 def expire_runs(run_ids: list[str]) -> None:
-    for run_id in run_ids:
-        end_run(str(UUID(run_id)), status=RunStatus.FAILED, metadata={})
+    for run_id in [str(UUID(run_id)) for run_id in run_ids]:
+        try:
+            end_run(run_id, status=RunStatus.FAILED, metadata={})
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            # One run must not keep the others of its message from ending; the sweeper rings for it again.
+            logger.exception("run_not_expired", extra={"run_id": run_id})
 
 
 @door("executions.beat_heart")
 def beat_heart(queue: str) -> None:
-    heartbeats.beat(str(queue))
+    if queue in ("fast", "http", "ai"):
+        heartbeats.beat(queue)

@@ -29,3 +29,16 @@ def race(*contenders: Callable[[], Any]) -> list[Any]:
 
     with ThreadPoolExecutor(len(contenders)) as pool:
         return list(pool.map(run, contenders))
+
+
+def wait_until_blocked(count: int = 1) -> None:
+    """Return once `count` other connections to this database wait for a lock."""
+    with connection.cursor() as cursor:
+        for _ in range(500):
+            cursor.execute(
+                "SELECT pg_sleep(0.01), count(*) FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            if cursor.fetchone()[1] >= count:
+                return
+    raise AssertionError("nobody waited")
