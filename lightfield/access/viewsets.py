@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -16,7 +17,10 @@ from lightfield.access.auth import Right
 from lightfield.access.filtering import StrictFilterBackend
 from lightfield.access.pagination import NewestFirst
 from lightfield.access.parsers import JsonOnly
+from lightfield.kernel.db_deadline import answer_within
 from lightfield.kernel.errors import RequestRefused
+
+DATABASE_SECONDS = 6.0  # the server ends a statement after 5; beyond that nobody is there to end it
 
 
 class ApiViewSet(GenericViewSet):
@@ -29,6 +33,10 @@ class ApiViewSet(GenericViewSet):
     pagination_class = NewestFirst
     http_method_names = ["get", "head", "post", "patch", "delete"]  # no OPTIONS: /api/schema tells more
     lookup_value_converter = "uuid"  # anything else in the path: 404
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with answer_within(DATABASE_SECONDS):
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
