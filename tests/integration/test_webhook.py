@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.handlers.wsgi import WSGIRequest
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpResponse, HttpResponseBase
 from django.test import Client, RequestFactory
 
@@ -381,6 +381,37 @@ def test_an_unforeseen_error_tells_nothing_of_the_inside(hook, monkeypatch):
 
     assert_problem(answer, 500, "engine.internal")
     assert b"no_such_table" not in answer.content
+
+
+def test_given_the_connection_was_cut_then_the_webhook_is_captured_over_a_new_one(hook, bellboy):
+    def end_backend(pid: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        own = cursor.fetchone()[0]
+    race(lambda: end_backend(own))
+
+    assert post(hook).status_code == 202
+    assert OutboxEvent.objects.count() == 1
+    assert bellboy.names() == ["dispatch_shard"]
+
+
+def test_given_a_lock_that_nobody_lets_go_then_the_sender_is_told_to_come_again(hook):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK triggers_outboxevent IN SHARE MODE")
+
+        def deliver() -> Any:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = 50")
+            return post(hook)
+
+        [answer] = race(deliver)
+
+    assert_problem(answer, 503, "engine.database_unavailable")
+    assert answer.headers["Retry-After"] == "2"
+    assert post(hook).status_code == 202
 
 
 def test_given_redis_is_down_then_webhooks_are_accepted_without_delay(hook, settings):
