@@ -4,6 +4,7 @@ A URL is read once (`urls`), judged (`policy`, `addresses`), connected to at the
 (`wires`), and answered within bounds of time and size (`conversation`, `decoding`).
 """
 
+from executions.egress import checks  # noqa: F401  registers the check of our settings
 from executions.egress.client import Answer
 from executions.egress.current import own_servers, policy_from_settings, request
 

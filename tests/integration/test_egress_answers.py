@@ -410,6 +410,18 @@ def test_given_a_server_that_does_not_read_then_sending_ends_at_the_deadline(cli
     assert 0.4 <= time.monotonic() - started < 1.4
 
 
+def test_given_a_server_that_reads_a_little_at_a_time_then_sending_ends_at_the_deadline(client):
+    def sipping(visit):
+        while not visit.stopped.wait(0.02):
+            visit.sock.recv(200_000)
+
+    started = time.monotonic()
+    with pytest.raises(TransientStepError) as caught:
+        ask(client, sipping, method="POST", body=b"x" * (64 * MIB), timeout_seconds=0.5)
+    assert (caught.value.code, caught.value.metadata["phase"]) == ("http.timeout", "send")
+    assert 0.5 <= time.monotonic() - started < 1.5
+
+
 def test_given_a_name_server_that_hangs_then_the_attempt_ends_at_the_deadline(monkeypatch):
     never = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: never.wait(5) and [])

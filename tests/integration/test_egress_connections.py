@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from django.core import checks
 
 from executions import egress
 from executions.egress import current, wires
@@ -371,6 +372,16 @@ def test_the_settings_decide(settings, no_client):
         settings.LIGHTFIELD_EGRESS_ALLOW = "nonsense"
         with pytest.raises(InvalidSetting, match="nonsense"):
             ask()
+
+
+def test_a_setting_that_cannot_be_read_stops_the_start(settings):
+    def problems():
+        return [found.msg for found in checks.run_checks() if found.id == "executions.E001"]
+
+    settings.LIGHTFIELD_EGRESS_ALLOW = "10.0.0.0/8"
+    assert problems() == []
+    settings.LIGHTFIELD_EGRESS_ALLOW = "10.0.0.0/8, internal"
+    assert "'internal'" in problems()[0]
 
 
 def test_a_forked_child_makes_its_own_connections(settings, no_client):
