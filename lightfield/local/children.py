@@ -118,17 +118,21 @@ def has_ended(child: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def stop(children: Sequence[tuple[subprocess.Popen[bytes], signal.Signals]], *, grace: float) -> None:
-    """Ask all of them to end, wait `grace` seconds in all, then kill what is left."""
+def stop(
+    children: Sequence[tuple[subprocess.Popen[bytes], signal.Signals]],
+    *,
+    grace: float,
+    is_urgent: Callable[[], bool] = lambda: False,
+) -> None:
+    """Ask all of them to end, wait `grace` seconds in all or until it is urgent, then kill what is left."""
     for child, stop_signal in children:
         if not has_ended(child):
             child.send_signal(stop_signal)
     give_up = time.monotonic() + grace
     while waiting := [child for child, _ in children if not has_ended(child)]:
-        if time.monotonic() >= give_up:
+        if time.monotonic() >= give_up or is_urgent():
             for child in waiting:
                 kill(child.pid)
-            give_up = float("inf")
         time.sleep(0.02)
 
 

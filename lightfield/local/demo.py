@@ -24,6 +24,7 @@ from lightfield.local import environment, ports, receiver
 from lightfield.local.boot import ROOT, CannotStart, say
 from lightfield.local.calls import Api
 from lightfield.local.children import has_ended, spawn, stop
+from lightfield.local.ending import Ended, ending
 from lightfield.local.home import Home
 from lightfield.local.story import Aside, told
 from lightfield.local.supervisor import Supervisor
@@ -39,8 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bin/demo", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the finished run as JSON instead")
     arguments = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):  # like Ctrl-C they end us by unwinding, which stops all
-        signal.signal(number, signal.default_int_handler)
+    ending.listen(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
         home = Home.of_this_installation().inner("demo")
         with contextlib.ExitStack() as held:
@@ -50,7 +50,7 @@ def main() -> int:
     except CannotStart as problem:
         say(str(problem))
         return 1
-    except KeyboardInterrupt:
+    except Ended:
         say("interrupted; everything is stopped")
         return 130
     print(json.dumps(demo.run, indent=2) if arguments.json else demo.story(colour=sys.stdout.isatty()))
@@ -99,7 +99,9 @@ class Demo:
             CannotStart: something was not as promised; the message says what.
         """
         self.api.key = self._manage("create_api_key", "demo")  # while web still starts
-        expect(wait_for_web(self.supervisor), f"web did not answer; see {self.home.log_file('web')}")
+        answered = wait_for_web(self.supervisor)
+        ending.check()
+        expect(answered, f"web did not answer; see {self.home.log_file('web')}")
         say("sending the webhook")
         run_id = self._send_webhook(self._publish())
         self._wait("the second step's request", lambda: len(self._seen("/welcome")) == 1)
@@ -195,6 +197,7 @@ class Demo:
             return met or time.monotonic() >= give_up
 
         self.supervisor.run(until=is_over)
+        ending.check()
         expect(met, f"waited {PATIENCE:.0f} s for {what} in vain; the logs are in {self.home.path / 'logs'}")
 
     def story(self, *, colour: bool) -> str:

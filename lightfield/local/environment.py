@@ -15,6 +15,7 @@ import psycopg
 
 from lightfield.local import ports
 from lightfield.local.boot import ROOT, CannotStart, say
+from lightfield.local.ending import ending
 from lightfield.local.home import Home
 from lightfield.local.processes import WORKER_THREADS
 
@@ -123,6 +124,7 @@ def wait_for_database(url: str) -> None:
     """
     give_up = time.monotonic() + DATABASE_SECONDS
     while True:
+        ending.check()
         try:
             return psycopg.connect(url, connect_timeout=5).close()
         except psycopg.ProgrammingError as error:

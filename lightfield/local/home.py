@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lightfield.local.boot import CannotStart, home_folder, say
+from lightfield.local.ending import ending
 
 T = TypeVar("T", str, int)
 
@@ -151,6 +152,7 @@ def _wait_for(descriptor: int, path: Path, patience: float) -> None:
         if not told:
             say(f"waiting for {holder}")
             told = True
+        ending.check()
         time.sleep(0.1)
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from lightfield.local.boot import CannotStart
 from lightfield.local.children import has_ended
+from lightfield.local.ending import ending
 from lightfield.local.home import Home
 from lightfield.local.postgres import Postgres
 from lightfield.local.supervised import Supervised, stop_all
@@ -67,6 +68,7 @@ def _start(server: Server, supervised: Supervised) -> None:
     child = supervised.start()
     give_up = time.monotonic() + READY_SECONDS
     while not server.is_ready(child):
+        ending.check()
         log = server.home.log_file(server.name)
         if has_ended(child):
             said = server.home.last_lines(server.name)

@@ -70,9 +70,12 @@ class Supervised:
             self.home.pid_file(self.name).unlink()
 
 
-def stop_all(processes: Sequence[Supervised], *, grace: float) -> None:
-    """End all of them, together: ask, wait `grace` seconds, kill."""
-    stop([(one.child, one.stop_signal) for one in processes if one.child], grace=grace)
+def stop_all(
+    processes: Sequence[Supervised], *, grace: float, is_urgent: Callable[[], bool] = lambda: False
+) -> None:
+    """End all of them, together: see `children.stop`."""
+    running = [(one.child, one.stop_signal) for one in processes if one.child]
+    stop(running, grace=grace, is_urgent=is_urgent)
     for one in processes:
         one.forget()
 

@@ -6,7 +6,6 @@ die with it. One thread and no state beyond the children: a kill -9 of the super
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,8 @@ from functools import partial
 
 from lightfield.local import processes
 from lightfield.local.boot import ROOT, CannotStart, say
-from lightfield.local.children import end_all, marked, spawn
+from lightfield.local.children import end_all, has_ended, marked, spawn, stop
+from lightfield.local.ending import ending
 from lightfield.local.home import Home
 from lightfield.local.servers import Servers
 from lightfield.local.supervised import Checkup, Supervised, stop_all
@@ -24,7 +24,6 @@ from lightfield.local.supervised import Checkup, Supervised, stop_all
 MARK = "LIGHTFIELD_SUPERVISED"  # in the environment of each child: the home it belongs to
 LOOK_EVERY = 0.1  # seconds
 STOP_SECONDS = 30.0  # for running steps to finish; a step that takes longer is taken over by its lease
-MIGRATE_SECONDS = 600.0
 
 
 class Supervisor:
@@ -37,7 +36,6 @@ class Supervisor:
         self.servers = servers
         self.environ = environ
         self.workers = workers  # how many of each lane
-        self.ending = False
         self.processes: list[Supervised] = []
         self._checkups: list[Checkup] = []
 
@@ -48,20 +46,20 @@ class Supervisor:
             CannotStart: it failed; the last line of the log says why.
         """
         log = self.home.open_log("migrate")
+        child = spawn(
+            self._command(processes.MIGRATE),
+            cwd=ROOT,
+            environ=self._told("command"),
+            output=log,
+            when_parent_dies=signal.SIGKILL,
+        )
         try:
-            done = subprocess.run(
-                self._command(processes.MIGRATE),
-                cwd=ROOT,
-                env=self._told("command"),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                timeout=MIGRATE_SECONDS,
-                check=False,
-            )
+            while not has_ended(child):
+                ending.check()
+                time.sleep(0.02)
         finally:
-            os.close(log)
-        if done.returncode != 0:
+            stop([(child, signal.SIGTERM)], grace=2)
+        if child.returncode != 0:
             said = self.home.last_lines("migrate", 1)
             raise CannotStart(
                 f"the database cannot be migrated: {said} (see {self.home.log_file('migrate')})"
@@ -83,8 +81,8 @@ class Supervisor:
             self._checkups.append(Checkup(supervised, command, told, ROOT))
 
     def run(self, *, until: Callable[[], bool] = lambda: False) -> None:
-        """Keep everything running until `end` is called or `until()` is true."""
-        while not self.ending and not until():
+        """Keep everything running until `until()` is true or we are told to end."""
+        while not ending.is_requested() and not until():
             self.tend()
             time.sleep(LOOK_EVERY)
 
@@ -95,20 +93,11 @@ class Supervisor:
             if happened := one.tend():
                 say(happened)
 
-    def end(self, *_: object) -> None:
-        """Signal handler: the second signal does not wait for running steps."""
-        if self.ending:
-            for process in self.processes:
-                process.stop_signal = signal.SIGKILL
-                if process.child:
-                    process.child.kill()
-        self.ending = True
-
     def stop(self) -> None:
         """Stop the processes in order; the servers are stopped by whoever started them."""
         for checkup in self._checkups:
             checkup.close()
-        stop_all(self.processes, grace=STOP_SECONDS)
+        stop_all(self.processes, grace=STOP_SECONDS, is_urgent=ending.is_urgent)
 
     def pid_of(self, name: str) -> int:
         child = next(one.child for one in self.processes if one.name == name)
@@ -133,7 +122,12 @@ class Supervisor:
 
 
 def end_leftovers(home: Home) -> None:
-    """End processes of this home that outlived an earlier supervisor (they were to die with it)."""
+    """End processes of this home that outlived an earlier supervisor (they were to die with it).
+
+    Its pid files go too: by now their numbers may belong to anybody.
+    """
     count = end_all(partial(marked, MARK, str(home.path)), first=signal.SIGKILL, grace=5)
     if count:
         say(f"ended {count} processes of an earlier start")
+    for left in home.folder("run").glob("*.pid"):
+        left.unlink()

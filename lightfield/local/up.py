@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lightfield.local import environment, health, login
 from lightfield.local.boot import ROOT, CannotStart, say
+from lightfield.local.ending import Ended, ending
 from lightfield.local.home import Home, write_private
 from lightfield.local.servers import Servers
 from lightfield.local.supervisor import Supervisor, end_leftovers
@@ -23,7 +24,7 @@ WEB_SECONDS = 60.0  # to answer for the first time
 
 def main() -> int:
     argparse.ArgumentParser(prog="bin/up", description=__doc__).parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while starting, both end us by unwinding
+    ending.listen(signal.SIGINT, signal.SIGTERM)
     signal.signal(signal.SIGHUP, lambda *_: None)  # a closed terminal does not end us
     try:
         home = Home.of_this_installation()
@@ -33,20 +34,18 @@ def main() -> int:
     except CannotStart as problem:
         say(str(problem))
         return 1
-    except KeyboardInterrupt:
-        pass  # told to end while it was still starting
+    except Ended:  # while it was still starting
+        pass
     say("stopped")
     return 0
 
 
 def _run(home: Home, held: contextlib.ExitStack) -> None:
     supervisor = begin(home, held)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, supervisor.end)
     held.callback(_remember(home, supervisor.environ).unlink, missing_ok=True)
     admin = None if environment.is_production() else _make_admin(supervisor)
     wait_for_web(supervisor, also=lambda: admin is None or admin.poll() is not None)
-    if not supervisor.ending:
+    if not ending.is_requested():
         _announce(supervisor, admin)
     supervisor.run()
     say("stopping; a second Ctrl-C does not wait for running steps")
