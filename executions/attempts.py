@@ -86,6 +86,9 @@ def checked_output(output: dict[str, Any]) -> dict[str, Any]:
             f"The step's output cannot be kept: {error.message}",
             answered=True,
             cause=error.code,
+            **{
+                name: value for name, value in output.items() if name == "status_code"
+            },  # the far side has acted
         ) from error
     return output
 

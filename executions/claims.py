@@ -6,14 +6,13 @@ those whose lease ran out. Neither ever takes `ready`: admission is the only way
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
-from lightfield.kernel import sql
+from lightfield.kernel import sql, strict_json
 
 LOCK_RUNS = """
 SELECT r.id FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
@@ -244,12 +243,12 @@ def _read(found: tuple[Any, ...]) -> StepInHand:
         max_attempts=found[12],
         trace_id=found[13],
         run_status=found[14],
-        payload=json.loads(found[15]),
+        payload=strict_json.from_storage(found[15]),
         workflow_name=found[16],
         version_number=found[17],
-        outputs=json.loads(found[18]) if found[18] else {},
+        outputs=strict_json.from_storage(found[18]) if found[18] else {},
         effect_key=found[19] or f"{run_id}:{found[5]}",
-        request=json.loads(found[20]) if found[20] else None,
+        request=strict_json.from_storage(found[20]) if found[20] else None,
         due_at=found[21],
         is_due=found[22],
         last_outcome=found[23],
@@ -265,7 +264,7 @@ def commit_intents(wanted: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     """
     lease = settings.LIGHTFIELD_LEASE_SECONDS
     found = sql.rows(INTENT, {"wanted": sql.json(wanted), "lease": lease})
-    return {step_run_id: json.loads(request) for step_run_id, request in found}
+    return {step_run_id: strict_json.from_storage(request) for step_run_id, request in found}
 
 
 def renew(held: list[tuple[int, int]]) -> tuple[set[int], set[int]]:

@@ -15,12 +15,13 @@ from executions.settling import Settled, Settlement, settle
 from executions.states import StepStatus
 from executions.timeline import entry
 from lightfield.kernel import logs
-from lightfield.kernel.errors import LostRace
+from lightfield.kernel.errors import LostRace, PermanentStepError
 from workflows.step_types import Completed, FastStepType, Wait
 
 logger = logging.getLogger(__name__)
 
 FAST_SECONDS = 5.0  # the time limit of a fast step
+LONGEST_WAIT_SECONDS = 366 * 86_400.0
 
 
 def advance(run_ids: Iterable[str]) -> set[str]:
@@ -80,9 +81,9 @@ def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") 
         with logs.bound(run_id=step.run_id, step=step.key, trace_id=step.trace_id):
             step_type = step_type_of(step)
             assert isinstance(step_type, FastStepType)
-            result = step_type.run(rendered_config(step), context_of(step, limit_seconds=FAST_SECONDS))
-            if isinstance(result, Completed):
-                checked_output(result.output)
+            result = _checked(
+                step_type.run(rendered_config(step), context_of(step, limit_seconds=FAST_SECONDS))
+            )
     except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
         verdict = judge(error, step if is_claimed else step.opened(), was_intended=False)
         logger.info("step_failed", extra={"run_id": step.run_id, "step": step.key, "error": str(error)})
@@ -95,6 +96,18 @@ def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") 
     return reports.completed(
         step, result.output, skip_rest=result.skip_rest, told=told, opens=opens, worker=worker
     )
+
+
+def _checked(result: Completed | Wait) -> Completed | Wait:
+    """What a step type returned, if it keeps the contract. Raises PermanentStepError."""
+    if isinstance(result, Wait) and 0 <= result.seconds <= LONGEST_WAIT_SECONDS:
+        return result
+    if not isinstance(result, Completed):
+        raise PermanentStepError("step.invalid_output", f"The step returned {result!r}."[:500])
+    checked_output(result.output)
+    if result.logged is not None:
+        checked_output({"logged": result.logged})
+    return result
 
 
 def _logged(step: StepInHand, result: Completed) -> list[dict[str, object]]:

@@ -16,8 +16,9 @@ from lightfield.kernel.errors import RequestRefused
 LOCK = "SELECT status, event_id, generation FROM executions_run WHERE id = %(run_id)s::uuid FOR UPDATE"
 
 # Completed steps are taken over with their outputs; the one that failed or was cancelled starts anew.
-# An effect of which nobody knows whether it happened keeps its key and its frozen request; a refused or
-# abandoned one gets a new key, since some receivers answer a used key with the stored refusal.
+# An effect that happened, or of which nobody knows, keeps its key and its frozen request: a receiver that honours
+# keys does not act again. A refused or abandoned one gets a new key, since some answer a used key with the stored
+# refusal. It happened although the step did not complete when the answer came after the cancel, or was unusable.
 REPLAY = """
 WITH old AS MATERIALIZED (
   SELECT r.*, v.timeout_seconds FROM executions_run r JOIN workflows_workflowversion v ON v.id = r.version_id
@@ -46,7 +47,8 @@ kept AS (
   INSERT INTO executions_effect (scope, key, step_run_id, fence, status, request, request_digest, created_at)
   SELECT r.id, e.key, again.id, 0, 'intent', e.request, e.request_digest, r.created_at
   FROM r, again JOIN executions_steprun s ON s.run_id = %(run_id)s::uuid AND s.position = again.position
-  JOIN executions_effect e ON e.step_run_id = s.id AND e.status IN ('unknown', 'intent')),
+  JOIN executions_effect e ON e.step_run_id = s.id AND (e.status IN ('unknown', 'intent')
+       OR (e.status = 'done' AND e.answer->>'status_code' LIKE '2__'))),
 t AS (
   INSERT INTO executions_timelineentry (run_id, seq, type, at, to_status, metadata)
   SELECT r.id, 1, 'run.created', r.created_at, 'pending',
@@ -55,14 +57,18 @@ SELECT r.id, (SELECT lane FROM again) FROM r
 """
 
 
+@sql.retrying_conflicts
 def cancel_run(*, run_id: UUID, by: str) -> Run:
     """Stop a run for good. Needs no worker; again on a cancelled run: nothing changes.
 
     Raises:
         RequestRefused: `run.illegal_transition` when it completed or failed before.
+        Run.DoesNotExist: there is no such run.
     """
     with transaction.atomic():
         before = end_run(str(run_id), status=RunStatus.CANCELLED, metadata={"by": by})
+        if not before:
+            raise Run.DoesNotExist
         if before in (RunStatus.COMPLETED, RunStatus.FAILED):
             raise RequestRefused("run.illegal_transition", f"The run is {before} and cannot be cancelled.")
         if before != RunStatus.CANCELLED:
@@ -71,16 +77,20 @@ def cancel_run(*, run_id: UUID, by: str) -> Run:
     return Run.objects.get(pk=run_id)
 
 
+@sql.retrying_conflicts
 def replay_run(*, run_id: UUID, by: str) -> Run:
     """Start a new run of the same event and version at the step that failed or was cancelled.
 
     Raises:
         RequestRefused: `run.illegal_transition` unless the run failed or was cancelled; `run.not_latest` when
             the event has a newer run.
+        Run.DoesNotExist: there is no such run.
     """
     with transaction.atomic():
         locked = sql.row(LOCK, {"run_id": str(run_id)})
-        status = str(locked[0]) if locked else "unknown"
+        if locked is None:
+            raise Run.DoesNotExist
+        status = str(locked[0])
         if status not in (RunStatus.FAILED, RunStatus.CANCELLED):
             raise RequestRefused("run.illegal_transition", f"The run is {status} and cannot be replayed.")
         made = sql.row(REPLAY, {"run_id": str(run_id)})
