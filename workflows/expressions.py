@@ -11,22 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
-from liquid import Environment
 from liquid.ast import Node
-from liquid.builtin.content import ContentNode, Literal
-from liquid.builtin.illegal import Illegal
-from liquid.builtin.output import Output, OutputNode
-from liquid.builtin.tags.assign_tag import AssignTag
-from liquid.builtin.tags.capture_tag import CaptureTag
-from liquid.builtin.tags.case_tag import CaseTag
-from liquid.builtin.tags.for_tag import BreakTag, ContinueTag, ForTag
-from liquid.builtin.tags.if_tag import IfTag
-from liquid.builtin.tags.unless_tag import UnlessTag
-from liquid.exceptions import BlockNestingError, LiquidError
-from liquid.mode import Mode
-from liquid.stream import TokenStream
+from liquid.builtin.content import ContentNode
+from liquid.builtin.output import OutputNode
 
 from lightfield.kernel.errors import PermanentStepError
 from workflows.problems import pointer_to
@@ -34,14 +23,13 @@ from workflows.templating.compiler import Compiler
 from workflows.templating.expression_compiler import Reference
 from workflows.templating.faults import (
     CONFIG_LIMIT,
-    DEPTH_LIMIT,
     SOURCE_LIMIT,
     Budget,
     TemplateFault,
     too_much,
 )
 from workflows.templating.frame import Frame
-from workflows.templating.lexer import syntax, tokens_of
+from workflows.templating.reader import parse
 from workflows.templating.values import present, weigh
 
 __all__ = [
@@ -56,39 +44,6 @@ __all__ = [
 ]
 
 QUOTED = 200  # characters of a template that an error repeats
-
-
-class _StrictIf(IfTag):
-    mode = Mode.STRICT  # a second `else` is an error, not ignored
-
-
-class _StrictUnless(UnlessTag):
-    mode = Mode.STRICT
-
-
-class _UnknownTag(Illegal):
-    def parse(self, stream: TokenStream) -> NoReturn:
-        name = stream.current.value
-        if name.startswith("end") or name in ("else", "elsif", "when"):
-            raise syntax(f"The tag {name} stands where nothing is open for it.")
-        raise syntax(f"There is no tag {name}.")
-
-
-class _Environment(Environment):
-    """python-liquid as a parser: our lexer, the allowed tags, nothing that renders."""
-
-    block_nesting_limit = DEPTH_LIMIT
-
-    def setup_tags_and_filters(self, *, extra: bool = False) -> None:  # noqa: ARG002  the signature is theirs
-        allowed = (AssignTag, CaptureTag, CaseTag, ForTag, BreakTag, ContinueTag, _StrictIf, _StrictUnless)
-        for tag in (Literal, Output, _UnknownTag, *allowed):
-            self.add_tag(tag)
-
-    def tokenizer(self) -> Any:
-        return tokens_of
-
-
-_environment = _Environment()
 
 
 class Template:
@@ -147,32 +102,7 @@ def compile_template(source: str) -> Template:
 
 
 def _compile(source: str) -> Template:
-    try:
-        return Template(source, _environment.from_string(source).nodes)
-    except BlockNestingError:
-        raise too_much(f"Blocks may be nested {DEPTH_LIMIT} deep.") from None
-    except LiquidError as error:
-        raise _fault_behind(error) from None
-
-
-def _fault_behind(error: LiquidError) -> TemplateFault:
-    """What our lexer or the interpreter raised inside python-liquid, which wraps it, or a syntax error."""
-    cause = error.__cause__
-    if isinstance(cause, TemplateFault):
-        return cause
-    if isinstance(cause, RecursionError):
-        return too_much("The template is nested too deeply.")
-    return syntax(_plain(str(error.message)))
-
-
-def _plain(message: str) -> str:
-    """python-liquid's message as a sentence, with the remedy for the commonest slip."""
-    hint = (
-        " Write items[0] for the first item of a list."
-        if message.startswith("expected an identifier")
-        else ""
-    )
-    return f"{message[:1].upper()}{message[1:]}.{hint}"
+    return Template(source, parse(source))
 
 
 # A compiled template takes up to a hundred times its source: many short ones may stay, few long ones.

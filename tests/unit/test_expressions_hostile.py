@@ -127,6 +127,27 @@ def test_a_hostile_template_ends_within_a_second(name):
     assert time.thread_time() - started < SECOND
 
 
+@pytest.mark.parametrize(
+    ("source", "detail"),
+    [
+        ("{% for i in (1..5000) %}{% endfor %}" * 3, "Loops may run 10,000 times in all."),
+        ("{% for i in (1..10001) %}{% endfor %}", "A range may have 10,000 numbers."),
+        ("{{ trigger.text }} " * 5, "A template may write 1,000,000 characters."),
+        ("{% assign a = trigger.text %}", "The variables of a template may hold 100,000 characters."),
+        ("{{ trigger.numbers | concat: trigger.numbers }}", "lists of 10,000 items"),
+        ("{{ trigger.objects | concat: trigger.words | json }}", "A value in a template may have 262,144"),
+        ("{{ trigger.long | strip }}", "A filter may read and make 262,144 characters."),
+        ("{% for i in (1..9999) %}{{ i }}{{ i }}{{ i }}{{ i }}{% endfor %}", "do too much work"),
+    ],
+)
+def test_each_limit_is_told_by_its_own_name(source, detail):
+    # Several limits stand behind each other; without this a missing one would be hidden by the next.
+    with pytest.raises(PermanentStepError) as caught:
+        render(source, CONTEXT)
+    assert caught.value.code == LIMIT
+    assert detail in caught.value.message
+
+
 def test_many_hostile_templates_in_one_config_share_one_budget():
     config = {str(number): looped("{{ trigger.numbers | sum }}") for number in range(100)}
     started = time.thread_time()
