@@ -52,7 +52,8 @@ locked AS MATERIALIZED (
   ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
 UPDATE executions_steprun s SET status = 'queued', rung_at = clock_timestamp(), rings = 0
 FROM locked WHERE s.id = locked.id
-RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, (SELECT n FROM room)
+RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, (SELECT n FROM room),
+  (SELECT 1 + 2 * n / greatest(1, k) FROM room)
 """
 
 BATCH = 8  # steps in one message under backlog: never more than a worker is likely to have threads for
@@ -74,19 +75,21 @@ def admit(lane: str) -> int:
     """Fill the lane's window and ring its workers. Returns how many steps were admitted."""
     total = 0
     while True:
-        admitted, room = _admit_once(lane)
+        admitted, is_more_possible = _admit_once(lane)
         ring(lane, admitted)
         total += len(admitted)
-        if not admitted or len(admitted) >= room:
+        if not is_more_possible:
             return total
 
 
 @sql.retrying_conflicts
-def _admit_once(lane: str) -> tuple[list[Admitted], int]:
+def _admit_once(lane: str) -> tuple[list[Admitted], bool]:
+    """One turn, and whether another may admit more: there is room, and a workflow may have had its whole share."""
     with transaction.atomic():
         sql.rows(LOCK_LANE, {"lane": lane})
         found: list[tuple[Any, ...]] = sql.rows(ADMIT, {"lane": lane})
-    return [Admitted(*row[:5]) for row in found], found[0][5] if found else 0
+    room, share = found[0][5:] if found else (0, 0)
+    return [Admitted(*row[:5]) for row in found], bool(found) and share <= len(found) < room
 
 
 def ring(lane: str, admitted: list[Admitted]) -> None:

@@ -22,7 +22,7 @@ from workflows.step_types import Wait
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept")]
 
 
-def test_a_request_that_cannot_be_kept_fails_alone(bellboy: Bellboy, slow_step: ScriptedSlow) -> None:
+def test_a_request_that_cannot_be_kept_fails_alone(bellboy: Bellboy, slow_step: Any) -> None:
     slow_step.freeze = lambda config: {"text": "\0" if config.value == 1 else "fine"}
     workflow = a_published_workflow(steps=[slow()])
     bad, good = [a_queued_step(workflow=workflow, payload={"n": number}) for number in (1, 2)]
@@ -61,7 +61,8 @@ def test_an_error_that_cannot_be_kept_is_kept_all_the_same(
 
     step.refresh_from_db()
     assert step.status == "waiting"
-    assert step.error and step.error["metadata"]["attempt"] == 1
+    assert step.error
+    assert step.error["metadata"]["attempt"] == 1
 
 
 def test_metadata_called_cause_of_an_unknown_outcome(bellboy: Bellboy, slow_step: ScriptedSlow) -> None:
@@ -75,7 +76,8 @@ def test_metadata_called_cause_of_an_unknown_outcome(bellboy: Bellboy, slow_step
 
     step.refresh_from_db()
     assert (step.status, step.error_code) == ("failed", "http.outcome_unknown")
-    assert step.error and step.error["metadata"] == {
+    assert step.error
+    assert step.error["metadata"] == {
         "attempt": 1,
         "cause": "http.connection_lost",
         "url_host": "example.com",
