@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import Any
 
 from workflows.templating.faults import Budget, failed
@@ -14,7 +14,7 @@ from workflows.templating.values import kind_of
 Number = int | float
 WHOLE = re.compile(r"\s*-?[0-9]{1,18}\s*")
 DECIMAL = re.compile(r"\s*-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?\s*")
-ARITHMETIC = Context(prec=40)
+ARITHMETIC = Context(prec=40)  # a product of two floats has at most 34 digits
 
 
 def number(value: Any, name: str) -> Number:
@@ -35,7 +35,8 @@ def calculate(name: str, left: Any, right: Any, exact: Callable[[Any, Any], Numb
     try:
         if isinstance(a, int) and isinstance(b, int):
             return exact(a, b)  # type: ignore[return-value]  # whole in, whole out
-        return float(exact(Decimal(repr(a)), Decimal(repr(b))))
+        with localcontext(ARITHMETIC):
+            return float(exact(Decimal(repr(a)), Decimal(repr(b))))
     except ArithmeticError:
         raise failed(f"The filter {name} cannot calculate {a} and {b}.") from None
 
@@ -61,9 +62,7 @@ def times(_budget: Budget, value: Any, other: Any) -> Number:
 @liquid_filter("divided_by")
 def divided_by(_budget: Budget, value: Any, other: Any) -> Number:
     """The quotient; of two whole numbers rounded down, as in Liquid. Write `divided_by: 2.0` for decimals."""
-    return calculate(
-        "divided_by", value, other, lambda a, b: a // b if isinstance(a, int) else ARITHMETIC.divide(a, b)
-    )
+    return calculate("divided_by", value, other, lambda a, b: a // b if isinstance(a, int) else a / b)
 
 
 @liquid_filter("modulo")
