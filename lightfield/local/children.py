@@ -42,6 +42,7 @@ def spawn(
     when_parent_dies: signal.Signals,
     account: Account | None = None,
     stdin: int = subprocess.DEVNULL,
+    keep_open: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a child in a process group of its own: Ctrl-C in the terminal is for us alone.
 
@@ -59,6 +60,7 @@ def spawn(
             start_new_session=True,
             preexec_fn=_dying_with(os.getpid(), when_parent_dies),  # noqa: PLW1509  we have one thread
             umask=0o077,
+            pass_fds=keep_open,
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
@@ -86,6 +88,7 @@ def run_as(
     cwd: Path,
     environ: dict[str, str],
     stdin: str = "",
+    keep_open: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run to the end and capture what it says."""
     return subprocess.run(
@@ -97,6 +100,7 @@ def run_as(
         text=True,
         errors="replace",
         umask=0o077,
+        pass_fds=keep_open,
         check=False,
         user=account.uid if account else None,
         group=account.gid if account else None,

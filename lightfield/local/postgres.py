@@ -1,12 +1,13 @@
 """The embedded PostgreSQL: its data folder, its start, its recovery after a kill -9 of anything.
 
 Reached by a unix socket in the data folder (0700), by no network. The server knows its data only as
-/proc/self/cwd, the folder it was started in: a root-owned 0700 folder above it is no obstacle then, since
+/proc/self/fd/N, a folder that we opened for it: a root-owned 0700 folder above is no obstacle then, since
 nobody has to walk through it, and no mode outside the data folder is ever changed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ import signal
 import stat
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -57,9 +60,24 @@ class Postgres:
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
         self._end_orphans()
+        with _opened(self.data) as (inside, descriptors):
+            command: list[str | Path] = [self.program, "-D", inside]
+            for name, value in self._settings(inside).items():
+                command += ["-c", f"{name}={value}"]
+            return spawn(
+                command,
+                cwd=self.data,
+                environ=QUIET_ENVIRONMENT,
+                output=self.home.open_log(self.name),
+                when_parent_dies=self.stop_signal,
+                account=self.account,
+                keep_open=descriptors,
+            )
+
+    def _settings(self, inside: str) -> dict[str, str]:
         settings = {
             "listen_addresses": "",
-            "unix_socket_directories": _as_seen_by_server(self.data),
+            "unix_socket_directories": inside,
             "unix_socket_permissions": "0700",
             "max_connections": "100",
             "shared_buffers": "128MB",
@@ -70,17 +88,7 @@ class Postgres:
         }
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        command: list[str | Path] = [self.program, "-D", _as_seen_by_server(self.data)]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        return spawn(
-            command,
-            cwd=self.data,
-            environ=QUIET_ENVIRONMENT,
-            output=self.home.open_log(self.name),
-            when_parent_dies=self.stop_signal,
-            account=self.account,
-        )
+        return settings
 
     def is_ready(self, child: subprocess.Popen[bytes]) -> bool:
         """Whether it takes connections: the eighth line of postmaster.pid is its status (see pg_ctl)."""
@@ -99,36 +107,27 @@ class Postgres:
         # initdb insists on an account with a name; the server itself does not.
         maker = Account(programs.NOBODY, programs.NOBODY) if self.account else None
         give_to(maker, new)
-        initdb: list[str | Path] = [
-            self.program.with_name("initdb"),
-            "-D",
-            _as_seen_by_server(new),
-            "--username=postgres",
-        ]
-        initdb += ["--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--no-instructions"]
-        done = run_as(maker, [*initdb, *self._locale(), *self._sync()], cwd=new, environ=QUIET_ENVIRONMENT)
-        if done.returncode == 0:
-            single: list[str | Path] = [self.program, "--single", "-D", _as_seen_by_server(new), "postgres"]
-            done = run_as(maker, single, cwd=new, environ=QUIET_ENVIRONMENT, stdin=FIRST_STATEMENTS)
+        with _opened(new) as (inside, descriptors):
+            run = partial(run_as, maker, cwd=new, environ=QUIET_ENVIRONMENT, keep_open=descriptors)
+            done = run([self.program.with_name("initdb"), "-D", inside, *self._initdb_options()])
+            if done.returncode == 0:
+                done = run([self.program, "--single", "-D", inside, "postgres"], stdin=FIRST_STATEMENTS)
         if done.returncode != 0 or "ERROR" in done.stderr:
             shutil.rmtree(new, ignore_errors=True)
-            said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
-            raise CannotStart(f"PostgreSQL cannot make its data folder {self.data}: {said[-1]}")
+            said = [line for line in done.stderr.splitlines() if re.search("error|fatal|panic", line, re.I)]
+            raise CannotStart(f"PostgreSQL cannot make its data folder {self.data}: {(said or ['?'])[0]}")
         give_to(self.account, new)
         new.rename(self.data)  # replaces the empty folder
 
-    def _locale(self) -> list[str]:
+    def _initdb_options(self) -> list[str]:
         """The same order and letters on every machine, from PostgreSQL 17 on beyond ASCII too."""
-        said = run_as(
-            self.account, [self.program, "--version"], cwd=Path("/"), environ=QUIET_ENVIRONMENT
-        ).stdout
-        major = re.search(r"\d+", said)
+        ask = run_as(self.account, [self.program, "--version"], cwd=Path("/"), environ=QUIET_ENVIRONMENT)
+        major = re.search(r"\d+", ask.stdout)
+        locale = ["--no-locale"]
         if major and int(major[0]) >= 17:
-            return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-        return ["--no-locale"]
-
-    def _sync(self) -> list[str]:
-        return [] if self.durable else ["--no-sync"]
+            locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        access = ["--username=postgres", "--auth-local=trust", "--auth-host=reject"]
+        return [*access, *locale, "--encoding=UTF8", *([] if self.durable else ["--no-sync"])]
 
     def _end_orphans(self) -> None:
         """End servers that outlived their supervisor, then take away the lock files of dead ones.
@@ -154,8 +153,14 @@ class Postgres:
         return folder / "s"
 
 
-def _as_seen_by_server(data: Path) -> str:
-    return "/proc/self/cwd" if can_read_processes() else str(data)
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """The folder's name for a child that inherits the descriptors, and these. Without /proc: its path."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield f"/proc/self/fd/{descriptor}" if can_read_processes() else str(folder), [descriptor]
+    finally:
+        os.close(descriptor)
 
 
 def _link_to(data: Path) -> str:

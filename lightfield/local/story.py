@@ -57,14 +57,12 @@ def instant(text: str) -> datetime:
 
 def _line(entry: dict[str, Any]) -> Line:
     subject, _, verb = entry["type"].partition(".")
-    words = f"attempt {entry['attempt']}" if entry["attempt"] is not None else ""
+    parts = [f"attempt {entry['attempt']}"] if entry["attempt"] is not None else []
     metadata = entry["metadata"]
-    for name in ("status_code", "error_code", "message"):
-        if name in metadata:
-            words += f"  {metadata[name]}"
+    parts += [str(metadata[name]) for name in ("error_code", "message") if name in metadata]
     if "delay_seconds" in metadata:
-        words += f"  again after {float(metadata['delay_seconds']):.2f} s"
-    return Line(instant(entry["at"]), entry["step"] or subject, verb, words.strip())
+        parts.append(f"again after {float(metadata['delay_seconds']):.2f} s")
+    return Line(instant(entry["at"]), entry["step"] or subject, verb, "  ".join(parts))
 
 
 def _printed(line: Line, seconds: float, colour: bool) -> str:
