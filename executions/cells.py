@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 from django.conf import settings
@@ -20,30 +21,34 @@ from django.db import transaction
 
 from executions import admission, claims, engine, reports, worker
 from executions.claims import StepInHand
-from executions.leases import worker_name
+from executions.leases import keeper, worker_name
 from executions.outcomes import Fail, judge_lost
 from executions.settling import Settlement, settle
 from executions.states import AttemptOutcome
 from lightfield.kernel import bells, sql
 from lightfield.kernel.catalogue import CATALOGUE
+from lightfield.kernel.errors import LostRace
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 6  # child processes of one worker
 PATIENCE_SECONDS = 20.0  # for a place among them; bells are rung again after 5 to 60 s anyway
+LONGEST_SECONDS = 700.0  # the longest step may take 600; a child that takes longer has lost its own watchdog
 _places = threading.BoundedSemaphore(AT_ONCE)
 
-EXPIRED = """
-SELECT s.id, s.lost_alone, a.alone, a.intent_at IS NOT NULL, coalesce(f.request->>'on_unknown', 'retry_same_key')
-FROM executions_steprun s JOIN executions_attempt a ON a.step_run_id = s.id AND a.number = s.attempts
-LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.status = 'intent'
-WHERE s.id = ANY(%(ids)s::bigint[]) AND s.run_id = ANY(%(locked)s::uuid[]) AND s.status = 'running'
-  AND s.lease_expires_at < clock_timestamp() ORDER BY s.run_id FOR UPDATE OF s
+DUE = f"""
+SELECT s.id FROM executions_steprun s
+WHERE s.id = ANY(%(ids)s::bigint[]) AND s.lane = %(lane)s::text AND {claims.IN_CELL} ORDER BY s.id
 """
 
-STILL_DUE = (
-    f"SELECT 1 FROM executions_steprun s WHERE s.id = ANY(%(ids)s::bigint[]) AND ({claims.IN_CELL}) LIMIT 1"
-)
+SUSPECTS = f"""
+SELECT s.id, s.status = 'running', s.lost_alone, coalesce(a.alone, false), a.intent_at IS NOT NULL,
+  coalesce(f.request->>'on_unknown', 'retry_same_key')
+FROM executions_steprun s LEFT JOIN executions_attempt a ON a.step_run_id = s.id AND a.number = s.attempts
+LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.status = 'intent'
+WHERE s.id = ANY(%(ids)s::bigint[]) AND s.run_id = ANY(%(locked)s::uuid[]) AND {claims.IN_CELL}
+ORDER BY s.run_id FOR UPDATE OF s
+"""
 
 # Only for steps whose owner is known to be dead: the child has been waited for.
 END_LEASES = """
@@ -63,9 +68,9 @@ def run_in_child(ids: list[int], lane: str) -> None:
     if not _places.acquire(timeout=PATIENCE_SECONDS):
         return  # the sweeper rings again
     try:
-        if not sql.rows(STILL_DUE, {"ids": ids}):
-            return
-        _start_child(ids, lane)
+        due = [found[0] for found in sql.rows(DUE, {"ids": ids, "lane": lane})]
+        if due:
+            _start_child(due, lane)
     finally:
         _places.release()
 
@@ -73,11 +78,20 @@ def run_in_child(ids: list[int], lane: str) -> None:
 def _start_child(ids: list[int], lane: str) -> None:
     name = f"{worker_name()}:cell:{threading.get_native_id()}"
     command = [sys.executable, "-m", "django", "run_cell", "--lane", lane, "--name", name, *map(str, ids)]
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "lightfield.settings", "LIGHTFIELD_POOL_SIZE": "2"}
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
+        "LIGHTFIELD_POOL_SIZE": "2",
+    }
     sql.release()
-    child = subprocess.run(command, env=environment, cwd=settings.BASE_DIR, check=False)
-    if child.returncode != 0:
-        logger.warning("cell_died", extra={"returncode": child.returncode, "step_run_ids": ids})
+    try:
+        code = subprocess.run(
+            command, env=environment, cwd=settings.BASE_DIR, check=False, timeout=LONGEST_SECONDS
+        ).returncode
+    except subprocess.TimeoutExpired:  # it has been killed
+        code = -9
+    if code != 0:
+        logger.warning("cell_died", extra={"returncode": code, "step_run_ids": ids})
         ended = sql.rows(END_LEASES, {"ids": ids, "owner": name})
         admission.ring_cells(lane, [(step_run_id, lost + 1) for step_run_id, lost in ended])
 
@@ -85,38 +99,55 @@ def _start_child(ids: list[int], lane: str) -> None:
 def run_here(ids: list[int], lane: str) -> None:
     """The child's whole work: give up what may not be tried again, then run the rest."""
     left = give_up_exhausted(ids)
-    if not left:
-        return
-    if lane != "fast":
+    if left and lane == "fast":
+        _run_fast(left)
+    elif left:
         worker.execute(left, in_cell=True)
-        return
-    for step in claims.claim(left, worker=worker_name(), in_cell=True):
-        settlement = engine.outcome_of(step, is_claimed=True, worker=worker_name())
-        settled = settle(settlement)
-        following = engine.next_in_hand(step, settlement, settled)
-        if following is not None:
-            bells.ring_advance([step.run_id])
+
+
+def _run_fast(ids: list[int]) -> None:
+    """One after the other, under leases that are kept and a watchdog that ends this process when one hangs."""
+    claimed_at = time.monotonic()
+    steps = claims.claim(ids, worker=worker_name(), in_cell=True)
+    limit = engine.FAST_SECONDS * len(steps)
+    holds = [
+        keeper.hold(step.step_run_id, step.fence, claimed_at=claimed_at, limit_seconds=limit)
+        for step in steps
+    ]
+    for step, hold in zip(steps, holds, strict=True):
+        try:
+            settlement = engine.outcome_of(step, is_claimed=True, worker=worker_name())
+            settled = settle(settlement)
+        except LostRace:
+            logger.info("step_lost_to_another", extra={"step_run_id": step.step_run_id})
+        else:
+            if engine.next_in_hand(step, settlement, settled) is not None:
+                bells.ring_advance([step.run_id])
+        finally:
+            keeper.let_go(hold)
 
 
 @sql.retrying_conflicts
 def give_up_exhausted(ids: list[int]) -> list[int]:
     """End the steps among `ids` that lost too many workers, or one that may have sent what must not be repeated.
 
-    Returns the other ids.
+    Returns those that may be tried again: only steps that were looked at here. One whose run is locked by
+    somebody else, or whose lease runs out a moment later, must not be claimed without having been judged.
     """
-    given_up: set[int] = set()
+    left: list[int] = []
     with transaction.atomic():
         locked = [found[0] for found in sql.rows(claims.LOCK_RUNS, {"ids": ids})]
-        expired = sql.rows(EXPIRED, {"ids": ids, "locked": locked}) if locked else []
-        for step_run_id, lost_alone, was_alone, was_intended, on_unknown in expired:
+        suspects = sql.rows(SUSPECTS, {"ids": ids, "locked": locked}) if locked else []
+        for step_run_id, was_running, lost_alone, was_alone, was_intended, on_unknown in suspects:
             lost = judge_lost(
                 lost_alone=lost_alone, was_alone=was_alone, was_intended=was_intended, on_unknown=on_unknown
             )
-            if lost.gives_up is not None:
+            if was_running and lost.gives_up is not None:
                 (step,) = claims.in_hand([step_run_id])
                 settle(_given_up(step, lost.gives_up, was_alone=was_alone, was_intended=was_intended))
-                given_up.add(step_run_id)
-    return [step_run_id for step_run_id in ids if step_run_id not in given_up]
+            else:
+                left.append(step_run_id)
+    return left
 
 
 def _given_up(step: StepInHand, code: str, *, was_alone: bool, was_intended: bool) -> Settlement:

@@ -79,8 +79,13 @@ def ring_execute(
 
 
 def ring_cell(lane: str, step_run_ids: Sequence[int]) -> None:
-    """These steps lost their worker: run them in a process of their own."""
-    _ringer.ring(Bell("executions.execute_in_cell", lane, (list(step_run_ids), lane)))
+    """These steps lost their worker: run them in a process of their own.
+
+    Whoever starts it waits for it. The fast worker's few threads must not, so fast steps' cells are the http
+    worker's to start.
+    """
+    queue = "http" if lane == "fast" else lane
+    _ringer.ring(Bell("executions.execute_in_cell", queue, (list(step_run_ids), lane)))
 
 
 def ring_expire(run_ids: Sequence[str]) -> None:
