@@ -73,7 +73,7 @@ STEP_TRANSITIONS: dict[StepStatus, frozenset[StepStatus]] = {
     StepStatus.QUEUED: frozenset({StepStatus.RUNNING, StepStatus.FAILED, StepStatus.CANCELLED}),
     StepStatus.RUNNING: frozenset(
         {
-            StepStatus.READY,  # its worker was lost: quarantined, it goes through admission again
+            StepStatus.READY,  # as told when its worker was lost; the row goes from one lease to the next
             StepStatus.WAITING,
             StepStatus.COMPLETED,
             StepStatus.FAILED,
@@ -88,6 +88,16 @@ STEP_TRANSITIONS: dict[StepStatus, frozenset[StepStatus]] = {
     StepStatus.SKIPPED: frozenset(),
     StepStatus.CANCELLED: frozenset(),
 }
+
+RUN_BEGINS = frozenset({RunStatus.PENDING})
+STEP_BEGINS = frozenset(
+    {
+        StepStatus.READY,
+        StepStatus.RUNNING,  # continuation: the worker that completed the step before goes on with it
+        StepStatus.SKIPPED,
+        StepStatus.COMPLETED,  # taken over by a replay
+    }
+)
 
 LIVE_RUN = frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING})
 LIVE_STEP = frozenset({StepStatus.READY, StepStatus.QUEUED, StepStatus.RUNNING, StepStatus.WAITING})
