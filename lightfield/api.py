@@ -97,6 +97,8 @@ def _headers_of(error: Exception, code: str) -> dict[str, str]:
         return {"WWW-Authenticate": REALM}
     if isinstance(error, drf.Throttled):
         return {"Retry-After": str(math.ceil(getattr(error, "wait", None) or 1))}
+    if code == "idempotency.in_flight":
+        return {"Retry-After": "1"}
     if code == "engine.database_unavailable":
         return {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return {}

@@ -77,7 +77,9 @@ class Question:
         with self._lock:
             if self._pending is None or self._pending.done():
                 self._pending = Future()
-                threading.Thread(target=self._run, args=(self._pending,), daemon=True).start()
+                asking = threading.Thread(target=self._run, args=(self._pending,), daemon=True)
+                asking.name = f"readyz asks {self._name}"
+                asking.start()
             return self._pending
 
     def answered(self, answer: Future[Parts], seconds: float) -> Parts:

@@ -59,13 +59,14 @@ class StrictJSONParser(BaseParser):
             raw = stream.read(strict_json.MAX_BYTES + 1)
         except UnreadablePostError as error:
             raise RequestRefused("payload.incomplete") from error
+        if len(raw) > strict_json.MAX_BYTES:  # how much more, nobody knows: the rest is not read
+            raise RequestRefused("payload.too_large")
         return strict_json.parse(raw)
 
 
 def payload_of(request: Request) -> Any:
     """The body as JSON; `{}` when there is none."""
-    has_body = int(request.headers.get("Content-Length") or 0) > 0
-    return request.data if has_body else {}
+    return {} if request.stream is None else request.data
 
 
 def check_headers(request: Request) -> None:
@@ -77,5 +78,3 @@ def check_headers(request: Request) -> None:
         )
     if request.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
         raise RequestRefused("payload.unsupported_encoding")
-    if int(request.headers.get("Content-Length") or 0) > strict_json.MAX_BYTES:
-        raise RequestRefused("payload.too_large")

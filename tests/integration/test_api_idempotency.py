@@ -49,6 +49,14 @@ def test_the_stored_answer_is_what_was_true_then(api):
     assert api.get(path).json()["status"] == "active"
 
 
+def test_the_answer_is_kept_long_after_the_lease_of_its_making(api):
+    first = api.post("/workflows", a_definition(), **KEY)
+    StoredAnswer.objects.update(lease_expires_at=Now() - timedelta(days=29))
+
+    assert api.post("/workflows", a_definition(), **KEY).content == first.content
+    assert Workflow.objects.count() == 1
+
+
 def test_a_refusal_is_an_answer_too(api):
     path = f"/workflows/{a_workflow().pk}/pause"
 
@@ -167,6 +175,7 @@ def test_given_a_request_in_flight_then_its_twin_is_told_so(api, monkeypatch):
 
     assert made.status_code == 201
     assert code_of(told) == (409, "idempotency.in_flight")
+    assert told.headers["Retry-After"] == "1"
     assert Workflow.objects.count() == 1
 
 

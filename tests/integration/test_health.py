@@ -168,6 +168,11 @@ def test_redis_frozen_degrades_within_a_second(settings, silent, beating):
 
     assert (status, statuses(body)["redis"]) == (200, "failing")
     assert seconds < 1.5
+    # And the question itself is given up, not only no longer waited for
+    for asking in threading.enumerate():
+        if asking.name == "readyz asks redis":
+            asking.join(5)
+            assert not asking.is_alive()
 
 
 @pytest.mark.parametrize("queue", QUEUES)
