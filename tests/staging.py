@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from executions import admission, claims, dispatcher
+from executions import admission, cells, claims, dispatcher
 from executions.attempts import digest_of
 from executions.claims import StepInHand
 from executions.models import Run, StepRun
 from lightfield.kernel import sql
+from tests.bellboy import Bellboy
 from tests.factories import a_published_workflow, an_event
 
 
@@ -136,3 +137,23 @@ def broken_promises() -> dict[str, list[str]]:
     """What does not hold right now, with the ids concerned. Empty at every moment between transactions."""
     found = {promise: [str(row[0]) for row in sql.rows(query, {})] for promise, query in PROMISES.items()}
     return {promise: ids for promise, ids in found.items() if ids}
+
+
+def everything() -> dict[str, list[str]]:
+    """Every row of the engine, to show that nothing was written."""
+    tables = ("run", "steprun", "attempt", "effect", "timelineentry")
+    return {
+        table: [str(row[0]) for row in sql.rows(f"SELECT t::text FROM executions_{table} t ORDER BY 1", {})]
+        for table in tables
+    }
+
+
+def answer_with_cells_here(bellboy: Bellboy) -> None:
+    """Answer every bell. The work of cells is done in this process instead of a child."""
+    while bellboy.waiting:
+        bell = bellboy.waiting[0]
+        if bell.task == "executions.execute_in_cell":
+            bellboy.waiting.remove(bell)
+            cells.run_here(*bell.args)
+        else:
+            bellboy.answer_all(but=lambda bell: bell.task == "executions.execute_in_cell")

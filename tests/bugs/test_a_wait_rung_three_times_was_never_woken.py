@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from executions import cells, engine, sweeper
+from executions import engine, sweeper
 from executions.models import StepRun
 from lightfield.kernel import sql
 from lightfield.kernel.errors import TransientStepError
 from tests.bellboy import Bellboy
 from tests.scripted import ScriptedFast, installed
-from tests.staging import a_run, nap
+from tests.staging import a_run, answer_with_cells_here, nap
 from workflows.step_types import Completed
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept")]
@@ -27,21 +27,13 @@ def sweep_unheard(bellboy: Bellboy, times: int) -> None:
         sweeper.sweep()
 
 
-def answer_in_process(bellboy: Bellboy) -> None:
-    """Answer the bells; a cell's work is done here instead of in a child."""
-    for bell in [bell for bell in bellboy.waiting if bell.task == "executions.execute_in_cell"]:
-        bellboy.waiting.remove(bell)
-        cells.run_here(*bell.args)
-    bellboy.answer_all()
-
-
 def test_given_a_sleep_whose_bells_were_lost_when_the_next_is_heard_then_it_wakes(bellboy: Bellboy) -> None:
     run = a_run(nap())
     engine.advance([str(run.pk)])
     assert StepRun.objects.get().status == "waiting"
 
     sweep_unheard(bellboy, times=5)
-    answer_in_process(bellboy)
+    answer_with_cells_here(bellboy)
 
     run.refresh_from_db()
     assert run.status == "completed"
@@ -64,7 +56,7 @@ def test_given_a_backoff_whose_bells_were_lost_when_the_next_is_heard_then_it_is
         assert StepRun.objects.get().status == "waiting"
 
         sweep_unheard(bellboy, times=5)
-        answer_in_process(bellboy)
+        answer_with_cells_here(bellboy)
 
     run.refresh_from_db()
     assert run.status == "completed"
