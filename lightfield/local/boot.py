@@ -174,7 +174,8 @@ def _install_with_uv(folder: Path, pip: list[str | Path], requirements: Path, lo
     return _run(
         [uv, "pip", "install", "--python", folder / "bin" / "python", *options, "-r", requirements],
         lock,
-        env={**_indexes_of_pip(pip), **os.environ},
+        # The machine's certificates, as pip: a company's proxy may sign with its own.
+        env={"UV_SYSTEM_CERTS": "true", **_indexes_of_pip(pip), **os.environ},
     )
 
 

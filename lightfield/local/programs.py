@@ -108,6 +108,8 @@ def reachable(home: Home, account: Account | None, programs: Programs) -> Path:
     copy = Path(home.root.keep(name, lambda: _copy(programs)))
     if not _is_intact(copy, programs):
         home.root.replace(name, None)
+        if _is_roots_alone(copy):
+            shutil.rmtree(copy, ignore_errors=True)
         copy = Path(home.root.keep(name, lambda: _copy(programs)))
     if not _can_run(account, copy / programs.main):
         raise CannotStart(f"programs cannot be run from {copy.parent}; give DATABASE_URL and REDIS_URL")
@@ -141,14 +143,20 @@ def _copy(programs: Programs) -> str:
 
 
 def _is_intact(folder: Path, programs: Programs) -> bool:
-    """Whether the copy is root's alone, complete (cleaners of /var/tmp take single files), and up to date."""
+    """Whether the copy can be trusted, is complete (cleaners of /var/tmp take single files) and up to date."""
     try:
-        info = folder.lstat()
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != 0 or info.st_mode & 0o022:
-            return False
-        return (folder / ".complete").read_text() == _fingerprint(folder, programs)
+        is_complete = (folder / ".complete").read_text() == _fingerprint(folder, programs)
     except OSError:
         return False
+    return is_complete and _is_roots_alone(folder)
+
+
+def _is_roots_alone(folder: Path) -> bool:
+    try:
+        info = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == 0 and not info.st_mode & 0o022
 
 
 def _fingerprint(folder: Path, programs: Programs) -> str:
