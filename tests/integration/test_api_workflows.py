@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from datetime import datetime
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -101,6 +103,27 @@ def test_a_body_without_announced_length_is_refused_instead_of_lost(api):
     )
 
     assert code_of(answer) == (411, "request.length_required")
+
+
+class BrokenLine(io.BytesIO):
+    """The caller hangs up while sending."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError("connection reset")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}])
+def test_a_body_that_breaks_off_is_refused(api, headers):
+    broken: dict[str, Any] = {
+        "wsgi.input": BrokenLine(),
+        "CONTENT_LENGTH": "10",
+        "CONTENT_TYPE": "application/json",
+    }
+    answer = Client().post(
+        "/api/v1/workflows", headers={"Authorization": f"Bearer {api.secret}", **headers}, **broken
+    )
+
+    assert code_of(answer) == (400, "payload.incomplete")
 
 
 def test_patch_changes_parts_of_the_draft_only_also_while_active(api):
