@@ -42,7 +42,7 @@ WITH found AS MATERIALIZED (
   WHERE t.token_hash = %(token_hash)s::varchar AND t.kind = 'webhook' AND w.status = 'active'),
 added AS ({INSERT})
 SELECT found.id, found.shard, added.id FROM found LEFT JOIN added ON true
-"""  # noqa: S608  only the constant above is put in
+"""
 
 APPEND = f"""
 WITH found AS MATERIALIZED (
@@ -50,7 +50,7 @@ WITH found AS MATERIALIZED (
   FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
   WHERE t.id = %(trigger_id)s::bigint)
 {INSERT}
-"""  # noqa: S608
+"""
 
 # Equal bytes are the usual case; a sender that writes the same JSON differently still means the same.
 WINNER = """

@@ -27,7 +27,7 @@ NOT_FOUND = json.dumps(
 
 
 def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
-    """POST /hooks/<token>. The answers are listed in the API reference under "Webhooks".
+    """POST /hooks/<token>. The answers are listed in `docs/webhooks.md`.
 
     The address is a secret: neither it nor the request, whose repr holds it, is ever logged here.
     """
