@@ -81,14 +81,15 @@ def check(invariants: Iterable[Invariant]) -> Iterator[Finding]:
     """Check these in the transaction that is open, whatever it sees."""
     counted: dict[Subject, int] = {}
     for invariant in invariants:
-        if invariant.subject not in counted:
-            counted[invariant.subject] = _count(invariant.subject)
-        started = time.monotonic()
+        subject = invariant.subject
         try:
+            if subject not in counted:
+                counted[subject] = _count(subject)
+            started = time.monotonic()
             broken, ids = _broken(invariant)
         except OperationalError as error:
             raise NotChecked(f"{invariant.name} could not be checked: {error}") from error
-        yield Finding(invariant, counted[invariant.subject], broken, ids, time.monotonic() - started)
+        yield Finding(invariant, counted[subject], broken, ids, time.monotonic() - started)
 
 
 def _count(subject: Subject) -> int:

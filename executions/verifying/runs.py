@@ -60,7 +60,7 @@ INVARIANTS = (
         says="A run carries the trace id of its event: 32 hexadecimal digits.",
         broken="""
             SELECT r.id FROM executions_run r LEFT JOIN triggers_outboxevent e ON e.id = r.event_id
-            WHERE r.trace_id IS DISTINCT FROM e.trace_id OR r.trace_id !~ '^[0-9a-f]{32}$'""",
+            WHERE r.trace_id IS DISTINCT FROM e.trace_id OR r.trace_id COLLATE "C" !~ '^[0-9a-f]{32}$'""",
     ),
     Invariant(
         name="live-run-has-one-live-step",
@@ -118,7 +118,7 @@ INVARIANTS = (
         broken="""
             SELECT id FROM executions_run
             WHERE (status = ANY (%(ended_runs)s::text[])) <> (finished_at IS NOT NULL)
-              OR (status = 'failed') <> (error_code IS NOT NULL) OR error_code !~ '^[a-z]+[.][a-z0-9_]+$'
+              OR (status = 'failed') <> (error_code IS NOT NULL) OR error_code COLLATE "C" !~ '^[a-z]+[.][a-z0-9_]+$'
               OR (error->>'code') IS DISTINCT FROM error_code""",
     ),
     Invariant(

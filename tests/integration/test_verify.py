@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from typing import Any
 
 import pytest
@@ -144,6 +144,17 @@ def test_many_broken_rows_are_counted_and_the_first_named(world: World) -> None:
     assert code == 1
     assert "25 broken" in text
     assert "and 5 more" in text
+
+
+def test_a_terminal_without_the_signs_is_told_in_ascii(broken_run: Run) -> None:
+    out = TextIOWrapper(BytesIO(), encoding="ascii", write_through=True)
+    with pytest.raises(SystemExit):
+        call_command("verify", stdout=out)
+
+    out.seek(0)
+    text = out.read()
+    assert "  ok  event-key-once" in text
+    assert "  !!  story-without-gap" in text
 
 
 def test_verify_runs_in_a_transaction_that_cannot_write() -> None:

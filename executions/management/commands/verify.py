@@ -21,6 +21,7 @@ class Command(BaseCommand):
         "Check every invariant over one snapshot of the database. Reads only. "
         "Exits with 0 when all hold, 1 when one is broken (ids are printed), 2 when one could not be checked."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -62,31 +63,30 @@ class Command(BaseCommand):
         checked = f"{finding.checked:>11,} {invariant.subject.name.lower()}"
         line = f"{invariant.name:<{NAMES_WIDTH}} {checked:<22} {finding.seconds * 1000:>9,.1f} ms"
         if not finding.broken:
-            self.stdout.write(f"  {self._sign('✓', 'ok'):<2} {line}")
+            self._say(f"  ✓  {line}")
             return
-        self.stdout.write(
-            self.style.ERROR(f"  {self._sign('✗', '!!'):<2} {line}   {finding.broken:,} broken")
-        )
-        self.stdout.write(f"       {invariant.says}")
+        self._say(self.style.ERROR(f"  ✗  {line}   {finding.broken:,} broken"))
+        self._say(f"       {invariant.says}")
         for found in finding.ids:
-            self.stdout.write(f"       {found}")
+            self._say(f"       {found}")
         if finding.broken > len(finding.ids):
-            self.stdout.write(f"       and {finding.broken - len(finding.ids):,} more")
+            self._say(f"       and {finding.broken - len(finding.ids):,} more")
 
     def _sum_up(self, number: int, broken: int, seconds: float) -> None:
         if broken:
-            self.stdout.write(self.style.ERROR(f"{broken} of {number} invariants broken ({seconds:.1f} s)"))
+            self._say(self.style.ERROR(f"{broken} of {number} invariants broken ({seconds:.1f} s)"))
         else:
-            self.stdout.write(self.style.SUCCESS(f"All {number} invariants hold ({seconds:.1f} s)"))
+            self._say(self.style.SUCCESS(f"All {number} invariants hold ({seconds:.1f} s)"))
 
-    def _sign(self, sign: str, plain: str) -> str:
-        """The sign, or what a terminal without it can show."""
+    def _say(self, text: str) -> None:
+        """Write a line, also where the terminal has nothing but ASCII."""
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         try:
-            sign.encode(encoding)
+            text.encode(encoding)
         except UnicodeEncodeError:
-            return plain
-        return sign
+            plain = text.replace("✓", "ok").replace("✗", "!!").replace("…", "...")
+            text = plain.encode(encoding, "replace").decode(encoding)
+        self.stdout.write(text)
 
 
 def _as_json(findings: list[Finding], started_at: datetime, *, quiesced: bool) -> dict[str, Any]:
