@@ -51,7 +51,9 @@ def navigation(request: HttpRequest) -> list[Item]:
     for title, entries in SECTIONS:
         items = [item for entry in entries if (item := _item(request, *entry))]
         groups.append({"title": title, "separator": bool(title), "items": items})
-    groups[0]["items"].insert(0, {"title": "Overview", "icon": "space_dashboard", "link": reverse("admin:index")})
+    groups[0]["items"].insert(
+        0, {"title": "Overview", "icon": "space_dashboard", "link": reverse("admin:index")}
+    )
     groups.append({"title": "Elsewhere", "separator": True, "items": _elsewhere(request)})
     return [group for group in groups if group["items"]]
 
@@ -69,7 +71,7 @@ def environment(_: HttpRequest) -> list[str]:
 
 
 def _item(request: HttpRequest, title: str, symbol: str, app: str, model: str) -> Item | None:
-    if not request.user.has_perm(f"{app}.view_{model}"):  # type: ignore[union-attr]
+    if not request.user.has_perm(f"{app}.view_{model}"):
         return None
     try:
         link = reverse(f"admin:{app}_{model}_changelist")
@@ -116,6 +118,7 @@ UNFOLD: Final[dict[str, Any]] = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _static("lightfield/mark.svg")}],
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "lightfield.look.environment",
+    "DASHBOARD_CALLBACK": "lightfield.dashboard.with_numbers",
     "BORDER_RADIUS": "8px",
     "COLORS": {"primary": INDIGO},
     "STYLES": [_static("lightfield/look.css")],

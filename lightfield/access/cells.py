@@ -17,9 +17,19 @@ def code(text: object, *, title: str = "") -> SafeString:
     return _cell("code", text=text, title=title)
 
 
+def badge(status: str, label: object = "") -> SafeString:
+    """A status, coloured by what it means; `label` is what it is called."""
+    return _cell("badge", status=status, label=label)
+
+
 def moment(instant: datetime | None) -> SafeString | None:
     """`3 min ago`, with the full instant for those who point at it."""
     return None if instant is None else _cell("moment", instant=instant)
+
+
+def newest(url: str, *, status: str, instant: datetime | None) -> SafeString:
+    """A link to the newest run: how it stands, and since when."""
+    return _cell("newest", url=url, status=status, instant=instant)
 
 
 def _cell(name: str, **context: object) -> SafeString:

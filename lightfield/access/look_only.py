@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django.contrib import admin
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.admin import ModelAdmin
+from django.urls import reverse
+from django.utils.text import capfirst
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin  # unfold has no types; its class has this one's methods
+else:
+    from unfold.admin import ModelAdmin
 
 
 class PageAdmin(ModelAdmin):
     """A model admin whose detail page is a page of our own."""
 
+    plural = ""  # what the list is called; the model's own plural unless given
     show_full_result_count = False
     sortable_by = ()  # by id only: that is by age, and the primary key serves it
     list_per_page = 50
     list_max_show_all = 50
     list_fullwidth = True
     list_filter_submit = True
+    show_facets = admin.ShowFacets.NEVER  # counting every choice would read the whole table
+    empty_value_display = "–"
     actions = None
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, titled by what it lists."""
+        more = {"title": self.listed, "crumbs": [{"title": self.listed}], **(extra_context or {})}
+        return super().changelist_view(request, more)
+
+    @property
+    def listed(self) -> str:
+        return self.plural or capfirst(str(self.opts.verbose_name_plural))
 
     def page(self, request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
         """One of our templates inside the admin: sidebar, and a path that leads back to the list."""
@@ -29,8 +50,12 @@ class PageAdmin(ModelAdmin):
             "model_admin": self,
             "title": title,
             "is_fullwidth": "1",
+            "crumbs": [{"title": self.listed, "link": self._list_address()}, {"title": title}],
         }
         return TemplateResponse(request, template, {**shared, **context})
+
+    def _list_address(self) -> str:
+        return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
 
 class LookOnlyAdmin(PageAdmin):

@@ -14,7 +14,7 @@ from lightfield.kernel import plain_words
 register = template.Library()
 
 SHOWN_CHARACTERS: Final = 64 * 1024  # of one JSON document in a page; the API has all of it
-OPEN_LINES: Final = 24  # longer documents are folded
+OPEN_LINES: Final = 8  # longer documents are folded
 
 TONES: Final = {
     "active": "good",

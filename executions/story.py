@@ -1,0 +1,190 @@
+"""A run as people read it: what it did, step by step and try by try, and why it stands where it stands.
+
+Five queries, however long the run: run, steps, attempts, effects, timeline.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
+
+from executions.models import Attempt, Effect, Run, StepRun, TimelineEntry
+from executions.redaction import shown_request
+from executions.sentences import Sentence, sentence_of, standing_of
+from executions.states import LIVE_RUN, RunStatus, StepStatus
+from lightfield.kernel.catalogue import CATALOGUE, Entry
+
+MOST_ENTRIES: Final = 500  # of the timeline in one page; the API pages through all of them
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error with what the catalogue says about its code."""
+
+    code: str
+    message: str
+    retryable: bool
+    metadata: dict[str, Any]
+
+    @property
+    def entry(self) -> Entry | None:
+        return CATALOGUE.get(self.code)
+
+
+@dataclass(frozen=True)
+class Try:
+    """One attempt, with how long it took."""
+
+    row: Attempt
+    seconds: float | None
+    failure: Failure | None
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One step of the plan. `row` is None while its turn has not come."""
+
+    position: int
+    key: str
+    type: str
+    name: str
+    row: StepRun | None
+    standing: str  # why it is where it is, in a sentence; empty when the status says all
+    tries: list[Try]
+    effect: Effect | None
+    request: dict[str, Any] | None
+    output: dict[str, Any] | None
+    failure: Failure | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None for what never ran here, and for what took no time to speak of."""
+        if self.row is None or self.row.reused:
+            return None
+        return _seconds(self.row.started_at, self.row.finished_at) or None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One timeline entry, with the seconds since the first one."""
+
+    row: TimelineEntry
+    offset: float
+    sentence: Sentence
+
+
+@dataclass(frozen=True)
+class Story:
+    run: Run
+    chapters: list[Chapter]
+    lines: list[Line]
+    more_lines: int
+    failure: Failure | None
+    replayed_by: UUID | None
+    seconds: float | None
+
+    @property
+    def is_live(self) -> bool:
+        return self.run.status in LIVE_RUN
+
+    @property
+    def failed_chapter(self) -> Chapter | None:
+        return next((chapter for chapter in self.chapters if chapter.failure), None)
+
+    @property
+    def can_be_replayed(self) -> bool:
+        return self.run.status in (RunStatus.FAILED, RunStatus.CANCELLED) and self.replayed_by is None
+
+
+def told(run_id: UUID) -> Story:
+    """Raises Run.DoesNotExist."""
+    run = _run(run_id)
+    lines = list(TimelineEntry.objects.filter(run=run)[:MOST_ENTRIES])
+    start = lines[0].at if lines else run.created_at
+    return Story(
+        run=run,
+        chapters=_chapters(run),
+        lines=[Line(row, (row.at - start).total_seconds(), sentence_of(row)) for row in lines],
+        more_lines=max(0, run.seq - len(lines)),
+        failure=_failure(run.error),
+        replayed_by=run.replayed_by,  # type: ignore[attr-defined]  # annotated in _run
+        seconds=_seconds(run.started_at or run.created_at, run.finished_at),
+    )
+
+
+def _run(run_id: UUID) -> Run:
+    newer = Run.objects.filter(event=OuterRef("event"), generation=OuterRef("generation") + 1)
+    return (
+        Run.objects.select_related("workflow", "version", "event")
+        .defer("workflow__draft", "event__body_digest")
+        .annotate(replayed_by=Subquery(newer.values("pk")[:1]))
+        .get(pk=run_id)
+    )
+
+
+def _chapters(run: Run) -> list[Chapter]:
+    """Every step of the version's plan, those whose turn has not come included."""
+    rows = {row.position: row for row in StepRun.objects.filter(run=run)}
+    tries: dict[int, list[Attempt]] = defaultdict(list)
+    for attempt in Attempt.objects.filter(step_run__run=run):
+        tries[attempt.step_run_id].append(attempt)
+    effects = {
+        effect.step_run_id: effect for effect in Effect.objects.filter(step_run__run=run).order_by("id")
+    }
+    names = [step.get("name", "") for step in run.version.definition.get("steps", [])]
+    chapters = []
+    for position, planned in enumerate(run.version.plan, start=1):
+        row = rows.get(position)
+        effect = effects.get(row.pk) if row else None
+        chapters.append(
+            Chapter(
+                position=position,
+                key=planned["key"],
+                type=planned["type"],
+                name=names[position - 1] if position <= len(names) else "",
+                row=row,
+                standing=standing_of(run, row),
+                tries=[_try(attempt) for attempt in tries[row.pk]] if row else [],
+                effect=effect,
+                request=shown_request(effect.request) if effect else None,
+                output=_short_first(row.output) if row else None,
+                failure=_failure(row.error) if row and row.status == StepStatus.FAILED else None,
+            )
+        )
+    return chapters
+
+
+def _short_first(output: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Single values before lists and objects: the status code is found without scrolling past the headers."""
+    if output is None:
+        return None
+    return dict(sorted(output.items(), key=lambda item: isinstance(item[1], dict | list)))
+
+
+def _try(attempt: Attempt) -> Try:
+    failure = _failure(attempt.error)
+    return Try(attempt, _seconds(attempt.started_at, attempt.finished_at), failure)
+
+
+def _failure(error: dict[str, Any] | None) -> Failure | None:
+    if not error:
+        return None
+    return Failure(
+        code=str(error.get("code", "")),
+        message=str(error.get("message", "")),
+        retryable=bool(error.get("retryable")),
+        metadata=error.get("metadata") or {},
+    )
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    """Up to now for what goes on."""
+    if start is None:
+        return None
+    return ((end or timezone.now()) - start).total_seconds()

@@ -1,0 +1,108 @@
+"""What the editor knows of a draft: its text, what keeps it from being published, and how it differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lightfield.builder.texts import PlacedProblem, Unreadable, normalised, placed, read
+from lightfield.kernel.errors import Problem, RequestRefused
+from workflows import hooks, validation
+from workflows.arrangement import as_text
+from workflows.definitions import checksum, dump, parse_definition
+from workflows.models import Workflow
+
+TRIGGER_TITLES: Final = {"webhook": "A webhook arrives", "manual": "Somebody starts it"}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What stands in the editor.
+
+    `problems` are about the text: it cannot be saved. `obstacles` keep it from being published. `base` is the
+    checksum of the draft that the text was made from: it tells when somebody else saved meanwhile.
+    """
+
+    text: str
+    problems: list[PlacedProblem]
+    obstacles: list[PlacedProblem]
+    base: str = ""
+    is_overtaken: bool = False  # the draft was changed by somebody else since
+
+    @property
+    def listed(self) -> list[PlacedProblem]:
+        return self.problems or self.obstacles
+
+
+def sheet_of(workflow: Workflow) -> Sheet:
+    """The stored draft."""
+    text = as_text(workflow.draft, is_brief=True)
+    return Sheet(text, [], placed(text, obstacles_of(workflow.draft)), base=checksum(workflow.draft))
+
+
+def sheet_from(document: dict[str, Any]) -> Sheet:
+    """A document that is not stored yet."""
+    return Sheet(as_text(document, is_brief=True), [], [])
+
+
+def refused(text: str, problems: list[PlacedProblem], *, base: str = "", is_overtaken: bool = False) -> Sheet:
+    """What a person typed and may not be saved: shown as it was typed."""
+    return Sheet(text, problems, [], base=base, is_overtaken=is_overtaken)
+
+
+def document_of(raw: str) -> dict[str, Any]:
+    """The whole normalised definition in a typed text, so that a part left out falls back to its default.
+
+    Raises:
+        Refused: with every problem at its line.
+    """
+    text = normalised(raw)
+    try:
+        value = read(text)
+    except Unreadable as error:
+        raise Refused(text, [error.problem]) from None
+    try:
+        document = dump(parse_definition(value))
+    except RequestRefused as error:
+        raise Refused(text, placed(text, error.problems)) from None
+    problems = hooks.problems_of_storing(document)
+    if problems:
+        raise Refused(text, placed(text, problems))
+    return document
+
+
+class Refused(Exception):
+    """A typed text that cannot become a draft."""
+
+    def __init__(self, text: str, problems: list[PlacedProblem]) -> None:
+        super().__init__(f"{len(problems)} problems")
+        self.text = text
+        self.problems = problems
+
+
+def obstacles_of(draft: dict[str, Any]) -> list[Problem]:
+    """What `services.publish` would refuse the draft for."""
+    try:
+        definition = parse_definition(draft)
+    except RequestRefused as error:
+        return error.problems
+    return [*validation.problems_of(definition), *hooks.problems_of_publishing(draft)]
+
+
+def outline_of(draft: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trigger and the steps of a draft, for a picture of it."""
+    trigger = draft.get("trigger") or {}
+    steps = [
+        {"title": step["name"] or step["key"], "key": step["key"], "type": step["type"]}
+        for step in draft["steps"]
+    ]
+    return [
+        {"title": TRIGGER_TITLES.get(trigger.get("type", ""), "No trigger yet"), "type": trigger.get("type")},
+        *steps,
+    ]
+
+
+def differs(workflow: Workflow) -> bool:
+    """Would publishing make a new version?"""
+    active = workflow.active_version
+    return active is not None and checksum(workflow.draft) != active.checksum

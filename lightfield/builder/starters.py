@@ -1,0 +1,123 @@
+"""Definitions to begin with: each is small, valid, and can be published as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+WEBHOOK: Final = {
+    "type": "webhook",
+    "config": {
+        "signature": {"scheme": "none"},
+        "sample": {"email": "ada@example.com", "name": "Ada", "amount": 120},
+    },
+}
+MANUAL: Final = {"type": "manual", "config": {}}
+
+
+@dataclass(frozen=True)
+class Starter:
+    slug: str
+    title: str
+    summary: str
+    symbol: str
+    trigger: dict[str, Any]
+    steps: list[dict[str, Any]]
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "name": self.title,
+            "description": self.summary,
+            "trigger": self.trigger,
+            "steps": self.steps,
+        }
+
+
+STARTERS: Final = (
+    Starter(
+        "forward",
+        "Forward a webhook",
+        "A webhook comes in, a request goes out: retried until the receiver has it.",
+        "send",
+        WEBHOOK,
+        [
+            {
+                "key": "forward",
+                "type": "http_request",
+                "config": {
+                    "method": "POST",
+                    "url": "https://example.com/hook",
+                    "headers": {"X-Source": "lightfield"},
+                    "json": {
+                        "email": "{{ trigger.email }}",
+                        "name": "{{ trigger.name | default: 'unknown' }}",
+                    },
+                },
+                "retry": {"max_attempts": 5, "base_seconds": 1, "cap_seconds": 300},
+            }
+        ],
+    ),
+    Starter(
+        "check",
+        "Forward what matters",
+        "Only events above a limit are sent on; the others end quietly.",
+        "filter_alt",
+        WEBHOOK,
+        [
+            {
+                "key": "large",
+                "type": "condition",
+                "config": {"left": "{{ trigger.amount }}", "operator": "gte", "right": 100},
+            },
+            {
+                "key": "announce",
+                "type": "http_request",
+                "config": {
+                    "method": "POST",
+                    "url": "https://example.com/large-order",
+                    "json": {"text": "{{ trigger.email }} ordered for {{ trigger.amount }}"},
+                },
+            },
+            {"key": "note", "type": "log", "config": {"message": "Answered {{ announce.status_code }}"}},
+        ],
+    ),
+    Starter(
+        "manual",
+        "Say hello",
+        "Started by hand; writes one line to its timeline. The smallest workflow there is.",
+        "waving_hand",
+        MANUAL,
+        [
+            {
+                "key": "hello",
+                "type": "log",
+                "config": {"message": "Hello {{ trigger.name | default: 'world' }}"},
+            }
+        ],
+    ),
+    Starter(
+        "reminder",
+        "Wait, then remind",
+        "Waits in the database, not in a worker, and sends a request afterwards.",
+        "alarm",
+        WEBHOOK,
+        [
+            {"key": "pause", "type": "sleep", "config": {"seconds": 3600}},
+            {
+                "key": "remind",
+                "type": "http_request",
+                "config": {
+                    "method": "POST",
+                    "url": "https://example.com/remind",
+                    "json": {"email": "{{ trigger.email }}", "waited_until": "{{ pause.until }}"},
+                },
+            },
+        ],
+    ),
+)
+
+
+def find(slug: str | None) -> Starter | None:
+    return next((starter for starter in STARTERS if starter.slug == slug), None)
