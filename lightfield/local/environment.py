@@ -65,9 +65,10 @@ def addresses(home: Home) -> dict[str, str]:
 def _port(home: Home, variable: str, bind: str, usual: int) -> str:
     wanted = given(variable)
     if not wanted:
-        port = ports.kept(home, variable.lower(), bind, first_choice=usual)
-        if port != usual:
-            say(f"port {usual} is taken; using {port} from now on ({variable} chooses another)")
+        before = home.keep(variable.lower(), lambda: usual)
+        port = ports.kept(home, variable.lower(), bind)
+        if port != before:
+            say(f"port {before} is taken; using {port} from now on ({variable} chooses another)")
         return str(port)
     if not wanted.isdigit() or not 0 < int(wanted) < 65536:
         raise CannotStart(f"{variable} must be a port number, not {wanted!r}")

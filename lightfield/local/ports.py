@@ -38,9 +38,9 @@ def any_free(host: str) -> int:
     raise CannotStart(f"no free port between {FIRST} and {LAST} on {host}")
 
 
-def kept(home: Home, name: str, host: str, *, first_choice: int | None = None) -> int:
+def kept(home: Home, name: str, host: str) -> int:
     """This installation's port called `name`; another one, kept from now on, if it is taken."""
-    port = home.keep(name, lambda: first_choice or any_free(host))
+    port = home.keep(name, lambda: any_free(host))
     if not is_free(host, port):
         port = any_free(host)
         home.replace(name, port)
