@@ -13,7 +13,6 @@ from executions.models import Attempt, Effect, Run, StepRun
 from executions.outcomes import Retry
 from executions.settling import settle
 from executions.states import AttemptOutcome
-from lightfield.kernel import sql
 from lightfield.kernel.errors import TransientStepError
 from tests.bellboy import Bellboy
 from tests.concurrency import race
