@@ -88,7 +88,8 @@ def test_everything_that_a_document_names_exists(document: Path) -> None:
     links = [
         target
         for target in LINK.findall(document.read_text())
-        if not target.startswith(("http://", "https://", "mailto:")) and not (document.parent / target).exists()
+        if not target.startswith(("http://", "https://", "mailto:"))
+        and not (document.parent / target).exists()
     ]
     assert not wrong
     assert not links
@@ -97,7 +98,10 @@ def test_everything_that_a_document_names_exists(document: Path) -> None:
 def test_the_checker_sees_what_is_missing() -> None:
     here = ROOT / "README.md"
     assert missing("executions/engine.py::advance_run", here) is None
-    assert missing("executions/engine.py::no_such_function", here) == "no no_such_function in executions/engine.py"
+    assert (
+        missing("executions/engine.py::no_such_function", here)
+        == "no no_such_function in executions/engine.py"
+    )
     assert missing("docs/no_such_page.md", here) == "no file docs/no_such_page.md"
     assert missing("executions.engine.advance_run", here) is None
     assert missing("executions.engine.nothing", here) == "no executions.engine.nothing"
