@@ -127,6 +127,16 @@ PROMISES = {
         SELECT s.run_id FROM executions_attempt a JOIN executions_steprun s ON s.id = a.step_run_id
         WHERE a.intent_at IS NOT NULL
           AND NOT EXISTS (SELECT 1 FROM executions_effect e WHERE e.step_run_id = s.id)""",
+    "a step's entries follow on from each other, from ready on": """
+        SELECT run_id FROM (
+          SELECT run_id, from_status, lag(to_status, 1, 'ready') OVER (PARTITION BY run_id, step_key ORDER BY seq) AS was
+          FROM executions_timelineentry WHERE step_key IS NOT NULL AND to_status IS NOT NULL) t
+        WHERE from_status IS NOT NULL AND from_status <> was""",
+    "a step's last entry tells the status that it has": """
+        SELECT s.run_id FROM executions_steprun s, LATERAL (
+          SELECT t.to_status FROM executions_timelineentry t WHERE t.run_id = s.run_id AND t.step_key = s.key
+            AND t.to_status IS NOT NULL ORDER BY t.seq DESC LIMIT 1) last
+        WHERE last.to_status <> CASE WHEN s.status = 'queued' AND s.attempts > 0 THEN 'waiting' ELSE s.status END""",
     "one run for each dispatched event and generation 1": """
         SELECT e.id FROM triggers_outboxevent e WHERE (e.status = 'dispatched')::int <>
           (SELECT count(*) FROM executions_run r WHERE r.event_id = e.id AND r.generation = 1)""",
