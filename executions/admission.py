@@ -14,6 +14,7 @@ from typing import Any
 from django.db import transaction
 
 from lightfield.kernel import bells, sql
+from lightfield.kernel.crashpoint import crashpoint
 
 LOCK_LANE = "SELECT 1 FROM executions_lane WHERE name = %(lane)s::text FOR UPDATE"
 
@@ -76,6 +77,8 @@ def admit(lane: str) -> int:
     total = 0
     while True:
         admitted, is_more_possible = _admit_once(lane)
+        if admitted:
+            crashpoint("CP-D4")
         ring(lane, admitted)
         total += len(admitted)
         if not is_more_possible:

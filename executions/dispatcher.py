@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 
 from executions import admission, engine
 from lightfield.kernel import bells, sql
+from lightfield.kernel.crashpoint import crashpoint
 
 logger = logging.getLogger(__name__)
 
@@ -108,12 +109,14 @@ def dispatch_shard(shard: int) -> int:
     end = time.monotonic() + TURN_SECONDS
     while True:
         batch = dispatch_batch(shard)
+        crashpoint("CP-D3")
         taken += batch.taken
         lanes |= set(batch.lanes) | engine.advance(batch.fast_run_ids)
         if batch.picked < BATCH:
             break
         for lane in lanes:
             admission.admit(lane)  # the first batches need not wait for the last
+        crashpoint("CP-D5")
         if time.monotonic() > end:
             bells.ring_dispatch(shard, forced=True)
             break

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from executions import admission
 from lightfield.kernel import bells, sql
+from lightfield.kernel.crashpoint import crashpoint
 
 AT_ONCE = 500  # rows of one kind in one sweep
 CAREFUL_RINGS = 3  # a fast step that was rung this often and never moved may be killing its worker
@@ -135,8 +136,10 @@ def _ring_all(swept: Swept, careful: list[Any], queued: list[Any], expired: list
     for lane in {found[5] for found in queued}:
         admission.ring(lane, [admission.Admitted(*found[:5]) for found in queued if found[5] == lane])
     for lane in {found[5] for found in expired}:
+        crashpoint("CP-X1")
         # Its loss is not counted yet: the first one shares a cell, the second makes it run alone.
         admission.ring_cells(lane, [(found[0], found[1] + 1) for found in expired if found[5] == lane])
+        crashpoint("CP-X2")
     if swept.overdue:
         bells.ring_expire(swept.overdue)
     if swept.has_undecided_effects:

@@ -20,6 +20,7 @@ from executions import admission, cells, dispatcher, engine, heartbeats, sweeper
 from executions.ending import end_run
 from executions.states import RunStatus
 from lightfield.kernel import bells
+from lightfield.kernel.crashpoint import crashpoint
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ def door(name: str) -> Callable[[Callable[..., Any]], Task]:
 @door("executions.dispatch_shard")
 def dispatch_shard(shard: int) -> None:
     bells.answered(f"dispatch:{int(shard)}")
+    crashpoint("CP-D1")
     dispatcher.dispatch_shard(int(shard))
 
 
@@ -66,6 +68,7 @@ def advance(run_ids: list[str]) -> None:
 @door("executions.execute_steps")
 def execute_steps(step_run_ids: list[int]) -> None:
     ended = worker.execute([int(step_run_id) for step_run_id in step_run_ids])
+    crashpoint("CP-S8")
     if len(step_run_ids) == 1 and ended and ended[0].due_at is not None:
         # For Flower's eye: nothing is published. The row's due_at decides when it runs again.
         raise Retry(when=ended[0].due_at, message=ended[0].error_code)

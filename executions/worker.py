@@ -38,6 +38,7 @@ from executions.outcomes import Retry
 from executions.settling import Settled, Settlement, settle
 from executions.states import StepStatus
 from lightfield.kernel import bells, logs, sql
+from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import LostRace
 from workflows.step_types import SlowStepType
 
@@ -96,10 +97,14 @@ def execute(ids: list[int], *, in_cell: bool = False) -> list[Ended]:
 
 def _execute(ids: list[int], *, in_cell: bool) -> list[Ended]:
     claimed_at = time.monotonic()
+    crashpoint("CP-S1")
     steps = claims.claim(ids, worker=worker_name(), in_cell=in_cell)
     chains = [Chain(step, claimed_at, in_cell=in_cell) for step in steps]
     try:
-        _commit_intents([chain for chain in chains if chain.prepare()])
+        intending = [chain for chain in chains if chain.prepare()]
+        if intending:
+            crashpoint("CP-S2")
+        _commit_intents(intending)
         sql.release()
         running = [_pool().submit(chain.run) for chain in chains[1:]]
         if chains:
@@ -244,6 +249,7 @@ class Chain:
         step_type = step_type_of(self.step)
         assert isinstance(step_type, SlowStepType)
         assert self.request is not None
+        crashpoint("CP-S3")
         limit = step_type.time_limit(self.request)
         self.hold.must_end_by = time.monotonic() + limit
         context = context_of(self.step, limit_seconds=limit)
@@ -260,6 +266,7 @@ class Chain:
         self.step, self.request, self.is_intended = following, None, False
         self.hold = self._keep(self.settled_at, RENDER_SECONDS)
         if self.prepare():
+            crashpoint("CP-S9")
             _commit_intents([self])
         sql.release()
 
@@ -280,6 +287,7 @@ class Chain:
             self._settle(reports.failed(self.step, verdict))
 
     def _settle(self, settlement: Settlement) -> Settled:
+        crashpoint("CP-S5")
         self.hold.must_end_by = math.inf  # the step is back: from here on the lease is the limit
         self.settled_at = time.monotonic()
         try:
@@ -288,6 +296,7 @@ class Chain:
             if settlement.effect == "done":
                 ending.tell_late_truth(self.step, settlement.answer or {})
             raise
+        crashpoint("CP-S7")
         is_waiting = settlement.status == StepStatus.WAITING
         code = settlement.error["code"] if settlement.error else None
         self.ended = Ended(settled.due_at if is_waiting else None, code)

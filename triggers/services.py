@@ -12,6 +12,7 @@ from lightfield.access import audit
 from lightfield.kernel import db_deadline, sql, strict_json
 from lightfield.kernel import idempotency_key as keys
 from lightfield.kernel import traceparent as trace_context
+from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import RequestRefused
 from lightfield.kernel.ids import uuid7
 from triggers import outbox, tokens
@@ -114,6 +115,7 @@ def receive_webhook(
         "idempotency_key": key,
         "trace_id": _trace_id(traceparent),
     }
+    crashpoint("CP-W1")
     with _database.asked():
         try:
             return outbox.capture_webhook(**delivery)

@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from lightfield.kernel import problems
+from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import RequestRefused
 from triggers import intake, services
 from triggers.outbox import Captured
@@ -51,6 +52,7 @@ def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
     except Exception:
         logger.exception("webhook_failed")  # Django's own handler would log the address
         return problems.problem_json("engine.internal")
+    crashpoint("CP-W3")
     return _answer(captured)
 
 

@@ -15,6 +15,7 @@ import h11
 from executions.egress.exchange import Exchange
 from executions.egress.headers import Fields
 from executions.egress.wires import IDLE_SECONDS, Wire
+from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import StepError
 
 MAX_HEAD_BYTES: Final = 65_536
@@ -73,6 +74,7 @@ class Conversation:
         """Raises `StepError`: `http.timeout`, `http.connection_lost`, `http.invalid_answer`, `http.too_large`."""
         try:
             self._write_request()
+            crashpoint("CP-S4")
             return self._read_answer()
         except TimeoutError:
             raise self._exchange.timed_out() from None

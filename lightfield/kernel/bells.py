@@ -29,6 +29,8 @@ from kombu import Connection, Producer
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lightfield.kernel.crashpoint import crashpoint
+
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 0.5  # for one exchange with Redis
@@ -173,6 +175,7 @@ class Ringer:
             argsrepr=bell.shown or repr(bell.args),
             ignore_result=True,
         )
+        crashpoint("CP-W4")
         self._connected().publish(
             message.body,
             exchange="",
