@@ -23,9 +23,10 @@ PATIENCE = 90.0
 class Installation:
     """Calls go through HTTP; `environ` is what `bin/manage` would use."""
 
-    def __init__(self, home: Path, environ: dict[str, str]) -> None:
+    def __init__(self, home: Path, environ: dict[str, str], pid: int) -> None:
         self.home = home
         self.environ = environ
+        self.pid = pid  # of the supervisor, the parent of all
         self.api = Api(f"http://127.0.0.1:{environ['LIGHTFIELD_PORT']}")
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -88,7 +89,7 @@ def running(home: Path, **extra: str) -> Iterator[Installation]:
             [sys.executable, "-m", "lightfield.local.up"], cwd=ROOT, env=environ, stdout=log, stderr=log
         )
     try:
-        installation = Installation(home, environ)
+        installation = Installation(home, environ, up.pid)
         installation.wait_for("the installation", lambda: _is_up(home, up))
         installation.api.key = installation.manage("create_api_key", "tests").stdout.strip()
         yield installation
