@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -47,13 +48,31 @@ def say(line: str) -> None:
         print(f"lightfield: {line}", file=sys.stderr, flush=True)
 
 
-def home_folder() -> Path:
+def home_folder(*, may_move: bool = False) -> Path:
     """The installation's folder, made if it is missing, refused if others could have put things in it.
 
     As root it may be entered by others (0711), not read: the embedded servers run as an account of their
     own and find their programs in the venv below it.
+
+    Args:
+        may_move: use a folder in the caller's cache when the checkout is another user's. Only for commands
+            that need nothing of what another command left there.
     """
     wanted = Path(os.path.abspath(os.environ.get("LIGHTFIELD_HOME") or ROOT / ".lightfield"))
+    try:
+        return _usable(wanted)
+    except CannotStart as problem:
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(
+            os.environ.get("HOME") or "/nonexistent", ".cache"
+        )
+        if not may_move or os.environ.get("LIGHTFIELD_HOME") or not os.access(Path(cache).parent, os.W_OK):
+            raise
+        moved = _usable(Path(cache) / f"lightfield-{hashlib.sha256(os.fsencode(ROOT)).hexdigest()[:12]}")
+        say(f"{problem}; using {moved} meanwhile")
+        return moved
+
+
+def _usable(wanted: Path) -> Path:
     try:
         wanted.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         link, info = wanted.lstat(), wanted.stat()
@@ -242,7 +261,22 @@ def become(python: Path, home: Path, command: str, arguments: list[str]) -> None
     environ["PATH"] = os.pathsep.join([str(python.parent), environ.get("PATH", os.defpath)])
     if command != "manage":  # whose arguments may name files of the caller's folder
         os.chdir(ROOT)
+    if not os.access(ROOT, os.W_OK):
+        environ.update(_caches_in(home / "cache"))
     os.execve(python, [str(python), "-m", COMMANDS[command][0], *arguments], environ)
+
+
+def _caches_in(folder: Path) -> dict[str, str]:
+    """What tells Python and the tools to keep their caches there and not in a checkout they cannot write."""
+    names = (
+        "PYTHONPYCACHEPREFIX",
+        "HYPOTHESIS_STORAGE_DIRECTORY",
+        "COVERAGE_FILE",
+        "RUFF_CACHE_DIR",
+        "MYPY_CACHE_DIR",
+    )
+    variables = {name: str(folder / name.lower()) for name in names}
+    return {**variables, "PYTEST_ADDOPTS": f"-o {shlex.quote(f'cache_dir={folder}/pytest')}"}
 
 
 def main(arguments: list[str]) -> int:
@@ -251,7 +285,7 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         command = arguments[0]
-        home = home_folder()
+        home = home_folder(may_move=command in ("test", "check", "demo"))
         become(ensure_installed(home, COMMANDS[command][1]), home, command, arguments[1:])
     except CannotStart as problem:
         say(str(problem))

@@ -21,7 +21,10 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("format", (PYTHON, "-m", "ruff", "format", "--check", "--quiet", ".")),
     ("lint", (PYTHON, "-m", "ruff", "check", "--quiet", ".")),
     ("types", (PYTHON, "-m", "mypy", ".")),
-    ("import contracts", (PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()")),
+    (
+        "import contracts",
+        (PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"),
+    ),
     # Django also looks whether the database has the same migrations; without one it only warns.
     (
         "missing migrations",
