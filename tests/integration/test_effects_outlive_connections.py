@@ -1,0 +1,200 @@
+"""Outcomes are written although the line to PostgreSQL breaks, and never twice."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from django.db import OperationalError, transaction
+
+from executions import tasks, worker
+from executions.leases import keeper
+from executions.models import Attempt, Effect, Run, StepRun
+from lightfield.kernel import sql
+from tests.bellboy import Bellboy
+from tests.concurrency import race, wait_until_blocked
+from tests.database import django_through_a_proxy, no_database
+from tests.proxy import Proxy
+from tests.scripted import ScriptedSlow
+from tests.staging import a_queued_step, everything, slow, told
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept", "slow_step")]
+
+
+@pytest.fixture
+def line() -> Iterator[Proxy]:
+    with django_through_a_proxy() as proxy:
+        yield proxy
+
+
+@contextmanager
+def when_logged(event: str, react: Callable[[], None]) -> Iterator[list[str]]:
+    """React in the thread that logs `event` under executions, at that moment."""
+    heard: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == event:
+                heard.append(event)
+                react()
+
+    listener, logger = Listener(), logging.getLogger("executions.worker")
+    level = logger.level
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(level)
+
+
+def test_given_postgresql_away_when_a_step_comes_back_then_its_outcome_is_written_once_it_is_there_again(
+    bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
+) -> None:
+    def script(request: Any, context: Any) -> dict[str, Any]:
+        line.refuse()
+        return {"status_code": 200}
+
+    slow_step.script = script
+    step = a_queued_step()
+
+    with when_logged("outcome_written_again", line.mend) as heard:
+        worker.execute([step.pk])
+
+    assert len(heard) == 1
+    assert Run.objects.get().status == "completed"
+    assert len(slow_step.sent) == 1
+
+
+def test_given_a_commit_whose_reply_is_lost_when_written_again_then_it_counts_once(
+    bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
+) -> None:
+    def script(request: Any, context: Any) -> dict[str, Any]:
+        line.lose_the_answer_to(b"the-word-in-the-output")
+        return {"status_code": 200, "note": "the-word-in-the-output"}
+
+    slow_step.script = script
+    step = a_queued_step(slow("one"), slow("two"))
+
+    with when_logged("outcome_written_again", lambda: None) as again:
+        worker.execute([step.pk])
+
+    assert len(again) == 1
+    step.refresh_from_db()
+    assert (step.status, step.attempts) == ("completed", 1)
+    assert told(step.run).count("step.completed") == 1
+    assert Effect.objects.get(step_run=step).status == "done"
+
+
+def test_given_an_intent_whose_reply_is_lost_when_repeated_then_one_request_leaves(
+    bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
+) -> None:
+    freeze = slow_step.freeze
+
+    def freeze_and_break(config: Any) -> dict[str, Any]:
+        line.lose_the_answer_to(b"the-word-in-the-request")
+        return {**freeze(config), "note": "the-word-in-the-request"}
+
+    slow_step.freeze = freeze_and_break  # type: ignore[method-assign]
+    step = a_queued_step()
+
+    with when_logged("outcome_written_again", lambda: None) as again:
+        worker.execute([step.pk])
+
+    assert len(again) == 1
+    assert Run.objects.get().status == "completed"
+    assert len(slow_step.sent) == 1
+    assert Attempt.objects.count() == 1
+
+
+def test_given_a_connection_ended_in_the_middle_of_the_statement_then_the_outcome_is_written_again(
+    bellboy: Bellboy, slow_step: ScriptedSlow
+) -> None:
+    sending, is_locked, may_end = threading.Event(), threading.Event(), threading.Event()
+
+    def script(request: Any, context: Any) -> dict[str, Any]:
+        sending.set()
+        assert is_locked.wait(10)
+        return {}
+
+    slow_step.script = script
+    step = a_queued_step()
+
+    def holder() -> None:
+        assert sending.wait(10)
+        with transaction.atomic():
+            StepRun.objects.select_for_update().get()
+            is_locked.set()
+            assert may_end.wait(10)
+
+    def saboteur() -> int:
+        assert is_locked.wait(10)
+        wait_until_blocked()
+        (ended,) = sql.rows(
+            "SELECT count(pg_terminate_backend(pid))::int FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND datname = current_database()",
+            {},
+        )
+        may_end.set()
+        return int(ended[0])
+
+    _, _, ended = race(holder, partial(worker.execute, [step.pk]), saboteur)
+
+    assert ended == 1
+    assert Run.objects.get().status == "completed"
+    assert Attempt.objects.count() == 1
+
+
+def test_given_a_lease_that_is_lost_when_postgresql_is_away_then_the_worker_stops_trying(
+    bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
+) -> None:
+    step = a_queued_step()
+
+    def script(request: Any, context: Any) -> dict[str, Any]:
+        line.refuse()
+        keeper._held[step.pk].is_lost = True
+        return {}
+
+    slow_step.script = script
+    worker.execute([step.pk])
+    line.mend()
+
+    step.refresh_from_db()
+    assert (step.status, step.output) == ("running", None)  # its lease runs out; a cell takes it from there
+
+
+@pytest.mark.parametrize(
+    "name", ["dispatch_shard", "admit", "advance", "execute_steps", "sweep", "expire_runs"]
+)
+def test_given_no_database_when_a_message_comes_then_the_task_ends_quietly(
+    bellboy: Bellboy, name: str
+) -> None:
+    step = a_queued_step()
+    arguments: dict[str, Any] = {
+        "dispatch_shard": [1],
+        "admit": ["http"],
+        "advance": [[str(step.run_id)]],
+        "execute_steps": [[step.pk]],
+        "sweep": [],
+        "expire_runs": [[str(step.run_id)]],
+    }
+    before = everything()
+
+    with no_database():
+        result = getattr(tasks, name).apply(args=arguments[name])
+
+    assert result.successful()
+    assert everything() == before
+
+
+def test_a_statement_after_the_database_came_back_finds_a_new_connection(bellboy: Bellboy) -> None:
+    with no_database(), pytest.raises(OperationalError):
+        sql.rows("SELECT 1", {})
+
+    assert sql.row("SELECT 1", {}) == (1,)
