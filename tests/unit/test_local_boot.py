@@ -116,6 +116,24 @@ def test_home_that_cannot_be_made_is_one_clear_line(tmp_path, monkeypatch):
         boot.home_folder()
 
 
+def test_given_a_checkout_of_somebody_else_then_only_commands_that_need_nothing_of_it_move(
+    tmp_path, monkeypatch, capfd
+):
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / ".lightfield").touch()  # in the way, as another user's folder would be
+    monkeypatch.setattr(boot, "ROOT", tmp_path / "checkout")
+    monkeypatch.delenv("LIGHTFIELD_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    with pytest.raises(boot.CannotStart):
+        boot.home_folder()
+    moved = boot.home_folder(may_move=True)
+
+    assert moved.parent == tmp_path / "cache"
+    assert f"using {moved} meanwhile" in capfd.readouterr().err
+    assert boot.home_folder(may_move=True) == moved
+
+
 def a_bin_command(*command, cwd, **environ):
     return subprocess.run(
         command, cwd=cwd, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60
