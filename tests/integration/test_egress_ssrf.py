@@ -323,6 +323,7 @@ def test_given_proxies_and_credentials_in_the_environment_then_they_are_not_used
         assert requests.get(target.url, timeout=2).text == "proxied"  # such a proxy would be used by others
         client = Client(Policy(parse_allow(target.endpoint)))
         assert get(client, target.url).body == b"direct"
+        assert client._session.trust_env is False
         client.close()
         assert proxy.connections == 1
         assert "authorization" not in target.requests[-1].headers

@@ -24,12 +24,20 @@ def loopback_allowed(settings):
     current.close()
 
 
-def send(url, *, attempt=1, seconds=5.0, **config):
+def freeze(url, **config):
     step = step_types.get("http_request")
     assert isinstance(step, HttpRequest)
-    request = step.freeze(step_types.load_config(step, {"method": "POST", "url": url, **config}))
+    return step, step.freeze(step_types.load_config(step, {"method": "POST", "url": url, **config}))
+
+
+def send(url, *, attempt=1, seconds=5.0, **config):
+    step, request = freeze(url, **config)
     stored = strict_json.from_storage(json.dumps(request))
-    context = StepContext(
+    return step.send(stored, a_context(attempt, seconds))
+
+
+def a_context(attempt=1, seconds=5.0):
+    return StepContext(
         run_id="run",
         step_key="notify",
         attempt=attempt,
@@ -37,7 +45,6 @@ def send(url, *, attempt=1, seconds=5.0, **config):
         idempotency_key="run:notify",
         deadline=time.monotonic() + seconds,
     )
-    return step.send(stored, context)
 
 
 def test_an_author_finds_the_answer_in_the_output():
@@ -63,6 +70,14 @@ def test_every_attempt_has_the_same_key_and_its_own_span():
     parents = [traceparent.parse(request.headers["traceparent"]) for request in (first, second)]
     assert [parent and parent.trace_id for parent in parents] == [TRACE, TRACE]
     assert parents[0] != parents[1]
+
+
+def test_the_key_is_ours_even_in_a_frozen_request_that_has_one():
+    with a_server(answering(http())) as server:
+        step, request = freeze(server.url)
+        step.send({**request, "headers": {"Idempotency-Key": "mine", "traceparent": "x"}}, a_context())
+        assert server.requests[0].headers["idempotency-key"] == "run:notify"
+        assert TRACE in server.requests[0].headers["traceparent"]
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,13 @@ def test_our_own_servers_are_refused_whatever_is_allowed(url, found):
     assert judge(EVERYTHING, url, *found, look_up=own_addresses) == "egress.denied_address"
 
 
+def test_our_own_public_servers_are_refused_through_nat64_too():
+    rules = Policy(own=(("93.184.216.34", 443),))
+    assert judge(rules, "https://93.184.216.34/") == "egress.denied_address"
+    assert judge(rules, "https://[64:ff9b::5db8:d822]/") == "egress.denied_address"
+    assert judge(rules, "https://[64:ff9b::5db8:d823]/") == "allowed"
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://10.0.0.7:5433/", "http://127.0.0.1:9000/"])
 def test_other_ports_of_the_same_machines_are_judged_as_usual(url):
     assert judge(EVERYTHING, url, look_up=own_addresses) == "allowed"

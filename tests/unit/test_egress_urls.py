@@ -120,6 +120,11 @@ def test_refused(url, code):
     assert caught.value.sent is False
 
 
+def test_the_refusal_of_credentials_says_what_to_do():
+    with pytest.raises(PermanentStepError, match="send an Authorization header"):
+        parse_target("http://user:pass@example.com/")
+
+
 @pytest.mark.parametrize(
     ("params", "query"),
     [

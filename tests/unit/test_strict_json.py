@@ -160,6 +160,12 @@ HOSTILE = {
 }
 
 
+def test_a_body_of_nothing_but_marks_is_not_read_to_its_end():
+    raw = b"[]" * 33 + b'""' * 400_000
+    with pytest.raises(RequestRefused, match="too_many_nodes"):
+        strict_json.parse(raw)
+
+
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_body_is_refused_quickly(raw):
     def seconds():
