@@ -13,6 +13,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 Key = ec.EllipticCurvePrivateKey
+# Python 3.13 asks for it
+_MAY_SIGN_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -26,6 +38,7 @@ class Authority:
             _draft(self._name, self._name, self._key, days=30)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .add_extension(_MAY_SIGN_CERTIFICATES, critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self._file = folder / "authority.pem"
