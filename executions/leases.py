@@ -103,7 +103,12 @@ class Keeper:
             with self._changed:
                 self._changed.wait_for(lambda: self._held)
             time.sleep(settings.LIGHTFIELD_LEASE_SECONDS / 3)
-            self.beat()
+            try:
+                self.beat()
+            except Exception:
+                logger.exception(
+                    "leases_not_renewed"
+                )  # hundreds of leases hang on this thread: it must live on
 
     def beat(self) -> None:
         """Renew once and look for overruns."""
