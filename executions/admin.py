@@ -13,7 +13,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.paginator import InfinitePaginator
 
 from executions import lists, services
 from executions.event_admin import EventAdmin
@@ -21,7 +20,7 @@ from executions.models import Heartbeat, Lane, Run, StepRun
 from executions.states import LIVE_RUN, RunStatus
 from executions.story import told
 from lightfield.access import cells
-from lightfield.access.look_only import LookOnlyAdmin
+from lightfield.access.look_only import EndlessPages, LookOnlyAdmin
 from lightfield.kernel import plain_words
 from lightfield.kernel.errors import RequestRefused
 from triggers.models import OutboxEvent
@@ -49,7 +48,7 @@ class RunAdmin(lists.StatusTabs, LookOnlyAdmin):
     )
     search_fields = ("pk",)  # for the box; `get_search_results` does the search
     search_help_text = "Run, event or trace id, or an idempotency key"
-    paginator = InfinitePaginator
+    paginator = EndlessPages
     statuses = RunStatus
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:

@@ -13,12 +13,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.paginator import InfinitePaginator
 
 from executions import dispatcher, lists
 from executions.models import Run
 from lightfield.access import audit, cells
-from lightfield.access.look_only import LookOnlyAdmin
+from lightfield.access.look_only import EndlessPages, LookOnlyAdmin
 from lightfield.kernel.catalogue import CATALOGUE
 from triggers.models import EventStatus, OutboxEvent
 
@@ -31,7 +30,7 @@ class EventAdmin(lists.StatusTabs, LookOnlyAdmin):
     list_filter = (lists.WorkflowFilter,)
     search_fields = ("pk",)  # for the box; `get_search_results` does the search
     search_help_text = "Event or trace id, or an idempotency key"
-    paginator = InfinitePaginator
+    paginator = EndlessPages
     statuses = EventStatus
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxEvent]:

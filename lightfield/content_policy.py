@@ -37,5 +37,4 @@ class ContentPolicy:
         response = self.get_response(request)
         if request.path_info.startswith(ADMIN):
             response.headers["Content-Security-Policy"] = POLICY
-            response.headers["Cache-Control"] = "no-store"  # pages show payloads and webhook addresses
         return response

@@ -10,11 +10,18 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.text import capfirst
+from unfold.paginator import InfinitePaginator
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin  # unfold has no types; its class has this one's methods
 else:
     from unfold.admin import ModelAdmin
+
+
+class EndlessPages(InfinitePaginator):
+    """Pages of a table too large to count, as far as the 10,000th row: further down, a filter is quicker."""
+
+    count = 10_000
 
 
 class PageAdmin(ModelAdmin):

@@ -10,7 +10,6 @@
 
   // Formats without reading numbers or names: what JSON.parse would round or merge stays as it was typed.
   function formatted(text) {
-    JSON.parse(text); // refuses what is no JSON
     let out = "";
     let depth = 0;
     const tokens = text.match(TOKEN).filter((token) => token.trim());
@@ -33,13 +32,49 @@
     return out;
   }
 
-  function placeOf(error, text) {
-    const byLine = /line (\d+) column (\d+)/.exec(error.message);
-    if (byLine) return ` (line ${byLine[1]}, column ${byLine[2]})`;
-    const byPosition = /position (\d+)/.exec(error.message);
-    if (!byPosition) return "";
-    const before = text.slice(0, Number(byPosition[1])).split("\n");
-    return ` (line ${before.length}, column ${before[before.length - 1].length + 1})`;
+  // The first place where a text stops being JSON, or null. The browser's own message has no line.
+  const PIECE =
+    /[ \t\r\n]*(?:("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)|([{}[\],:])|($))/y;
+
+  function faultOf(text) {
+    const open = [];
+    let wanted = "value";
+    PIECE.lastIndex = 0;
+    for (;;) {
+      const from = PIECE.lastIndex;
+      const found = PIECE.exec(text);
+      const at = found ? PIECE.lastIndex - (found[1] || found[2] || found[3] || "").length : from + /^[ \t\r\n]*/.exec(text.slice(from))[0].length;
+      if (!found) return { at, words: "this is no JSON" };
+      const [, string, word, mark, end] = found;
+      if (end !== undefined) return wanted === "end" ? null : { at, words: "something is missing at the end" };
+      if (wanted === "end") return { at, words: "the document ends before this" };
+      const closes = (mark === "}" && open.at(-1) === "{") || (mark === "]" && open.at(-1) === "[");
+      if (closes && /after|first/.test(wanted)) {
+        open.pop();
+        wanted = open.length ? "after" : "end";
+      } else if (/name/.test(wanted)) {
+        if (!string) return { at, words: "a name in double quotes is expected" };
+        wanted = "colon";
+      } else if (wanted === "colon") {
+        if (mark !== ":") return { at, words: "a colon is missing" };
+        wanted = "value";
+      } else if (wanted === "after") {
+        if (mark !== ",") return { at, words: "a comma is missing before this" };
+        wanted = open.at(-1) === "{" ? "name" : "value";
+      } else if (mark === "{" || mark === "[") {
+        open.push(mark);
+        wanted = mark === "{" ? "first name" : "first value";
+      } else if (string || word) {
+        wanted = open.length ? "after" : "end";
+      } else {
+        return { at, words: "a value is expected" };
+      }
+    }
+  }
+
+  function placeOf(at, text) {
+    const before = text.slice(0, at).split("\n");
+    return { line: before.length, column: before[before.length - 1].length + 1 };
   }
 
   function kindOf(token, following) {
@@ -141,16 +176,23 @@
       state.classList.toggle("lf-editor-bad", Boolean(isBad));
     }
 
+    // Says what is wrong and marks its line. True when the text is JSON.
     function check() {
-      if (area.readOnly) return;
-      if (!area.value.trim()) return say("Empty", false);
-      try {
-        JSON.parse(area.value);
-        say(area.value === original ? "" : "Well-formed, not saved yet", false);
-      } catch (error) {
-        say(`Not well-formed JSON${placeOf(error, area.value)}`, true);
+      if (area.readOnly) return true;
+      if (!area.value.trim()) {
+        say("Empty", false);
+        return true;
       }
-      return undefined;
+      const fault = faultOf(area.value);
+      if (!fault) {
+        say(area.value === original ? "" : "Well-formed, not saved yet", false);
+        return true;
+      }
+      const place = placeOf(fault.at, area.value);
+      badLines = new Set([place.line]);
+      draw();
+      say(`Line ${place.line}, column ${place.column}: ${fault.words}`, true);
+      return false;
     }
 
     function changed() {
@@ -209,16 +251,12 @@
     });
     if (format)
       format.addEventListener("click", () => {
-        try {
-          const text = formatted(area.value);
-          area.focus();
-          area.select();
-          put(text);
-          area.setSelectionRange(0, 0);
-          area.scrollTop = 0;
-        } catch (error) {
-          say(`Not well-formed JSON${placeOf(error, area.value)}`, true);
-        }
+        if (!area.value.trim() || !check()) return;
+        area.focus();
+        area.select();
+        put(formatted(area.value));
+        area.setSelectionRange(0, 0);
+        area.scrollTop = 0;
       });
     editor.addEventListener("click", (event) => {
       const link = event.target.closest("[data-goto]");
@@ -228,6 +266,7 @@
     });
     guard(area, original);
     draw();
+    if (badLines.size) area.scrollTop = Math.max(0, (Math.min(...badLines) - 4) * (area.scrollHeight / area.value.split("\n").length));
   }
 
   // Leaving with unsaved text asks first; Ctrl+S saves.
