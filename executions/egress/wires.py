@@ -23,6 +23,7 @@ MAX_IDLE: Final = 256  # kept connections in all, beside those in use: files are
 # Many servers close after 5 s of silence. A request that meets such a close is lost without a word, so
 # connections are given up before.
 IDLE_SECONDS: Final = 4.0
+MAX_AGE_SECONDS: Final = 300.0  # then the name is looked up again: it may have moved
 
 
 _BROKEN_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the far side closed: no verdict on TLS
@@ -34,6 +35,7 @@ class Wire:
     def __init__(self, sock: socket.socket, target: Target) -> None:
         self._sock = sock
         self.origin = target.origin
+        self.too_old_at = time.monotonic() + MAX_AGE_SECONDS
         self.usable_until = 0.0  # `time.monotonic()`, set when it is put away
 
     def write(self, raw: bytes, exchange: Exchange) -> None:
@@ -93,7 +95,7 @@ class IdleWires:
 
     def put(self, wire: Wire, seconds: float) -> None:
         now = time.monotonic()
-        wire.usable_until = now + min(seconds, IDLE_SECONDS)
+        wire.usable_until = min(now + seconds, now + IDLE_SECONDS, wire.too_old_at)
         with self._lock:
             expired = self._sweep(now)
             if self._count < MAX_IDLE and wire.usable_until > now:

@@ -138,6 +138,16 @@ def test_connections_are_given_up_before_servers_close_them(client, monkeypatch)
         assert server.connections == 2
 
 
+def test_a_busy_connection_is_given_up_in_the_end(client, monkeypatch):
+    clock = time.monotonic()
+    monkeypatch.setattr("executions.egress.wires.time.monotonic", lambda: clock)
+    with a_server(answering(http())) as server:
+        for _ in range(110):
+            get(client, server.url)
+            clock += wires.IDLE_SECONDS - 0.5
+        assert server.connections == 2  # 110 times 3.5 s is more than 300 s
+
+
 def test_expired_connections_of_other_origins_are_closed_in_passing(client, monkeypatch):
     clock = time.monotonic()
     monkeypatch.setattr("executions.egress.wires.time.monotonic", lambda: clock)
