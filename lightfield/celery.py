@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 from datetime import timedelta
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 from django.conf import settings
 from kombu import Exchange, Queue
 
@@ -20,6 +21,7 @@ from lightfield.kernel import logs
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lightfield.settings")
 
 LONGEST_STEP_SECONDS = 600  # an AI step may take this long; http_request at most 300
+OPEN_FILES = 8192  # of one worker
 
 app = Celery("lightfield")
 app.set_default()  # for every thread: without it, only the importing thread would find this app
@@ -74,6 +76,15 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks(["executions"])
+
+
+@worker_init.connect
+def _raise_file_limit(**_: Any) -> None:
+    """600 waiting steps, kept-alive connections and the pool need more files than the usual 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 @setup_logging.connect

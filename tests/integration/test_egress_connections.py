@@ -331,26 +331,6 @@ def test_a_lookup_that_fails_is_worth_another_attempt(client, monkeypatch, failu
     assert (caught.value.code, caught.value.sent) == ("http.dns_failed", False)
 
 
-def test_the_overhead_is_less_than_30_percent_of_a_plain_session(client):
-    def seconds(send):
-        started = time.thread_time()
-        for _ in range(200):
-            send()
-        return time.thread_time() - started
-
-    headers = {"Content-Type": "application/json"}
-    with a_server(answering(http(body=b"{}"))) as server, requests.Session() as session:
-
-        def ours():
-            client.request(method="POST", url=server.url, headers=headers, body=b"{}", timeout_seconds=5)
-
-        def plain():
-            session.post(server.url, data=b"{}", headers=headers, timeout=5)
-
-        best_plain, best_ours = (min(seconds(send) for _ in range(3)) for send in (plain, ours))
-    assert best_ours < 1.3 * best_plain
-
-
 # --- the process's own client ---------------------------------------------------------------------
 
 
