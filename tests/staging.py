@@ -79,6 +79,17 @@ def end_lease(step_run_id: int) -> None:
     )
 
 
+def let_time_pass() -> None:
+    """An hour later, as far as the rows can tell."""
+    sql.rows("UPDATE triggers_outboxevent SET captured_at = captured_at - interval '1 hour'", {})
+    sql.rows(
+        "UPDATE executions_steprun SET due_at = due_at - interval '1 hour', rung_at = rung_at - interval '1 hour', "
+        "lease_expires_at = lease_expires_at - interval '1 hour' "
+        "WHERE status IN ('ready', 'queued', 'running', 'waiting')",
+        {},
+    )
+
+
 def told(run: Run) -> list[str]:
     """The types of the run's timeline entries, in order."""
     return [entry.type for entry in run.timeline.all()]

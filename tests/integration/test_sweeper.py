@@ -22,6 +22,7 @@ from tests.staging import (
     a_run,
     answer_with_cells_here,
     end_lease,
+    let_time_pass,
     live,
     nap,
     say,
@@ -31,17 +32,6 @@ from tests.staging import (
 from triggers.models import OutboxEvent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept", "slow_step")]
-
-
-def let_time_pass() -> None:
-    """An hour later, as far as the rows can tell."""
-    sql.rows("UPDATE triggers_outboxevent SET captured_at = captured_at - interval '1 hour'", {})
-    sql.rows(
-        "UPDATE executions_steprun SET due_at = due_at - interval '1 hour', rung_at = rung_at - interval '1 hour', "
-        "lease_expires_at = lease_expires_at - interval '1 hour' "
-        "WHERE status IN ('ready', 'queued', 'running', 'waiting')",
-        {},
-    )
 
 
 def rung_at(seconds_ago: float, **columns: Any) -> None:

@@ -1,0 +1,192 @@
+"""Budgets: how many transactions and messages a run costs. More than that is a bug, not a slow day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+
+from executions import sweeper
+from executions.models import Run, StepRun
+from lightfield.kernel import sql
+from tests.bellboy import TASKS, Bellboy
+from tests.factories import a_published_workflow
+from tests.staging import answer_with_cells_here, let_time_pass, nap, say, slow
+from triggers import services
+from triggers.models import Trigger
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept", "slow_step")]
+
+
+@pytest.fixture
+def pooled() -> Iterator[None]:
+    """One pooled connection, as workers have them: giving it back and taking it again costs no transaction."""
+    settings: Any = connection.settings_dict
+    before = settings["OPTIONS"]
+    connection.close()
+    settings["OPTIONS"] = {**before, "pool": {"min_size": 1, "max_size": 1, "timeout": 5}}
+    try:
+        yield
+    finally:
+        connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's has it
+        settings["OPTIONS"] = before
+        connection.close()
+
+
+class Counter:
+    """What PostgreSQL counts of this test's database, read through a connection to another one."""
+
+    def __init__(self) -> None:
+        given = connection.get_connection_params()
+        params = {name: given[name] for name in ("host", "port", "user", "password") if name in given}
+        self._other = psycopg.connect(**params, dbname="postgres", autocommit=True)
+        self._name = str(connection.settings_dict["NAME"])
+        self._cost_of_looking = self._look() * -1 + self._look()
+
+    def _look(self) -> int:
+        # The pool's one connection reports its share, but only if it touched a table.
+        sql.rows("SELECT pg_stat_force_next_flush() FROM executions_lane LIMIT 1", {})
+        found = self._other.execute(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s", [self._name]
+        ).fetchone()
+        assert found is not None
+        return int(found[0])
+
+    @contextmanager
+    def counted(self) -> Iterator[list[int]]:
+        found: list[int] = []
+        before = self._look()
+        yield found
+        found.append(self._look() - before - self._cost_of_looking)
+
+    def close(self) -> None:
+        self._other.close()
+
+
+@pytest.fixture
+def counter(pooled: None) -> Iterator[Counter]:
+    counter = Counter()
+    yield counter
+    counter.close()
+
+
+def a_webhook(workflow: Any) -> Callable[[int], None]:
+    """Deliver n to the workflow's own address."""
+    path = services.webhook_path(Trigger.objects.get(workflow=workflow))
+    client = Client()
+
+    def deliver(n: int) -> None:
+        assert client.post(path, {"n": n}, content_type="application/json").status_code == 202
+
+    return deliver
+
+
+def test_the_counter_counts(counter: Counter) -> None:
+    sql.rows("SELECT 1", {})  # to prepare a statement counts as well, once for each connection
+    with counter.counted() as nothing:
+        pass
+    with counter.counted() as three:
+        for _ in range(3):
+            sql.rows("SELECT 1", {})
+    with counter.counted() as one, transaction.atomic():
+        for _ in range(3):
+            sql.rows("SELECT 1", {})
+
+    assert (nothing, three, one) == ([0], [3], [1])
+
+
+def test_a_one_step_run_costs_at_most_six_transactions_and_two_messages(
+    bellboy: Bellboy, counter: Counter
+) -> None:
+    deliver = a_webhook(a_published_workflow(steps=[slow()]))
+    deliver(1)  # each process reads a version once
+    bellboy.answer_all()
+    bellboy.rung.clear()
+
+    with counter.counted() as counted:
+        deliver(2)
+        bellboy.answer_all()
+
+    assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
+    assert counted[0] <= 6  # capture, dispatch, admit, claim, intent, settle
+    assert bellboy.names() == ["dispatch_shard", "execute_steps"]
+
+
+def test_a_run_of_fast_steps_costs_one_transaction_for_each_and_one_message(
+    bellboy: Bellboy, counter: Counter
+) -> None:
+    deliver = a_webhook(a_published_workflow(steps=[say("one"), say("two")]))
+    deliver(1)
+    bellboy.answer_all()
+    bellboy.rung.clear()
+
+    with counter.counted() as counted:
+        deliver(2)
+        bellboy.answer_all()
+
+    assert counted[0] <= 5  # capture, dispatch, the run's context, two steps
+    assert bellboy.names() == ["dispatch_shard"]
+
+
+def test_a_continued_step_costs_two_transactions_and_no_message(bellboy: Bellboy, counter: Counter) -> None:
+    deliver = a_webhook(a_published_workflow(steps=[slow("one"), slow("two"), slow("three")]))
+    deliver(1)
+    bellboy.answer_all()
+    bellboy.rung.clear()
+
+    with counter.counted() as counted:
+        deliver(2)
+        bellboy.answer_all()
+
+    assert counted[0] <= 6 + 2 * 2
+    assert bellboy.names() == ["dispatch_shard", "execute_steps"]
+
+
+def test_an_idle_sweep_is_one_transaction_without_a_message(bellboy: Bellboy, counter: Counter) -> None:
+    sweeper.sweep()
+    with counter.counted() as counted:
+        sweeper.sweep()
+
+    assert counted == [1]
+    assert bellboy.rung == []
+
+
+def test_two_hundred_runs_of_three_steps_cost_at_most_one_message_for_each_step(bellboy: Bellboy) -> None:
+    deliver = a_webhook(a_published_workflow(steps=[slow("one"), slow("two"), slow("three")]))
+    for n in range(200):
+        deliver(n)
+
+    bellboy.answer_all()
+
+    assert Run.objects.filter(status="completed").count() == 200
+    assert StepRun.objects.filter(status="completed").count() == 600
+    assert len(bellboy.rung) <= 600
+
+
+def test_given_every_message_lost_in_the_middle_of_two_hundred_runs_then_all_complete(
+    bellboy: Bellboy,
+) -> None:
+    deliver = a_webhook(a_published_workflow(steps=[say(), slow("one"), nap(seconds=5), slow("two")]))
+    for n in range(200):
+        deliver(n)
+    for messages in (0, 1, 10, 10, 20):
+        for _ in range(messages):
+            bell = bellboy.waiting.pop(0)
+            TASKS[bell.task].apply(args=bell.args)
+        bellboy.lose_all()  # FLUSHALL
+        let_time_pass()
+        sweeper.sweep()
+    assert 0 < Run.objects.filter(status="completed").count() < 200
+
+    for _ in range(3):
+        answer_with_cells_here(bellboy)
+        let_time_pass()
+        sweeper.sweep()
+
+    assert Run.objects.filter(status="completed").count() == 200
+    assert set(StepRun.objects.values_list("attempts", flat=True)) == {1}
