@@ -96,4 +96,13 @@ def release() -> None:
     connection.close()
 
 
-__all__ = ["InterfaceError", "OperationalError", "json", "release", "retrying_conflicts", "row", "rows", "sqlstate"]
+__all__ = [
+    "InterfaceError",
+    "OperationalError",
+    "json",
+    "release",
+    "retrying_conflicts",
+    "row",
+    "rows",
+    "sqlstate",
+]
