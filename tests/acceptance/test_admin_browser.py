@@ -1,0 +1,207 @@
+"""The admin in a real browser: nothing written by people runs, nothing is too wide, and the editor helps.
+
+Needs an installed Chromium; without one every test here says that it was skipped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from executions.models import Run
+from lightfield.kernel import bells
+from tests.admin_client import a_person
+from tests.bellboy import Bellboy
+from tests.browser import Browser, Page, a_browser, installed_chromium
+from tests.factories import a_definition, a_published_workflow, a_workflow, an_event
+from tests.staging import nap, say
+from workflows.models import Workflow
+
+CHROMIUM = installed_chromium()
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium is installed: the admin was NOT tried in a browser"
+    ),
+]
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+CANARY = "<img src=x onerror='window.canary=1'><script>window.canary=1</script>"
+PHONE, DESK = 390, 1400
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM is not None
+    with a_browser(CHROMIUM) as running:
+        yield running
+
+
+@pytest.fixture
+def ada() -> Client:
+    return a_person()
+
+
+@pytest.fixture
+def page(browser: Browser, ada: Client, live_server: Any) -> Page:
+    page = browser.new_page()
+    page.sign_in(live_server.url, ada.cookies[settings.SESSION_COOKIE_NAME].value)
+    page.show_as(width=DESK)
+    return page
+
+
+def a_world(bellboy: Bellboy, words: str) -> list[str]:
+    """Something of everything, saying `words`; the addresses of the pages that show it."""
+    steps = [
+        {**say("note", "{{ trigger.note }}"), "name": words},
+        {**say("fail", "{{ trigger.missing }}"), "name": words},
+        say("never"),
+    ]
+    workflow = a_published_workflow(name=words, description=words, steps=steps)
+    event = an_event(workflow, payload={"note": words, words: words}, idempotency_key=words)
+    bells.ring_dispatch(event.shard)
+    bellboy.answer_all()
+    run = Run.objects.get()
+    draft = a_workflow(name=words, steps=[{"key": "a", "type": "http_request", "config": {"method": words}}])
+    return [
+        "/admin/",
+        "/admin/workflows/workflow/",
+        "/admin/workflows/workflow/add/?starter=check",
+        f"/admin/workflows/workflow/{workflow.pk}/change/",
+        f"/admin/workflows/workflow/{draft.pk}/change/",
+        f"/admin/workflows/workflow/{workflow.pk}/run/",
+        f"/admin/workflows/workflow/{workflow.pk}/archive/",
+        f"/admin/workflows/workflowversion/{workflow.active_version_id}/change/?against=draft",
+        "/admin/executions/run/",
+        f"/admin/executions/run/{run.pk}/change/",
+        "/admin/triggers/outboxevent/",
+        f"/admin/triggers/outboxevent/{event.pk}/change/",
+        "/admin/executions/lane/",
+        "/admin/access/auditentry/",
+    ]
+
+
+def test_what_people_write_never_runs_and_the_content_policy_has_nothing_to_refuse(
+    page: Page, live_server: Any, bellboy: Bellboy
+) -> None:
+    for path in a_world(bellboy, CANARY):
+        page.open(live_server.url + path)
+        assert page.run("window.canary === undefined && !document.querySelector('[onerror]')"), path
+        assert page.run("document.body.innerText.length > 100"), path
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_every_page_fits_a_phone_and_can_be_read(
+    page: Page, live_server: Any, bellboy: Bellboy, is_dark: bool
+) -> None:
+    paths = a_world(bellboy, "Quarterly reconciliation of invoices with the ledger")
+    wide, poor = {}, {}
+    for path in paths:
+        page.show_as(width=PHONE, is_dark=is_dark)
+        page.open(live_server.url + path)
+        page.run("document.querySelectorAll('#main details').forEach((one) => (one.open = true))")
+        if found := page.run(CONTRAST):
+            poor[path] = found
+        for width in (PHONE, DESK):
+            page.show_as(width=width, is_dark=is_dark)
+            if (needed := page.run("document.documentElement.scrollWidth")) > width:
+                wide[path, width] = needed
+    assert wide == {}
+    assert poor == {}
+
+
+def editor_says(page: Page) -> Any:
+    return page.run("document.querySelector('[data-editor-state]').textContent")
+
+
+def test_the_editor_numbers_lines_marks_errors_indents_and_formats(page: Page, live_server: Any) -> None:
+    page.open(f"{live_server.url}/admin/workflows/workflow/add/?starter=manual")
+    area = "document.querySelector('#id_definition')"
+    lines = page.run(f"{area}.value.split('\\n').length")
+    assert (
+        page.run("document.querySelector('.lf-editor-gutter').textContent.trim().split('\\n').length")
+        == lines
+    )
+
+    # An error is told with its line while typing, and that line is marked
+    page.run(f"{area}.focus(), {area}.select()")
+    page.type('{\n  "name": "x"\n  "schema": 1\n}')
+    page.wait_until("document.querySelector('.lf-line-bad')")
+    assert editor_says(page) == "Line 3, column 3: a comma is missing before this"
+    assert page.run("document.querySelector('.lf-line-bad').textContent") == "3"
+
+    # Format keeps what JSON.parse would change
+    page.run(f"{area}.focus(), {area}.select()")
+    page.type('{"n":12345678901234567890,"a":[],"o":{},"f":1.0,"t":"{{ a.b }} \\"q\\" {x}"}')
+    page.run("document.querySelector('[data-editor-format]').click()")
+    assert page.run(f"{area}.value") == (
+        '{\n  "n": 12345678901234567890,\n  "a": [],\n  "o": {},\n  "f": 1.0,\n  "t": "{{ a.b }} \\"q\\" {x}"\n}'
+    )
+    assert page.run("document.querySelector('.lf-j-template').textContent") == "{{ a.b }}"
+
+    # Tab indents; after Escape it leaves
+    page.run(f"{area}.setSelectionRange(0, 0)")
+    page.press("Tab", 9)
+    assert page.run(f"{area}.value.startsWith('  {{')")
+    page.press("Escape", 27)
+    page.press("Tab", 9)
+    assert page.run(f"document.activeElement !== {area}")
+
+
+def test_a_refused_definition_leads_to_its_line(page: Page, live_server: Any) -> None:
+    page.open(f"{live_server.url}/admin/workflows/workflow/add/?starter=manual")
+    typed = json.dumps(a_definition(steps=[{"key": "Bad Key", "type": "log"}]), indent=2)
+    page.run(f"document.querySelector('#id_definition').value = {json.dumps(typed)}")
+    page.run("document.querySelector('[name=_save]').click()")
+    page.wait_until("document.querySelector('[data-goto]')")
+
+    page.run("document.querySelector('[data-goto]').click()")
+
+    chosen = "(() => { const e = document.activeElement; return e.value.slice(e.selectionStart, e.selectionEnd) })()"
+    assert page.run(chosen) == '"key": "Bad Key",'
+    assert not Workflow.objects.exists()
+
+
+def test_a_workflow_is_made_published_and_run_with_the_mouse_alone(
+    page: Page, live_server: Any, bellboy: Bellboy
+) -> None:
+    def click(selector: str, then: str) -> None:
+        page.run(f"document.querySelector({json.dumps(selector)}).click()")
+        page.wait_until(then)
+
+    page.open(f"{live_server.url}/admin/workflows/workflow/add/?starter=manual")
+    click("[name=_publish]", "document.body.innerText.includes('Published as version 1.')")
+    click(".lf-deeds a[href$='/run/']", "document.querySelector('#id_payload')")
+    click("form .lf-button-primary", "document.body.innerText.includes('This page shows the run as soon as')")
+    bellboy.answer_all()
+
+    # The page renews itself, and keeps closed what the person closed
+    page.run("document.querySelector('#payload').open = false")
+    page.wait_until("document.querySelector('#lf-live .lf-row')")
+    assert page.run("document.querySelector('#payload').open") is False
+    assert Run.objects.get().status == "completed"
+    assert page.complaints == []
+
+
+def test_cancelling_asks_and_no_means_no(page: Page, live_server: Any, bellboy: Bellboy) -> None:
+    workflow = a_published_workflow(steps=[nap()])
+    event = an_event(workflow)
+    bells.ring_dispatch(event.shard)
+    bellboy.answer_all()
+    run = Run.objects.get()
+    page.open(f"{live_server.url}/admin/executions/run/{run.pk}/change/")
+
+    for answer, status in (("false", "waiting"), ("true", "cancelled")):
+        page.run(f"window.confirm = () => {answer}")
+        page.run("document.querySelector('form.lf-deed button').click()")
+        if answer == "true":
+            page.wait_until("document.body.innerText.includes('The run is cancelled.')")
+        run.refresh_from_db()
+        assert run.status == status
