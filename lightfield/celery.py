@@ -16,6 +16,7 @@ from celery.signals import setup_logging, worker_init
 from django.conf import settings
 from kombu import Exchange, Queue
 
+from lightfield import broker
 from lightfield.kernel import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lightfield.settings")
@@ -23,6 +24,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lightfield.settings")
 LONGEST_STEP_SECONDS = 600  # an AI step may take this long; http_request at most 300
 OPEN_FILES = 8192  # of one worker
 
+broker.install()
 app = Celery("lightfield")
 app.set_default()  # for every thread: without it, only the importing thread would find this app
 app.conf.update(

@@ -1,0 +1,96 @@
+"""Celery's Redis transport with a sieve in front: a message that is none of ours is thrown away.
+
+Redis is trusted with nothing but hints. Celery's consumer however ends the whole worker when it cannot make sense
+of a message, and what it had taken over by then comes back and ends the next worker, without end. So every
+message is looked at before the consumer sees it, and what still upsets the consumer is dropped for good. The
+rows say what is due; losing a message costs a sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from queue import Empty
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+LONGEST_NAME = 255
+RedisChannel: Any = kombu_redis.Channel  # kombu tells types of its base classes only
+TEXTS = ("root_id", "parent_id", "shadow", "expires", "argsrepr", "kwargsrepr", "origin")
+
+
+class Channel(RedisChannel):
+    """A channel that outlives every message."""
+
+    def basic_consume(self, queue: str, no_ack: bool, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        made = super().basic_consume(queue, no_ack, callback, *args, **kwargs)
+        callbacks = self.connection._callbacks
+        callbacks[queue] = partial(self._deliver_sifted, callbacks[queue], queue, is_task=not no_ack)
+        return made
+
+    def _deliver_sifted(self, deliver: Callable[[Any], Any], queue: str, raw: Any, *, is_task: bool) -> Any:
+        """Hand a message on. Those that need no ack are Celery's own, about workers: any shape may be right."""
+        if is_task and not is_task_message(raw):
+            logger.warning("message_refused", extra={"queue": queue})
+            return None
+        try:
+            return deliver(raw)
+        except (*self.connection_errors, RedisError):
+            raise  # the connection, not the message
+        except Exception as error:  # noqa: BLE001  no message may end the worker
+            logger.warning("message_refused", extra={"queue": queue, "error": type(error).__name__})
+            if is_task:
+                self.basic_reject(raw["properties"]["delivery_tag"], requeue=False)
+            return None
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)
+        except (*self.connection_errors, RedisError, Empty):
+            raise
+        except Exception as error:  # noqa: BLE001  no JSON, or JSON too deep to read; it has left its queue
+            logger.warning("message_refused", extra={"error": type(error).__name__})
+            return True
+
+
+class Transport(kombu_redis.Transport):
+    Channel = Channel
+
+
+def install() -> None:
+    """Every `redis://` connection made from now on has the sieve."""
+    here = f"{Transport.__module__}:{Transport.__qualname__}"
+    TRANSPORT_ALIASES.update(redis=here, rediss=here)
+
+
+def is_task_message(raw: object) -> bool:
+    """Whether this is a message as our ringer and beat write them: Celery's protocol 2, in JSON, without ETA."""
+    match raw:
+        case {
+            "body": str(),
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": {"task": str(task), "id": str(task_id), **headers},
+            "properties": {
+                "delivery_tag": str(tag),
+                "body_encoding": "base64",
+                "delivery_info": {"exchange": str(), "routing_key": str()},
+            },
+        }:
+            return (
+                all(0 < len(name) <= LONGEST_NAME for name in (task, task_id, tag))
+                and headers.get("eta") is None
+                and all(isinstance(headers.get(name), str | None) for name in TEXTS)
+                and type(headers.get("retries", 0)) is int
+                and headers.get("timelimit") in (None, [None, None])
+                and not any(
+                    headers.get(name) for name in ("group", "stamps", "stamped_headers", "compression")
+                )
+            )
+    return False
