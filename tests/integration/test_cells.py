@@ -255,6 +255,22 @@ def test_given_no_free_place_when_a_cell_is_wanted_then_it_is_left_to_the_next_b
     assert everything() == before
 
 
+def test_given_a_child_that_takes_for_ever_when_its_time_is_over_then_it_is_ended(
+    bellboy: Bellboy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child is its own watchdog; this is for one that cannot even do that."""
+    monkeypatch.setattr(cells, "LONGEST_SECONDS", 0.01)
+    monkeypatch.setattr(cells, "_places", threading.BoundedSemaphore(1))
+    step = a_claimed_step()
+    end_lease(step.step_run_id)
+    before = everything()
+
+    cells.run_in_child([step.step_run_id], "http")
+
+    assert everything() == before
+    assert cells._places.acquire(blocking=False)
+
+
 def test_no_continuation_in_a_cell(bellboy: Bellboy, slow_step: ScriptedSlow) -> None:
     """The next step is no suspect: it goes back to the others."""
     step = a_claimed_step(slow("one"), slow("two"))

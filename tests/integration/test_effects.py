@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from executions import admission, claims, leases, worker
+from executions import admission, cells, claims, leases, worker
 from executions.models import Attempt, Effect, Run, StepRun
 from lightfield.kernel import sql
 from lightfield.kernel.errors import PermanentStepError, StepError, TransientStepError
@@ -253,6 +253,25 @@ def test_a_step_type_that_was_uninstalled_fails_its_steps(bellboy: Bellboy) -> N
 
     step.refresh_from_db()
     assert (step.status, step.error_code) == ("failed", "config.missing_step_type")
+
+
+def test_given_an_outcome_that_postgresql_refuses_then_the_step_ends_after_three_tries_alone(
+    bellboy: Bellboy,
+) -> None:
+    """Nobody foresaw it; what cannot be written must not be tried for ever."""
+    step = a_queued_step()
+    sql.rows("ALTER TABLE executions_steprun ADD CONSTRAINT odd CHECK (output IS NULL) NOT VALID", {})
+    try:
+        worker.execute([step.pk])
+        for _ in range(4):
+            end_lease(step.pk)
+            cells.run_here([step.pk], "http")
+    finally:
+        sql.rows("ALTER TABLE executions_steprun DROP CONSTRAINT odd", {})
+
+    step.refresh_from_db()
+    assert (step.status, step.error_code, step.lost_alone) == ("failed", "step.worker_lost", 3)
+    assert Effect.objects.get().status == "unknown"
 
 
 # --- what follows ---------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def test_given_a_beat_that_fails_for_whatever_reason_then_the_keeper_lives_on(
     bellboy: Bellboy, keeper: Keeper, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.LIGHTFIELD_LEASE_SECONDS = 0.3
-    nonsense: Any = "no number"
+    nonsense: Any = object()
     held = keeper.hold(nonsense, 1, claimed_at=time.monotonic(), limit_seconds=60)
     wait_for(lambda: "leases_not_renewed" in caplog.text)
     keeper.let_go(held)
