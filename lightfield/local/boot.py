@@ -35,6 +35,7 @@ COMMANDS = {  # command: (module to run, sets of requirements it needs)
     "manage": ("lightfield.local.manage", ("runtime",)),
     "test": ("pytest", ("runtime",)),
     "check": ("lightfield.local.check", ("runtime", "dev")),
+    "chaos": ("tests.chaos", ("runtime",)),
 }
 
 

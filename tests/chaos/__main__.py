@@ -1,0 +1,108 @@
+"""`bin/chaos`: break the system in every way we know while it works, and prove afterwards that nothing is missing.
+
+Everything is started here, in a home of its own: servers, all processes, a sender and a receiver that keep books.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import signal
+import sys
+import threading
+import time
+
+from lightfield.local.boot import CannotStart, say
+from lightfield.local.ending import Ended, ending
+from lightfield.local.home import Home
+from tests.chaos import stack as stacks
+from tests.chaos.books import Books
+from tests.chaos.outside import Outside
+from tests.chaos.points import ACTIONS, ROLE
+from tests.chaos.scenario import MATRIX, Scenario
+from tests.chaos.sink import Sink
+from tests.chaos.stack import Stack
+
+QUICK_POINTS = ("CP-W3", "CP-D3", "CP-D2", "CP-S3", "CP-S4", "CP-S6")
+
+
+def main() -> int:
+    wanted = _arguments()
+    ending.listen(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    try:
+        stacks.forget_other_settings()
+        home = Home.of_this_installation().inner("chaos")
+        with contextlib.ExitStack() as held:
+            held.enter_context(home.exclusively("bin/chaos", patience=5))
+            return _play(home, held, wanted)
+    except CannotStart as problem:
+        say(str(problem))
+    except Ended:
+        say("interrupted; everything is stopped")
+        return 130
+    return 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bin/chaos", description=__doc__)
+    parser.add_argument("--points", default="", help=f"comma-separated; all: {', '.join(ROLE)}")
+    parser.add_argument(
+        "--action", choices=ACTIONS, help="only kill, or only stop for two leases; default both"
+    )
+    parser.add_argument("--hits", type=int, default=5, help="of each point and action (default 5)")
+    parser.add_argument("--matrix", default="", help=f"comma-separated, or all: {', '.join(MATRIX)}")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the matrix' lengths and numbers")
+    parser.add_argument(
+        "--soak", type=float, default=0.0, metavar="MINUTES", help="random faults for so long"
+    )
+    parser.add_argument("--rate", type=float, default=8.0, help="webhooks a second (default 8)")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=30.0,
+        help="seconds for everything to move on after a fault (default 30)",
+    )
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--quick", action="store_true", help="a few points once, in less than a minute")
+    wanted = parser.parse_args()
+    names = [name for name in wanted.points.split(",") if name]
+    faults = list(MATRIX) if wanted.matrix == "all" else [name for name in wanted.matrix.split(",") if name]
+    if unknown := [name for name in names if name not in ROLE] + [
+        name for name in faults if name not in MATRIX
+    ]:
+        parser.error(f"unknown: {', '.join(unknown)}")
+    is_anything_chosen = names or faults or wanted.soak
+    wanted.points = names if is_anything_chosen else list(QUICK_POINTS if wanted.quick else ROLE)
+    wanted.matrix = faults
+    wanted.actions = [wanted.action] if wanted.action else ["kill"] if wanted.quick else list(ACTIONS)
+    wanted.hits = 1 if wanted.quick else wanted.hits
+    return wanted
+
+
+def _play(home: Home, held: contextlib.ExitStack, wanted: argparse.Namespace) -> int:
+    """The main thread keeps the installation running; the scenario has a thread of its own."""
+    books = Books()
+    outside = held.enter_context(Outside())
+    sink = Sink(books, seed=wanted.seed)
+    outside.run(sink.listen())
+    say(f"seed {wanted.seed}; starting everything")
+    stack = Stack(home, held, outside, sink)
+    stack.begin()
+    ending.check()
+    scenario = Scenario(stack, books, wanted)
+    playing = threading.Thread(target=scenario.play, name="scenario", daemon=True)
+    playing.start()
+    stack.supervisor.run(until=lambda: not playing.is_alive())
+    if playing.is_alive():
+        scenario.end()
+        give_up = time.monotonic() + 30
+        while playing.is_alive() and time.monotonic() < give_up:
+            time.sleep(0.1)
+    ending.check()
+    sys.stdout.write("\n".join([*scenario.told, ""]))
+    return 0 if scenario.is_well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""The honest outside: a sender that repeats what was not acknowledged, and a person who cancels and replays."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+from lightfield.local.boot import CannotStart
+from lightfield.local.calls import Api
+from tests.chaos.books import Answer, Books, Delivery
+from tests.chaos.workload import draw
+
+PATIENCE = 12.0  # seconds for one answer; senders of webhooks wait 3 to 15
+PAUSES = (0.2, 0.5, 1.0)  # between the tries of one delivery; the last again and again
+THREADS = 32
+
+
+class Sender:
+    """Sends `rate` webhooks a second from a thread of its own, each until it is acknowledged."""
+
+    def __init__(self, books: Books, base: str, addresses: dict[str, str], *, seed: int, rate: float) -> None:
+        self.books = books
+        self.addresses = addresses
+        self.rate = rate
+        self._host = urlsplit(base).netloc
+        self._drawn = random.Random(f"{seed}:deliveries")
+        self._prefix = f"chaos-{seed}-{time.time_ns():x}"
+        self._number = 0
+        self._numbering = threading.Lock()
+        self._is_over = threading.Event()
+        self._is_paused = threading.Event()
+        self._gives_up = threading.Event()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sender")
+        self._pacing = threading.Thread(target=self._pace, name="pace", daemon=True)
+
+    def start(self) -> None:
+        self._pacing.start()
+
+    def finish(self, seconds: float) -> bool:
+        """Begin nothing new and wait until everything begun is acknowledged. False: some never was."""
+        self._is_over.set()
+        self._pacing.join(5)
+        late = threading.Timer(seconds, self._gives_up.set)
+        late.start()
+        self._pool.shutdown(wait=True)
+        late.cancel()
+        return not self._gives_up.is_set()
+
+    def burst(self, workflow: str, number: int) -> None:
+        """So many at once, besides the usual."""
+        for _ in range(number):
+            self._send(workflow)
+
+    def _pace(self) -> None:
+        due = time.monotonic()
+        while not self._is_over.wait(max(0.0, due - time.monotonic())):
+            due = max(due + 1 / self.rate, time.monotonic() - 1.0)  # after a standstill, no flood
+            self._send(draw(self._drawn))
+
+    def _send(self, workflow: str) -> None:
+        with self._numbering:
+            self._number += 1
+            number = self._number
+        delivery = Delivery(number, f"{self._prefix}-{number}", workflow)
+        self.books.begin(delivery)
+        self._pool.submit(self._deliver, delivery)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        tries = 0
+        while not self._gives_up.is_set():
+            answer = self._post(delivery)
+            delivery.answers.append(answer)
+            if answer.is_acknowledged:
+                return
+            self._gives_up.wait(PAUSES[min(tries, len(PAUSES) - 1)])
+            tries += 1
+
+    def _post(self, delivery: Delivery) -> Answer:
+        body = json.dumps({"number": delivery.number, "third": delivery.number % 3})
+        headers = {"Content-Type": "application/json", "Idempotency-Key": delivery.key}
+        connection = http.client.HTTPConnection(self._host, timeout=PATIENCE)
+        started, at = time.monotonic(), time.time()
+        try:
+            connection.request("POST", urlsplit(self.addresses[delivery.workflow]).path, body, headers)
+            response = connection.getresponse()
+            said = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return Answer(at, time.monotonic() - started, None)
+        finally:
+            connection.close()
+        seconds = time.monotonic() - started
+        return Answer(at, seconds, response.status, said.get("event_id"), bool(said.get("duplicate")))
+
+
+class Operator:
+    """Cancels runs at any point of their lives and replays what failed or was cancelled."""
+
+    EVERY = 0.5  # seconds
+
+    def __init__(self, books: Books, api: Api, *, seed: int) -> None:
+        self.books = books
+        self.api = api
+        self._drawn = random.Random(f"{seed}:operator")
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="operator", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        self._is_over.set()
+        self._thread.join(60)
+
+    def _work(self) -> None:
+        while not self._is_over.wait(self.EVERY):
+            try:
+                self._cancel_one()
+                if self._drawn.random() < 0.5:
+                    self._replay_one()
+            except CannotStart:  # refused, or nobody there: both happen, neither is an answer to rely on
+                self.books.count("calls in vain")
+
+    def _cancel_one(self) -> None:
+        recent = self.books.acknowledged()[-12:]
+        if not recent:
+            return
+        chosen = self._drawn.choice(recent).acknowledged
+        assert chosen is not None
+        run_id = self.api.get(f"/api/v1/events/{chosen.event_id}")["run_id"]
+        if run_id is not None:
+            self.api.post(f"/api/v1/runs/{run_id}/cancel")
+            self.books.count("cancels")
+
+    def _replay_one(self) -> None:
+        status = self._drawn.choice(("failed", "cancelled"))
+        found = self.api.get(f"/api/v1/runs?status={status}&limit=20")["results"]
+        if found:
+            run = self._drawn.choice(found)
+            self.api.post(f"/api/v1/runs/{run['id']}/replay")
+            self.books.count("replays")

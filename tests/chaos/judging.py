@@ -1,0 +1,162 @@
+"""The books against the rows: what was acknowledged is there once, what was sent was meant, nothing else was."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.books import Arrival, Books
+from tests.chaos.stack import Stack
+
+TOLERANCE = 0.5  # seconds between an instant in PostgreSQL and the same one noted by the sink's busy loop
+
+EVENTS = """
+SELECT e.id::text, e.idempotency_key, e.status,
+  (SELECT count(*) FROM executions_run r WHERE r.event_id = e.id AND r.generation = 1)
+FROM triggers_outboxevent e WHERE e.source = 'webhook'
+"""
+RUNS = "SELECT r.id::text, w.name, r.status, r.error_code FROM executions_run r JOIN workflows_workflow w ON w.id = r.workflow_id"
+# A request that was intended when its run was cancelled may still leave, until the effect is decided.
+# A key may be kept by a replay: then several effects, of one run each, share it.
+EFFECTS = """
+SELECT e.key, e.status, extract(epoch FROM e.decided_at)::float8, e.answer->>'status_code', e.request->>'on_unknown',
+  s.status, s.reused
+FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
+"""
+ATTEMPTS = """
+SELECT e.key, extract(epoch FROM a.intent_at)::float8,
+  extract(epoch FROM CASE WHEN s.status = 'cancelled' AND a.number = s.attempts THEN greatest(a.finished_at, e.decided_at)
+                          ELSE coalesce(a.finished_at, now()) END)::float8
+FROM executions_attempt a JOIN executions_effect e ON e.step_run_id = a.step_run_id
+JOIN executions_steprun s ON s.id = a.step_run_id WHERE a.intent_at IS NOT NULL
+"""
+EXPECTED_CODES = {
+    "http.outcome_unknown",  # only where on_unknown is `fail`
+    "http.unavailable",  # the flaky receiver refused ten times
+    "http.connection_lost",
+}
+
+
+@dataclass
+class Judgement:
+    """What contradicts what: the rule and the first few ids."""
+
+    broken: dict[str, list[str]] = field(default_factory=lambda: collections.defaultdict(list))
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def blame(self, rule: str, what: object) -> None:
+        self.broken[rule].append(str(what))
+
+
+def judge(stack: Stack, books: Books) -> Judgement:
+    """Compare everything. The system is quiet, the proxies pass."""
+    judgement = Judgement()
+    _judge_events(judgement, books, stack.ask(EVENTS))
+    _judge_runs(judgement, stack.ask(RUNS))
+    effects: dict[str, list[tuple[Any, ...]]] = collections.defaultdict(list)
+    for row in stack.ask(EFFECTS):
+        effects[row[0]].append(row)
+    attempts: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+    for key, intent_at, finished_at in stack.ask(ATTEMPTS):
+        attempts[key].append((intent_at, finished_at))
+    arrivals = books.arrivals_by_key()
+    for key in {*effects, *arrivals}:
+        _judge_key(judgement, key, effects[key], attempts[key], arrivals.get(key, []))
+    _judge_operations(judgement, books)
+    return judgement
+
+
+def _judge_events(judgement: Judgement, books: Books, rows: list[tuple[Any, ...]]) -> None:
+    by_key = collections.defaultdict(list)
+    for event_id, key, status, runs in rows:
+        by_key[key].append((event_id, status, runs))
+        if key not in books.deliveries:
+            judgement.blame("an event that nobody sent", event_id)
+        if status != "dispatched" or runs != 1:
+            judgement.blame("an event without exactly one first run", f"{event_id} {status} {runs}")
+    for delivery in books.deliveries.values():
+        told = {answer.event_id for answer in delivery.answers if answer.is_acknowledged}
+        stored = {event_id for event_id, _, _ in by_key[delivery.key]}
+        if not delivery.acknowledged:
+            judgement.blame("a delivery that was never acknowledged", delivery.key)
+        elif len(by_key[delivery.key]) != 1 or told != stored:
+            judgement.blame(
+                "an acknowledged delivery without exactly its one event", f"{delivery.key} {told}"
+            )
+    judgement.facts["deliveries"] = len(books.deliveries)
+    judgement.facts["deliveries tried again"] = sum(len(one.answers) > 1 for one in books.deliveries.values())
+
+
+def _judge_runs(judgement: Judgement, rows: list[tuple[Any, ...]]) -> None:
+    judgement.facts["runs"] = len(rows)
+    codes: collections.Counter[str] = collections.Counter()
+    for run_id, workflow, status, code in rows:
+        codes[status if status != "failed" else str(code)] += 1
+        if status not in ("completed", "failed", "cancelled"):
+            judgement.blame("a run that never ended", f"{run_id} {status}")
+        if status == "failed" and code == "http.outcome_unknown" and workflow != "Chaos: careful":
+            judgement.blame("an unknown outcome failed a step that may repeat", run_id)
+        if status == "failed" and code not in EXPECTED_CODES:
+            judgement.blame("a run failed for no good reason", f"{run_id} {code}")
+    judgement.facts["runs by end"] = dict(codes)
+
+
+def _judge_key(
+    judgement: Judgement,
+    key: str,
+    effects: list[tuple[Any, ...]],
+    attempts: list[tuple[float, float]],
+    arrivals: list[Arrival],
+) -> None:
+    if arrivals and not effects:
+        judgement.blame("a request without an intent in the ledger", key)
+    if len({arrival.digest for arrival in arrivals}) > 1:
+        judgement.blame("two bodies under one key", key)
+    if unmatched := _unmatched(attempts, arrivals):
+        judgement.blame("a request that no attempt can have sent when it came", f"{key} at {unmatched}")
+    undecided = [row for row in effects if row[1] == "intent"]
+    if undecided:
+        judgement.blame("an effect that was never decided", key)
+    elif effects and arrivals:
+        last = max(row[2] for row in effects)
+        if arrivals[-1].at > last + TOLERANCE:
+            judgement.blame("a request after its effect was decided", f"{key} {arrivals[-1].at - last:.2f} s")
+    is_done = any(row[1] == "done" and str(row[3]).startswith("2") for row in effects)
+    has_acted = any(arrival.came_of_it in ("acted", "repeated") for arrival in arrivals)
+    if is_done and not has_acted:
+        judgement.blame("a completed effect that never arrived", key)
+    if any(row[4] == "fail" for row in effects) and sum(a.came_of_it == "acted" for a in arrivals) > len(
+        effects
+    ):
+        judgement.blame("on_unknown=fail, and sent again", key)
+
+
+def _unmatched(attempts: list[tuple[float, float]], arrivals: list[Arrival]) -> list[float]:
+    """Give each arrival an attempt of its own that was open at that instant; those that get none.
+
+    The one that closes first is taken: if any choice works for all arrivals, this one does.
+    """
+    free = sorted(attempts, key=lambda attempt: attempt[1])
+    left = []
+    for arrival in arrivals:
+        fitting = [a for a in free if a[0] - TOLERANCE <= arrival.at <= a[1] + TOLERANCE]
+        if fitting:
+            free.remove(fitting[0])
+        else:
+            left.append(arrival.at)
+    return left
+
+
+def _judge_operations(judgement: Judgement, books: Books) -> None:
+    acted: collections.Counter[str] = collections.Counter()
+    for arrival in books.arrivals:
+        if arrival.honours_keys and arrival.came_of_it in ("acted", "reset"):
+            acted[arrival.operation] += 1
+    for operation, times in acted.items():
+        if times > 1:
+            judgement.blame("done twice at a receiver that honours keys", operation)
+    plain = collections.Counter(a.operation for a in books.arrivals if not a.honours_keys)
+    judgement.facts["requests"] = len(books.arrivals)
+    judgement.facts["operations that a receiver without keys saw again"] = sum(n > 1 for n in plain.values())
+    judgement.facts["operations done at a receiver that honours keys"] = len(acted)

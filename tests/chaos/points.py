@@ -1,0 +1,172 @@
+"""The walk over the crash points: order a death or a stop, wait for it, and see how long others need to go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.chaos.books import Books
+from tests.chaos.client import Sender
+from tests.chaos.holds import HELD, Hold
+from tests.chaos.stack import LEASE_SECONDS, Stack, wait_until
+
+# Each track's points are walked one after the other, the tracks side by side.
+TRACKS: dict[str, tuple[str, ...]] = {
+    "web": ("CP-W1", "CP-W2", "CP-W3", "CP-W4"),
+    "worker-fast": ("CP-D1", "CP-D2", "CP-D3", "CP-D4", "CP-D5", "CP-X1", "CP-X2"),
+    "worker-http": ("CP-S1", "CP-S2", "CP-S3", "CP-S4", "CP-S5", "CP-S6", "CP-S7", "CP-S8", "CP-S9"),
+}
+ROLE = {point: role for role, points in TRACKS.items() for point in points}
+ACTIONS = ("kill", "stop")
+STOPPED_SECONDS = 2 * LEASE_SECONDS
+HIT_SECONDS = 30.0  # for somebody to come by
+MOST_PASSES = 4  # an order is for the first to fourth pass
+
+# Whatever is to go on by itself and soon: live runs whose step is due, and events. With a mark that changes.
+ON_ITS_WAY = """
+SELECT r.id::text, r.seq FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
+WHERE s.status IN ('ready', 'queued', 'running', 'waiting') AND s.due_at < clock_timestamp() + interval '1 second'
+UNION ALL
+SELECT e.id::text, 0 FROM triggers_outboxevent e WHERE e.status = 'pending'
+"""
+STILL_THERE = """
+SELECT count(*) FROM (
+  SELECT r.id::text AS id, r.seq FROM executions_run r WHERE r.status IN ('pending', 'running', 'waiting')
+  UNION ALL SELECT e.id::text, 0 FROM triggers_outboxevent e WHERE e.status = 'pending') now
+JOIN unnest(%s::text[], %s::int[]) AS before(id, seq) ON before.id = now.id AND before.seq = now.seq
+"""
+
+
+@dataclass
+class Hit:
+    """One death or stop. `recovery_seconds` is None when something did not move in time."""
+
+    point: str
+    action: str
+    pid: int
+    at: float
+    recovery_seconds: float | None = None
+
+
+@dataclass
+class Case:
+    """One point and one action."""
+
+    point: str
+    action: str
+    wanted: int
+    patience: float  # seconds for everything that was on its way to have moved
+    hits: list[Hit] = field(default_factory=list)
+
+    @property
+    def problem(self) -> str:
+        if len(self.hits) < self.wanted:
+            return f"hit {len(self.hits)} of {self.wanted} times"
+        late = [hit for hit in self.hits if hit.recovery_seconds is None]
+        return f"{len(late)} not over in {self.patience:.0f} s" if late else ""
+
+
+class Walk:
+    """Hits points while the workload runs."""
+
+    def __init__(
+        self, stack: Stack, books: Books, sender: Sender, is_over: Callable[[], bool], *, patience: float
+    ) -> None:
+        self.stack = stack
+        self.books = books
+        self.sender = sender
+        self.is_over = is_over
+        self.patience = patience
+        self.cases: list[Case] = []
+
+    def walk(self, points: list[str], actions: list[str], hits: int) -> None:
+        """All of them, the tracks side by side."""
+        tracks = []
+        for role in TRACKS:
+            cases = [
+                Case(p, action, hits, self.patience) for p in points if ROLE[p] == role for action in actions
+            ]
+            self.cases += cases
+            tracks.append(
+                threading.Thread(target=self._walk, args=(cases,), name=f"track-{role}", daemon=True)
+            )
+        for track in tracks:
+            track.start()
+        for track in tracks:
+            track.join()
+
+    def _walk(self, cases: list[Case]) -> None:
+        for case in cases:
+            for number in range(case.wanted):
+                if self.is_over():
+                    return
+                hit = self.hit(case.point, case.action, number)
+                if hit:
+                    case.hits.append(hit)
+
+    def hit(self, point: str, action: str, number: int) -> Hit | None:
+        """Once. None: nobody came by."""
+        if point in HELD:
+            return self._hold(point, action, is_committed=number % 2 == 1)
+        order = self.stack.orders / point
+        unfinished = order.with_name(f".{point}")
+        unfinished.write_text(f"{action} {number % MOST_PASSES + 1} {ROLE[point]}")
+        unfinished.replace(order)
+        self._provoke(point)
+        found: list[int] = []
+
+        def is_obeyed() -> bool:
+            found[:] = [int(path.name.rpartition(".")[2]) for path in self.stack.orders.glob(f"{point}.*")]
+            return bool(found)
+
+        was_hit = wait_until(is_obeyed, HIT_SECONDS, every=0.02)
+        hit = Hit(point, action, found[0], time.time()) if was_hit else None
+        for left in self.stack.orders.glob(f"{point}*"):
+            left.unlink(missing_ok=True)
+        return self._follow(hit) if hit else None
+
+    def _provoke(self, point: str) -> None:
+        """What does not come by itself often enough."""
+        if point == "CP-D5":  # more events in a shard than one batch takes
+            self.sender.burst("fast", 260)
+        if point in ("CP-X1", "CP-X2"):  # leases that run out
+            self.stack.kill("worker-http")
+
+    def _hold(self, point: str, action: str, *, is_committed: bool) -> Hit | None:
+        """The same at a commit: every other one goes through although nobody waits for it any more."""
+        hold = Hold(self.stack, point)
+        pid = hold.catch(HIT_SECONDS)
+        if pid is None:
+            hold.roll_back()
+            return None
+        hit = Hit(point, action, pid, time.time())
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL if action == "kill" else signal.SIGSTOP)
+        if is_committed:
+            hold.commit()
+        else:
+            hold.roll_back()
+        return self._follow(hit)
+
+    def _follow(self, hit: Hit) -> Hit:
+        """Wait until all that was on its way has moved, and let a stopped process go on after two leases."""
+        self.books.count(f"{hit.action}s")
+        before = self.stack.ask(ON_ITS_WAY)
+        ids, seqs = [row[0] for row in before], [row[1] for row in before]
+        wakes_at = hit.at + STOPPED_SECONDS
+
+        def has_moved() -> bool:
+            return self.stack.ask(STILL_THERE, ids, seqs) == [(0,)]
+
+        if wait_until(has_moved, self.patience, every=0.25):
+            hit.recovery_seconds = time.time() - hit.at
+        if hit.action == "stop":
+            time.sleep(max(0.0, wakes_at - time.time()))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(hit.pid, signal.SIGCONT)
+        return hit

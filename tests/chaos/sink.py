@@ -1,0 +1,101 @@
+"""The far end of every step: notes each request that it has read completely, and only then answers.
+
+The path says how: `/plain/…` acts on every request, `/keys/…` honours the Idempotency-Key. Then `ok`,
+`slow-<milliseconds>`, or `flaky-<percent>`: so many are refused with 503 or lose their answer after it acted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import socket
+import time
+
+from lightfield.local import ports
+from tests.chaos.books import Arrival, Books
+
+HOST = "127.0.0.1"
+BODY = b'{"ok":true}'
+HEAD = b"HTTP/1.1 %d Answered\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+FLAKY_SECONDS = 0.03
+
+
+class Sink:
+    """Decides what comes of a request, from the seed, its key and how often that key came."""
+
+    def __init__(self, books: Books, *, seed: int) -> None:
+        self.books = books
+        self.seed = seed
+        self.port = ports.any_free(HOST)
+        self._acted: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    async def listen(self) -> None:
+        await asyncio.get_running_loop().create_server(
+            lambda: Conversation(self), HOST, self.port, backlog=2048
+        )
+
+    def receive(self, path: str, key: str, body: bytes) -> tuple[Arrival, float]:
+        """Note a request. Returns the note and after how many seconds to answer."""
+        _, kind, behaviour = path.split("/")
+        name, _, value = behaviour.partition("-")
+        said = json.loads(body)
+        arrival = Arrival(
+            at=time.time(),
+            key=key,
+            digest=hashlib.sha256(body).hexdigest(),
+            operation=f"{said['number']}:{said['step']}",
+            honours_keys=kind == "keys",
+        )
+        earlier = self.books.note(arrival) - 1
+        arrival.came_of_it = self._outcome(arrival, earlier, int(value) if name == "flaky" else 0)
+        return arrival, int(value) / 1000 if name == "slow" else FLAKY_SECONDS if name == "flaky" else 0.0
+
+    def _outcome(self, arrival: Arrival, earlier: int, percent: int) -> str:
+        drawn = hashlib.sha256(f"{self.seed}:{arrival.key}:{earlier}".encode()).digest()
+        is_bad = drawn[0] * 100 < percent * 256
+        if is_bad and drawn[1] % 2:
+            return "refused"
+        if arrival.honours_keys and arrival.key in self._acted:
+            return "repeated"
+        self._acted.add(arrival.key)
+        return "reset" if is_bad else "acted"
+
+
+class Conversation(asyncio.Protocol):
+    """One connection; requests come one after the other."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink, self.buffer = sink, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while b"\r\n\r\n" in self.buffer:
+            head, _, rest = self.buffer.partition(b"\r\n\r\n")
+            first, *lines = head.decode("latin-1").split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            length = int(headers.get("content-length", 0))
+            if len(rest) < length:
+                return
+            body, self.buffer = rest[:length], rest[length:]
+            arrival, seconds = self.sink.receive(first.split(" ")[1], headers["idempotency-key"], body)
+            asyncio.get_running_loop().call_later(seconds, self._answer, arrival)
+
+    def _answer(self, arrival: Arrival) -> None:
+        if self.transport.is_closing():
+            return
+        if arrival.came_of_it == "reset":
+            linger = self.transport.get_extra_info("socket")
+            linger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self.transport.abort()
+            return
+        status = 503 if arrival.came_of_it == "refused" else 200
+        self.transport.write(HEAD % (status, len(BODY)) + BODY)

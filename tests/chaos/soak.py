@@ -1,0 +1,147 @@
+"""Random faults, one every few seconds, drawn from the seed; and what the workers' memory does meanwhile."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import redis
+
+from lightfield.local.boot import say
+from tests.chaos.books import Books
+from tests.chaos.points import ACTIONS, ROLE, Walk
+from tests.chaos.stack import Stack
+
+GAP_SECONDS = (3.0, 8.0)
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Memory:
+    """Resident memory of the processes by name, sampled now and then. In MB."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.samples: dict[str, list[float]] = defaultdict(list)
+
+    def sample(self) -> None:
+        for one in self.stack.supervisor.processes:
+            try:
+                pages = Path(f"/proc/{one.child.pid if one.child else 0}/statm").read_text().split()[1]
+            except OSError:
+                continue
+            self.samples[one.name].append(int(pages) * PAGE / 1e6)
+
+    def told(self) -> list[str]:
+        """The largest of the first and of the last quarter of each process' samples."""
+        lines = []
+        for name, sizes in self.samples.items():
+            quarter = max(1, len(sizes) // 4)
+            first, last = statistics.median(sizes[:quarter]), statistics.median(sizes[-quarter:])
+            lines.append(
+                f"memory of {name}: {first:.0f} MB at first, {last:.0f} MB at last, {max(sizes):.0f} MB at most"
+            )
+        return lines
+
+
+class Soak:
+    """One fault after the other while the workload runs."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        books: Books,
+        walk: Walk,
+        memory: Memory,
+        is_over: Callable[[], bool],
+        *,
+        seed: int,
+    ) -> None:
+        self.stack, self.books, self.walk, self.memory, self.is_over = stack, books, walk, memory, is_over
+        self._drawn = random.Random(f"{seed}:soak")
+        self._stopped: dict[int, float] = {}  # pid: when it may go on
+        self.faults: list[tuple[int, str, Callable[[], object]]] = [
+            (8, "order at a point", self._order),
+            (4, "process killed", self._kill_process),
+            (2, "process stopped", self._stop_process),
+            (2, "flush", lambda: self.stack.redis().flushall()),
+            (1, "redis killed", lambda: self.stack.kill("redis")),
+            (1, "postgres stopped at once", lambda: os.kill(self.stack.pid_of("postgres"), signal.SIGQUIT)),
+            (2, "backends ended", self._terminate),
+            (2, "lines to postgres reset", self.stack.postgres_line.reset),
+            (2, "lines to redis reset", self.stack.redis_line.reset),
+            (2, "replies lost", self._lose_replies),
+            (1, "postgres frozen", lambda: self._freeze(self.stack.postgres_line.freeze)),
+            (1, "redis frozen", lambda: self._freeze(self.stack.redis_line.freeze)),
+        ]
+
+    def run(self, seconds: float) -> None:
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up and not self.is_over():
+            _, name, fault = self._drawn.choices(self.faults, [weight for weight, _, _ in self.faults])[0]
+            try:
+                fault()
+            except (psycopg.Error, redis.RedisError, OSError):
+                name = "faults that missed"
+            self.books.count(name)
+            self._wait(self._drawn.uniform(*GAP_SECONDS))
+        for pid in [*self._stopped]:
+            self._wake(pid)
+        say("the soak is over")
+
+    def _wait(self, seconds: float) -> None:
+        give_up = time.monotonic() + seconds
+        self.memory.sample()
+        while time.monotonic() < give_up and not self.is_over():
+            for pid, due in [*self._stopped.items()]:
+                if time.monotonic() >= due:
+                    self._wake(pid)
+            for path in self.stack.orders.glob("CP-*.*"):  # obeyed; a stopped one is woken in time
+                self._stopped[int(path.name.rpartition(".")[2])] = time.monotonic() + 12
+                path.unlink(missing_ok=True)
+            time.sleep(0.1)
+
+    def _wake(self, pid: int) -> None:
+        self._stopped.pop(pid, None)
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            return
+
+    def _order(self) -> None:
+        point = self._drawn.choice([point for point in ROLE if point not in ("CP-W2", "CP-D2", "CP-S6")])
+        order = self.stack.orders / point
+        order.with_name(f".{point}").write_text(f"{self._drawn.choice(ACTIONS)} {self._drawn.randint(1, 5)}")
+        order.with_name(f".{point}").replace(order)
+
+    def _name(self) -> str:
+        return self._drawn.choice([one.name for one in self.stack.supervisor.processes])
+
+    def _kill_process(self) -> None:
+        self.stack.kill(self._name())
+
+    def _stop_process(self) -> None:
+        pid = self.stack.pid_of(self._name())
+        os.kill(pid, signal.SIGSTOP)
+        self._stopped[pid] = time.monotonic() + self._drawn.uniform(2, 14)
+
+    def _terminate(self) -> None:
+        self.stack.ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'lightfield-%'"
+        )
+
+    def _lose_replies(self) -> None:
+        for kind in ("capture", "dispatch", "admit", "claim", "intent", "settle"):
+            self.stack.postgres_line.swallow(kind, 1)
+
+    def _freeze(self, freeze: Callable[[], None]) -> None:
+        freeze()
+        self._wait(self._drawn.uniform(1, 6))
+        self.stack.postgres_line.mend()
+        self.stack.redis_line.mend()

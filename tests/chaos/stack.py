@@ -1,0 +1,175 @@
+"""The whole installation as `bin/up` runs it, with short leases and our proxies in front of its servers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+import psycopg
+import redis
+
+from lightfield.local import environment, ports
+from lightfield.local.boot import ROOT, CannotStart
+from lightfield.local.calls import Api
+from lightfield.local.home import Home
+from lightfield.local.servers import Servers
+from lightfield.local.supervisor import Supervisor, end_leftovers
+from lightfield.local.up import wait_for_web
+from tests.chaos.outside import Outside
+from tests.chaos.proxy import HOST, Proxy, to_port, to_socket
+from tests.chaos.sink import Sink
+
+LEASE_SECONDS = 6.0
+SWEEP_SECONDS = 1.0
+
+
+def forget_other_settings() -> None:
+    """What was set for another installation does not reach this one.
+
+    Raises:
+        CannotStart: servers were given. Here they are killed, frozen and emptied: only our own are.
+    """
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        if environment.given(name):
+            raise CannotStart(f"{name} is set; bin/chaos breaks servers and so uses only its own. Unset it")
+    if environment.is_production():
+        raise CannotStart("bin/chaos is not for production; unset LIGHTFIELD_ENV")
+    for name in [*os.environ]:
+        if name.startswith(("LIGHTFIELD_", "FLOWER_")) and name != "LIGHTFIELD_HOME":
+            del os.environ[name]
+    for name in ("LIGHTFIELD_PORT", "LIGHTFIELD_FLOWER_PORT"):
+        os.environ[name] = str(ports.any_free(HOST))
+    os.environ["LIGHTFIELD_HTTP_WORKERS"] = os.environ["LIGHTFIELD_FAST_WORKERS"] = "2"
+
+
+class Stack:
+    """Start it in the main thread and keep calling `supervisor.run` there; everything else is for any thread."""
+
+    def __init__(self, home: Home, held: contextlib.ExitStack, outside: Outside, sink: Sink) -> None:
+        self.home = home
+        self.sink = sink
+        self.orders = home.folder("crashpoints")
+        for left in self.orders.iterdir():
+            left.unlink()
+        end_leftovers(home)
+        self.servers = held.enter_context(Servers(home))
+        self.database_url = self.servers.urls["DATABASE_URL"]
+        self.redis_url = self.servers.urls["REDIS_URL"]
+        folder = parse_qs(urlsplit(self.database_url).query)["host"][0]
+        self.postgres_line = Proxy(outside, to_socket(f"{folder}/.s.PGSQL.5432"), listens_in=True)
+        self.redis_line = Proxy(outside, to_port(urlsplit(self.redis_url).port or 6379), listens_in=False)
+        self.supervisor = self._start(held)
+        self.api = Api(f"http://{HOST}:{self.supervisor.environ['LIGHTFIELD_PORT']}")
+
+    def _start(self, held: contextlib.ExitStack) -> Supervisor:
+        redis_parts = urlsplit(self.redis_url)
+        netloc = f":{redis_parts.password}@{HOST}:{self.redis_line.port}"
+        environ = {
+            **environment.basis(self.home),
+            **environment.keys(self.home),
+            **environment.addresses(self.home),
+            **environment.flower_login(self.home),
+            "LIGHTFIELD_LEASE_SECONDS": str(LEASE_SECONDS),
+            "LIGHTFIELD_SWEEP_SECONDS": str(SWEEP_SECONDS),
+            "LIGHTFIELD_EGRESS_ALLOW": f"{HOST}:{self.sink.port}",
+            "LIGHTFIELD_CRASHPOINTS": str(self.orders),
+            "DATABASE_URL": f"postgresql://lightfield@{HOST}:{self.postgres_line.port}/lightfield"
+            "?sslmode=disable&gssencmode=disable",
+            "REDIS_URL": urlunsplit(redis_parts._replace(netloc=netloc)),
+        }
+        supervisor = Supervisor(self.home, self.servers, environ, workers=environment.worker_numbers())
+        supervisor.migrate()
+        held.callback(supervisor.stop)
+        supervisor.start()
+        return supervisor
+
+    def begin(self) -> None:
+        """Wait until web answers; then calls are allowed."""
+        made = self.manage("create_api_key", "chaos")
+        if made.returncode != 0:
+            raise CannotStart(f"no API key could be made: {made.stderr}")
+        self.api.key = made.stdout.strip()
+        if not wait_for_web(self.supervisor):
+            raise CannotStart(f"web did not answer; see {self.home.log_file('web')}")
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of manage.py, around the proxies."""
+        around = {
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "LIGHTFIELD_ROLE": "command",
+        }
+        environ = {**self.supervisor.environ, **around, "LIGHTFIELD_CRASHPOINTS": ""}
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+
+    def ask(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Rows, around the proxies; it waits for a server that is being restarted."""
+        give_up = time.monotonic() + 60
+        while True:
+            try:
+                with psycopg.connect(self.database_url, autocommit=True) as connection:
+                    return connection.execute(statement, params or None).fetchall()
+            except psycopg.OperationalError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.1)
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self.redis_url)
+
+    def kill(self, name: str) -> int:
+        """SIGKILL to a process or server by its name; the supervisor starts it again. Returns its pid."""
+        pid = self.pid_of(name)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def pid_of(self, name: str) -> int:
+        child = next(
+            one.child for one in [*self.servers.running, *self.supervisor.processes] if one.name == name
+        )
+        assert child is not None
+        return child.pid
+
+    def mend(self) -> None:
+        """Take every fault away that lasts: orders, and what the proxies do."""
+        for order in self.orders.iterdir():
+            order.unlink(missing_ok=True)
+        self.postgres_line.mend()
+        self.redis_line.mend()
+
+
+def process_with_port(port: int) -> int | None:
+    """Which process of this machine has a connection from this local TCP port."""
+    wanted = f":{port:04X}"
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else []:
+            columns = line.split()
+            if columns[1].endswith(wanted) and columns[9] != "0":
+                inodes.add(f"socket:[{columns[9]}]")
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if any(os.readlink(link) in inodes for link in (folder / "fd").iterdir()):
+                return int(folder.name)
+    return None
+
+
+def wait_until(condition: Callable[[], object], seconds: float, *, every: float = 0.05) -> bool:
+    """Whether it became true in time."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(every)
+    return True

@@ -1,0 +1,62 @@
+"""What runs while things break: six workflows, drawn at random from the seed."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from lightfield.local.calls import Api
+
+WEBHOOK = {"type": "webhook", "config": {"signature": {"scheme": "none"}}}
+RETRY = {"max_attempts": 10, "base_seconds": 0.2, "cap_seconds": 2}
+# How often each is drawn. `fast` has no slow step; it also serves the bursts.
+WEIGHTS = {"two": 30, "flaky": 15, "careful": 15, "mixed": 15, "keys": 15, "fast": 10}
+
+
+def call(sink: str, key: str, path: str, **config: Any) -> dict[str, Any]:
+    """An http_request step whose body says which operation it is."""
+    body = {"number": "{{ trigger.number }}", "step": key}
+    request = {"method": "POST", "url": f"{sink}{path}", "json": body, "timeout_seconds": 10, **config}
+    return {"key": key, "type": "http_request", "config": request, "retry": RETRY}
+
+
+def say(key: str, words: str) -> dict[str, Any]:
+    return {"key": key, "type": "log", "config": {"message": words}}
+
+
+def definitions(sink: str) -> dict[str, list[dict[str, Any]]]:
+    """The steps of each workflow, by its name."""
+    third = {"left": "{{ trigger.third }}", "operator": "is", "right": 0}
+    return {
+        "two": [call(sink, "first", "/plain/slow-200"), call(sink, "second", "/plain/slow-150")],
+        "flaky": [
+            call(sink, "first", "/plain/flaky-30"),
+            say("told", "ok"),
+            call(sink, "second", "/keys/flaky-20"),
+        ],
+        "careful": [call(sink, "once", "/plain/slow-300", on_unknown="fail"), say("told", "ok")],
+        "mixed": [
+            say("began", "{{ trigger.number }}"),
+            {"key": "nap", "type": "sleep", "config": {"seconds": 1}},
+            {"key": "third", "type": "condition", "config": third},
+            call(sink, "last", "/keys/slow-100"),
+        ],
+        "keys": [call(sink, "first", "/keys/slow-400"), call(sink, "second", "/keys/ok")],
+        "fast": [say("one", "1"), say("two", "2")],
+    }
+
+
+def publish(api: Api, sink: str) -> dict[str, str]:
+    """Make all workflows. Returns their webhook addresses by name."""
+    addresses = {}
+    for name, steps in definitions(sink).items():
+        definition = {"schema": 1, "name": f"Chaos: {name}", "trigger": WEBHOOK, "steps": steps}
+        workflow = api.post("/api/v1/workflows", definition)
+        api.post(f"/api/v1/workflows/{workflow['id']}/publish")
+        addresses[name] = workflow["webhook_url"]
+    return addresses
+
+
+def draw(drawn: random.Random) -> str:
+    """The name of the next workflow to set off."""
+    return drawn.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
