@@ -37,7 +37,7 @@ _WORDS: Final[dict[str, tuple[str, str, Callable[[str, int | None, Metadata], st
     "run.cancelled": ("block", "wait", lambda _s, _a, m: f"Run cancelled by {m.get('by') or 'a person'}"),
     "step.started": ("arrow_forward", "busy", lambda s, a, _m: f"{s} started{_attempt(a)}"),
     "step.retrying": ("replay", "wait", lambda s, a, m: f"{s}{_attempt(a)} failed, {_again(m)}"),
-    "step.lost": ("heart_broken", "bad", lambda s, a, _m: f"{s}{_attempt(a)} lost its worker"),
+    "step.lost": ("heart_broken", "bad", lambda s, a, m: f"{s}{_attempt(a)} lost its worker{_sent(m)}"),
     "step.completed": ("check", "good", lambda s, _a, _m: f"{s} completed"),
     "step.failed": ("close", "bad", lambda s, _a, _m: f"{s} failed"),
     "step.skipped": ("redo", "none", lambda s, _a, _m: f"{s} skipped"),
@@ -45,19 +45,10 @@ _WORDS: Final[dict[str, tuple[str, str, Callable[[str, int | None, Metadata], st
     "step.waiting": ("bedtime", "wait", lambda s, _a, m: f"{s} sleeps for {_length(m.get('seconds'))}"),
     "step.logged": ("chat_bubble", "none", lambda s, _a, _m: f"{s} logged"),
 }
-# Said by the words already, or by the columns beside them.
-_SAID: Final = {
-    "by",
-    "seconds",
-    "delay_seconds",
-    "message",
-    "error_code",
-    "attempt",
-    "due_at",
-    "event_id",
-    "failed_step",
-    "replay_of",
-}
+# Said by the words or the message already, or by the columns beside them.
+_SAID: Final = frozenset(
+    "attempt by delay_seconds due_at error_code event_id failed_step may_have_sent message replay_of seconds status_code url_host".split()  # noqa: SIM905
+)
 
 
 def sentence_of(entry: TimelineEntry) -> Sentence:
@@ -117,6 +108,12 @@ def _created(metadata: Metadata) -> str:
 def _failed(metadata: Metadata) -> str:
     step = metadata.get("failed_step")
     return f"Run failed at {step}" if step else "Run failed"
+
+
+def _sent(metadata: Metadata) -> str:
+    return (
+        ", which may have sent its request" if metadata.get("may_have_sent") else " before it sent anything"
+    )
 
 
 def _attempt(number: int | None) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.text import capfirst
@@ -48,6 +49,16 @@ class PageAdmin(ModelAdmin):
     @property
     def listed(self) -> str:
         return self.plural or capfirst(str(self.opts.verbose_name_plural))
+
+    def history_view(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> HttpResponse:
+        """Django's own history knows nothing of what services did; the audit trail does."""
+        trail = reverse(f"{self.admin_site.name}:access_auditentry_changelist")
+        return HttpResponseRedirect(f"{trail}?{urlencode({'q': object_id})}")
 
     def page(self, request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
         """One of our templates inside the admin: sidebar, and a path that leads back to the list."""

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from lightfield.builder import drafts
 from lightfield.builder.drafts import Refused, Sheet
 from lightfield.builder.texts import PlacedProblem, normalised, placed
+from lightfield.kernel import sql
 from lightfield.kernel.errors import RequestRefused
 from workflows import services
 from workflows.definitions import checksum
@@ -53,6 +54,7 @@ class Overtaken(Exception):
         self.base = base
 
 
+@sql.retrying_conflicts
 @transaction.atomic
 def _replace(workflow: Workflow, document: dict[str, object], *, base: str, by: str) -> Workflow:
     """The draft is compared under its row's lock, so that nobody's work is overwritten unseen."""

@@ -290,3 +290,16 @@ def test_unknown_workflows_versions_and_words_for_them_are_not_found(ada: Client
         "/admin/workflows/workflowversion/x/change/",
     ):
         assert ada.get(path).status_code == 404, path
+
+
+def test_the_history_of_a_workflow_is_its_audit_trail(ada: Client) -> None:
+    workflow = a_published_workflow()
+
+    answer = ada.get(page_of(workflow, "history"), follow=True)
+
+    assert answer.redirect_chain[0][0] == f"/admin/access/auditentry/?q={workflow.pk}"
+    assert (
+        len(dom_of(answer).all("tr", class_="data-row"))
+        == AuditEntry.objects.filter(subject=workflow.pk).count()
+        == 2
+    )
