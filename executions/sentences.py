@@ -77,12 +77,22 @@ def standing_of(run: Run, step: StepRun | None) -> str:
     if step.status == StepStatus.QUEUED:
         return f"Admitted to the {step.lane} lane; its message is on the way to a worker."
     if step.status == StepStatus.RUNNING:
-        return f"Running on {step.owner}." if step.owner else "Running."
+        return _running(step)
     if step.status == StepStatus.WAITING:
         return _waiting(step)
     if step.status == StepStatus.SKIPPED:
         return _skipped(run)
     return ""
+
+
+def _running(step: StepRun) -> str:
+    where = f"Running on {step.owner}" if step.owner else "Running"
+    if step.lease_expires_at is None:
+        return f"{where}."
+    left = (step.lease_expires_at - timezone.now()).total_seconds()
+    if left < 0:
+        return f"{where}, whose lease is over: the sweep gives the step to another worker."
+    return f"{where}, under a lease for another {plain_words.length(left)}."
 
 
 def _waiting(step: StepRun) -> str:

@@ -94,6 +94,22 @@ def test_a_step_says_why_it_stands_where_it_stands(columns: dict[str, Any], word
 
 
 @pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (24.6, "Running on http@a, under a lease for another 25 s."),
+        (-3, "Running on http@a, whose lease is over: the sweep gives the step to another worker."),
+    ],
+)
+def test_a_running_step_tells_its_lease(seconds: float, words: str) -> None:
+    ends = timezone.now() + timedelta(seconds=seconds)
+
+    assert (
+        standing_of(Run(status="running"), StepRun(status="running", owner="http@a", lease_expires_at=ends))
+        == words
+    )
+
+
+@pytest.mark.parametrize(
     ("seconds", "error", "words"),
     [
         (3605, None, "Wakes in 1 h."),
