@@ -52,8 +52,8 @@ def node_of(worker: str) -> str:
 def _web(bind: str, port: str) -> Process:
     """Synchronous Django on native threads. No access log: a webhook's path holds its secret token."""
     host = f"[{bind}]" if ":" in bind else bind
-    command = f"{PYTHON} -m gunicorn lightfield.wsgi --worker-class gthread --bind {host}:{port}"
-    size = f"--workers {WEB_PROCESSES} --threads {WEB_THREADS} --no-control-socket"
+    command = f"{PYTHON} -m gunicorn lightfield.wsgi --worker-class lightfield.web_worker.Worker"
+    size = f"--bind {host}:{port} --workers {WEB_PROCESSES} --threads {WEB_THREADS} --no-control-socket"
     return Process("web", "web", tuple(f"{command} {size}".split()))
 
 

@@ -30,11 +30,14 @@ from triggers.models import OutboxEvent, Trigger
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-BODY_SECONDS = 1.0  # instead of 10, so that the tests need not wait
+BODY_SECONDS, READ_SECONDS = 1.0, 2.0  # instead of 10 and 15, so that the tests need not wait
+THREADS = 8
 GUNICORN_CONFIG = f"""
 def post_worker_init(worker):
+    from lightfield import web_worker
     from triggers import intake
     intake.BODY_SECONDS = {BODY_SECONDS}
+    web_worker.READ_SECONDS = {READ_SECONDS}
 """
 
 
@@ -75,9 +78,9 @@ def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "gunicorn",
         "lightfield.wsgi",
         "--worker-class",
-        "gthread",
+        "lightfield.web_worker.Worker",
         "--threads",
-        "8",
+        str(THREADS),
     ]
     options = ["--bind", f"127.0.0.1:{port}", "--config", str(folder / "gunicorn.py"), "--no-control-socket"]
     with a_proxy(dial_postgresql) as proxy, (folder / "log").open("wb") as log:
@@ -237,3 +240,39 @@ def test_a_kept_alive_connection_serves_webhook_after_webhook(web, hook):
 
     assert statuses == [202] * 20
     assert OutboxEvent.objects.count() == 20
+
+
+@pytest.mark.parametrize(
+    "chunks", [b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n", b"2\r\n{}XX0\r\n\r\n", b"2;a\rb\r\n{}\r\n0\r\n\r\n"]
+)
+def test_broken_chunks_are_the_senders_fault(web, hook, chunks):
+    with web.connect() as sender:
+        sender.sendall(
+            f"POST {hook} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + chunks
+        )
+        answer = sender.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"payload.incomplete" in answer
+    assert not OutboxEvent.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"",
+        b"GET /livez HTT",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n",
+        b"POST /admin/login/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        b"Content-Length: 99\r\n\r\na=",
+    ],
+    ids=["nothing", "line", "headers", "form"],
+)
+def test_given_more_half_requests_than_threads_then_others_are_served(web, hook, half):
+    with contextlib.ExitStack() as senders:
+        for _ in range(3 * THREADS):
+            senders.enter_context(web.connect()).sendall(half)
+        began = time.monotonic()
+
+        assert web.post(hook).status_code == 202
+        assert time.monotonic() - began < 5 * READ_SECONDS  # three times as many as threads: three rounds

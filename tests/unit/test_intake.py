@@ -11,6 +11,7 @@ import pytest
 from django.core.handlers.wsgi import WSGIRequest
 
 from lightfield.kernel.errors import RequestRefused
+from lightfield.kernel.slow_senders import Alarm
 from triggers import intake
 
 Pair = tuple[socket.socket, socket.socket]
@@ -19,7 +20,7 @@ Pair = tuple[socket.socket, socket.socket]
 @pytest.fixture(autouse=True)
 def fresh_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     """An alarm whose readings last equally long, as they do in a real process."""
-    monkeypatch.setattr(intake, "_alarm", intake._Alarm())
+    monkeypatch.setattr(intake, "_alarm", Alarm())
 
 
 @pytest.fixture
