@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from triggers.models import OutboxEvent
 
 # A run's id and its created_at are taken in one statement, but not in the same microsecond.
 ID_SLACK: Final = timedelta(minutes=1)
+BEFORE_ALL_RUNS: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def runs_for_list() -> QuerySet[Run]:
@@ -36,7 +37,10 @@ def runs_since(runs: QuerySet[Run], instant: datetime) -> QuerySet[Run]:
     Ids are UUIDv7, so the bound on them lets a list by id stop there instead of reading on to the first run
     ever made.
     """
-    milliseconds = max(0, int((instant - ID_SLACK).timestamp() * 1000))
+    instant = max(
+        instant, BEFORE_ALL_RUNS
+    )  # in the year 1, neither Python nor PostgreSQL could subtract from it
+    milliseconds = int((instant - ID_SLACK).timestamp() * 1000)
     return runs.filter(created_at__gte=instant, pk__gte=UUID(int=milliseconds << 80))
 
 
