@@ -41,7 +41,7 @@ def forged(*path: str, to: Any) -> dict[str, Any]:
     return message
 
 
-FORGED = [
+FORGED: list[Any] = [
     [],
     {},
     None,
