@@ -277,11 +277,13 @@ def test_given_an_outcome_that_postgresql_refuses_then_the_step_ends_after_three
 # --- what follows ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("is_other_older", [True, False])
 def test_continuation_gives_way_when_another_workflow_waits(
-    bellboy: Bellboy, slow_step: ScriptedSlow
+    bellboy: Bellboy, slow_step: ScriptedSlow, is_other_older: bool
 ) -> None:
-    first = a_queued_step(slow("one"), slow("two"))
-    a_run()
+    older, newer = [a_published_workflow(steps=[slow("one"), slow("two")]) for _ in range(2)]
+    first = a_queued_step(workflow=newer if is_other_older else older)
+    a_run(workflow=older if is_other_older else newer)
 
     worker.execute([first.pk])
 
@@ -289,7 +291,7 @@ def test_continuation_gives_way_when_another_workflow_waits(
     assert bellboy.names()[-1] == "admit"
     bellboy.answer_all()
     assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
-    assert len(slow_step.sent) == 3
+    assert len(slow_step.sent) == 4
 
 
 def test_continuation_goes_on_while_only_the_own_workflow_waits(

@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
-from executions import cells, claims, ending, reports, services
+from executions import cells, claims, ending, engine, reports, services
 from executions.claims import StepInHand
 from executions.models import Attempt, Effect, Run, StepRun
 from executions.outcomes import Fail, Retry
 from executions.settling import Settlement, settle
 from executions.states import AttemptOutcome
 from lightfield.kernel import sql
-from lightfield.kernel.errors import LostRace
+from lightfield.kernel.errors import LostRace, TransientStepError
 from tests.bellboy import Bellboy
 from tests.concurrency import race
 from tests.factories import BY
-from tests.staging import a_claimed_step, claim, end_lease, everything, intend, slow
+from tests.scripted import ScriptedFast, installed
+from tests.staging import a_claimed_step, a_run, claim, end_lease, everything, intend, slow
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -160,6 +161,32 @@ def test_success_without_an_intent_in_the_ledger_is_refused(bellboy: Bellboy) ->
         settle(success(step))
 
     assert everything() == before
+
+
+def test_given_a_fast_step_tried_again_meanwhile_when_an_older_try_comes_back_then_it_is_dropped(
+    bellboy: Bellboy,
+) -> None:
+    """Both found it waiting, and it waits again: only the fence tells the two tries apart."""
+
+    def fail(config: Any, context: Any) -> Any:
+        raise TransientStepError("step.timeout")
+
+    with installed("flaky", ScriptedFast) as flaky:
+        flaky.script = fail
+        run = a_run({"key": "one", "type": "flaky", "config": {}})
+        engine.advance([str(run.pk)])
+        sql.rows("UPDATE executions_steprun SET due_at = clock_timestamp()", {})
+        step = claims.live_step(str(run.pk))
+        assert step is not None
+        older = engine.outcome_of(step)
+        engine.advance([str(run.pk)])
+        before = everything()
+
+        with pytest.raises(LostRace):
+            settle(older)
+
+    assert everything() == before
+    assert StepRun.objects.get().attempts == 2
 
 
 @pytest.mark.parametrize(
