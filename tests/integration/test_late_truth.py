@@ -156,6 +156,17 @@ def test_an_owner_of_before_may_not_speak_for_its_heir(bellboy: Bellboy) -> None
     assert ending.tell_late_truth(heir, {"status_code": 200})
 
 
+def test_while_the_step_lives_on_elsewhere_its_first_owner_decides_nothing(bellboy: Bellboy) -> None:
+    """Its heir has not intended yet, so the effect still carries the first owner's fence."""
+    zombie = a_claimed_step()
+    intend(zombie)
+    end_lease(zombie.step_run_id)
+    claim(zombie.step_run_id, in_cell=True)
+
+    assert not ending.tell_late_truth(zombie, {"status_code": 200})
+    assert Effect.objects.get().status == "intent"
+
+
 def test_given_a_run_cancelled_between_intent_and_sending_then_the_one_request_may_still_leave(
     bellboy: Bellboy, slow_step: ScriptedSlow
 ) -> None:
