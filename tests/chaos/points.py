@@ -40,6 +40,10 @@ SELECT count(*) FROM (
   UNION ALL SELECT e.id::text, 0 FROM triggers_outboxevent e WHERE e.status = 'pending') now
 JOIN unnest(%s::text[], %s::int[]) AS before(id, seq) ON before.id = now.id AND before.seq = now.seq
 """
+PILED_UP = """
+SELECT coalesce(max(n), 0) > 110 FROM (
+  SELECT count(*) AS n FROM triggers_outboxevent WHERE status = 'pending' GROUP BY workflow_id) per_workflow
+"""
 
 
 @dataclass
@@ -132,10 +136,20 @@ class Walk:
 
     def _provoke(self, point: str) -> None:
         """What does not come by itself often enough."""
-        if point == "CP-D5":  # more events in a shard than one batch takes
-            self.sender.burst("fast", 260)
+        if point == "CP-D5":
+            self._pile_up()
         if point in ("CP-X1", "CP-X2"):  # leases that run out
             self.stack.kill("worker-http")
+
+    def _pile_up(self) -> None:
+        """More events in one shard than a batch takes: nobody dispatches while they come in."""
+        dispatchers = [self.stack.pid_of(name) for name in ("worker-fast", "worker-fast-2")]
+        for pid in dispatchers:
+            os.kill(pid, signal.SIGSTOP)
+        self.sender.burst("fast", 150)
+        wait_until(lambda: self.stack.ask(PILED_UP) == [(True,)], 10, every=0.2)
+        for pid in dispatchers:
+            os.kill(pid, signal.SIGCONT)
 
     def _hold(self, point: str, action: str, *, is_committed: bool) -> Hit | None:
         """The same at a commit: every other one goes through although nobody waits for it any more."""

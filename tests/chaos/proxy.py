@@ -104,15 +104,15 @@ class Proxy:
             return
         line = Line((reader, writer), far, Conversation() if self._listens_in else None)
         self._lines.add(line)
+        both = [asyncio.ensure_future(self._ask(line)), asyncio.ensure_future(self._tell(line))]
         try:
-            await asyncio.wait(
-                [asyncio.ensure_future(self._ask(line)), asyncio.ensure_future(self._tell(line))],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._lines.discard(line)
             for _, end in (line.near, line.far):
                 end.close()
+            for flow in both:
+                flow.cancel()
 
     async def _ask(self, line: Line) -> None:
         with contextlib.suppress(OSError):

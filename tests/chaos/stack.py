@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -16,9 +18,10 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import psycopg
 import redis
 
-from lightfield.local import environment, ports
+from lightfield.local import environment, ports, valkey
 from lightfield.local.boot import ROOT, CannotStart
 from lightfield.local.calls import Api
+from lightfield.local.children import end_all, working_in
 from lightfield.local.home import Home
 from lightfield.local.servers import Servers
 from lightfield.local.supervisor import Supervisor, end_leftovers
@@ -50,16 +53,23 @@ def forget_other_settings() -> None:
     os.environ["LIGHTFIELD_HTTP_WORKERS"] = os.environ["LIGHTFIELD_FAST_WORKERS"] = "2"
 
 
+def _begin_anew(home: Home) -> None:
+    """The books begin empty, so the rows must too. The logs of the last walk stay until now."""
+    end_all(partial(working_in, home.path / "postgres", ["postgres"]), first=signal.SIGQUIT, grace=1)
+    end_all(partial(working_in, home.path / "redis", valkey.PROGRAM_NAMES), first=signal.SIGTERM, grace=1)
+    for name in ("postgres", "redis", "crashpoints", "logs"):
+        shutil.rmtree(home.path / name, ignore_errors=True)
+
+
 class Stack:
     """Start it in the main thread and keep calling `supervisor.run` there; everything else is for any thread."""
 
     def __init__(self, home: Home, held: contextlib.ExitStack, outside: Outside, sink: Sink) -> None:
         self.home = home
         self.sink = sink
-        self.orders = home.folder("crashpoints")
-        for left in self.orders.iterdir():
-            left.unlink()
         end_leftovers(home)
+        _begin_anew(home)
+        self.orders = home.folder("crashpoints")
         self.servers = held.enter_context(Servers(home))
         self.database_url = self.servers.urls["DATABASE_URL"]
         self.redis_url = self.servers.urls["REDIS_URL"]
