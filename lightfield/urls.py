@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
@@ -23,6 +24,7 @@ router.register("events", EventViewSet, basename="event")
 router.register("runs", RunViewSet, basename="run")
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", include(router.urls)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
