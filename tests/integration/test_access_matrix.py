@@ -42,7 +42,8 @@ MATRIX = {
     ("POST", "runs/<uuid:pk>/cancel"): ("operator", "executions.cancel_run"),
     ("POST", "runs/<uuid:pk>/replay"): ("operator", "executions.replay_run"),
 }
-OPEN = {"", "livez", "readyz", "api/schema", "api/docs"}  # no key, no session; /hooks/ has its secret in the path
+# No key, no session; /hooks/ has its secret in the path.
+OPEN = {"", "livez", "readyz", "api/schema", "api/docs"}
 CELLS = sorted(MATRIX)
 UNSAFE = [cell for cell in CELLS if cell[0] != "GET"]
 
