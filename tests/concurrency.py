@@ -36,9 +36,9 @@ def wait_until_blocked(count: int = 1) -> None:
     with connection.cursor() as cursor:
         for _ in range(500):
             cursor.execute(
-                "SELECT pg_sleep(0.01), count(*) FROM pg_stat_activity"
+                "SELECT pg_sleep(0.01), pg_stat_clear_snapshot(), count(*) FROM pg_stat_activity"
                 " WHERE wait_event_type = 'Lock' AND datname = current_database()"
             )
-            if cursor.fetchone()[1] >= count:
+            if cursor.fetchone()[2] >= count:
                 return
     raise AssertionError("nobody waited")

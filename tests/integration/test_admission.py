@@ -14,7 +14,7 @@ from executions.dispatcher import dispatch_shard
 from executions.models import Lane, StepRun, TimelineEntry
 from lightfield.kernel import bells, sql
 from tests.bellboy import Bellboy
-from tests.concurrency import race
+from tests.concurrency import race, wait_until_blocked
 from tests.factories import a_published_workflow, an_event
 from tests.staging import a_queued_step, a_run, live, slow
 
@@ -73,6 +73,34 @@ def test_given_eight_admissions_at_once_then_the_window_holds(bellboy: Bellboy) 
         race(*[lambda: admission.admit("http")] * 8)
         assert sum(in_flight().values()) == 7
         sql.rows("UPDATE executions_steprun SET status = 'ready' WHERE status = 'queued'", {})
+
+
+def test_given_a_window_filled_by_an_admission_still_to_commit_when_another_begins_then_it_finds_it_full(
+    bellboy: Bellboy,
+) -> None:
+    """The second begins before the first commits, and must count after: its choice is another step."""
+    window(3)
+    ready(5)
+    is_filled, has_more = threading.Event(), threading.Event()
+
+    def first() -> int:
+        with transaction.atomic():
+            count = admission.admit("http")
+            is_filled.set()
+            wait_until_blocked()
+            return count
+
+    def second() -> int:
+        assert has_more.wait(10)
+        return admission.admit("http")
+
+    def newcomer() -> None:
+        assert is_filled.wait(10)
+        ready(1)  # of a workflow with nothing in flight: the next to be admitted
+        has_more.set()
+
+    assert race(first, second, newcomer) == [3, 0, None]
+    assert sum(in_flight().values()) == 3
 
 
 def test_given_a_flood_of_one_workflow_then_the_others_are_in_the_first_fill(bellboy: Bellboy) -> None:
@@ -180,7 +208,7 @@ def test_a_step_that_somebody_has_locked_is_left_for_later(bellboy: Bellboy) -> 
         may_end.set()
         return count
 
-    assert race(holder, admitter)[1] == 1
+    assert race(holder, admitter) == [None, 1]
     assert StepRun.objects.get(status="queued").pk == free.pk
 
 

@@ -99,8 +99,9 @@ def test_an_event_that_another_dispatcher_holds_is_not_waited_for(bellboy: Bellb
         may_end.set()
         return batch
 
-    batch = race(other, dispatch)[1]
+    ended, batch = race(other, dispatch)
 
+    assert ended is None
     assert (batch.picked, batch.taken) == (2, 1)
     assert Run.objects.get().event == free
 

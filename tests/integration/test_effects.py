@@ -102,6 +102,16 @@ def test_a_later_attempt_sends_what_the_first_one_froze(bellboy: Bellboy) -> Non
     assert Effect.objects.get().fence == second.fence
 
 
+def test_an_effect_that_is_decided_gives_no_leave_to_send(bellboy: Bellboy) -> None:
+    step = a_claimed_step()
+    intend(step)
+    Effect.objects.update(status="done", decided_at=Run.objects.get().created_at)
+
+    assert intend(step) == {}
+    Effect.objects.all().delete()
+    sql.rows("UPDATE executions_attempt SET intent_at = NULL", {})  # as it never happens
+
+
 def test_in_a_batch_of_intents_those_that_were_lost_are_missing(bellboy: Bellboy) -> None:
     steps = [a_claimed_step() for _ in range(3)]
     end_lease(steps[1].step_run_id)

@@ -175,7 +175,7 @@ def test_a_row_that_somebody_has_locked_is_left_for_the_next_sweep(bellboy: Bell
         may_end.set()
         return swept.expired
 
-    assert race(holder, sweep)[1] == [free.step_run_id]
+    assert race(holder, sweep) == [None, [free.step_run_id]]
 
 
 def test_a_run_over_its_timeout_fails_wherever_it_stands(bellboy: Bellboy) -> None:
