@@ -16,7 +16,7 @@ from celery.signals import setup_logging, worker_init
 from django.conf import settings
 from kombu import Exchange, Queue
 
-from lightfield import broker
+from lightfield import broker, flower_login
 from lightfield.kernel import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lightfield.settings")
@@ -25,6 +25,8 @@ LONGEST_STEP_SECONDS = 600  # an AI step may take this long; http_request at mos
 OPEN_FILES = 8192  # of one worker
 
 broker.install()
+if settings.ROLE == "flower":
+    flower_login.install()
 app = Celery("lightfield")
 app.set_default()  # for every thread: without it, only the importing thread would find this app
 app.conf.update(

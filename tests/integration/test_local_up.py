@@ -105,6 +105,7 @@ def test_given_a_running_installation_when_anything_is_killed_then_it_comes_back
         assert re.search(r"login admin / \S{16}", said)
         assert status_of(web) == 200
         wait_until(lambda: status_of(flower) == 401, 20)
+        assert status_of(f"{flower}metrics") == 401
 
         # When every process is killed at once
         for pid in before.values():
