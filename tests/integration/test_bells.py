@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -187,6 +189,38 @@ def test_given_a_socket_that_never_answers_when_rung_then_the_process_can_still_
         tower.ring(1)
         tower.ring(1, topic=True)
         assert bells.flush(20)
+
+
+def test_given_a_redis_that_is_full_when_rung_then_nobody_notices_and_the_breaker_opens(
+    tower: Tower, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bells, "OPEN_SECONDS", (3600.0,))
+    with socket.create_server(("127.0.0.1", 0)) as full:
+        redis_behind(f"127.0.0.1:{full.getsockname()[1]}", settings)
+        asked: list[bytes] = []
+        threading.Thread(target=answer_that_memory_is_full, args=(full, asked), daemon=True).start()
+        for number in range(6):
+            tower.ring(number, topic=number % 2 == 0)
+        assert bells.flush(20)
+        before = len(asked)
+        tower.ring("dropped unasked")
+        assert bells.flush(20)
+
+    assert len(asked) == before > 0
+
+
+def answer_that_memory_is_full(server: socket.socket, asked: list[bytes]) -> None:
+    def refuse(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError), sock:
+            while commands := sock.recv(65536):
+                asked.append(commands)
+                sock.sendall(
+                    b"-OOM command not allowed when used memory > 'maxmemory'.\r\n" * commands.count(b"*")
+                )
+
+    with contextlib.suppress(OSError):
+        while True:
+            threading.Thread(target=refuse, args=(server.accept()[0],), daemon=True).start()
 
 
 def test_a_broken_connection_to_redis_is_closed(tower: Tower, line: Proxy) -> None:
