@@ -16,17 +16,46 @@ from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
 LONGEST_NAME = 255
 RedisChannel: Any = kombu_redis.Channel  # kombu tells types of its base classes only
+RedisQoS: Any = kombu_redis.QoS
 TEXTS = ("root_id", "parent_id", "shadow", "expires", "argsrepr", "kwargsrepr", "origin")
 
 
+class QoS(RedisQoS):
+    """What was taken and not acknowledged is given back when its channel closes, if somebody is there to take it.
+
+    What is not given back is rung again by the sweeper. Forgotten here, it does not upset the next try to close.
+    """
+
+    def restore_unacked(self, client: Any = None) -> Any:
+        try:
+            return super().restore_unacked(client)
+        except (*self.channel.connection_errors, RedisError) as error:
+            logger.info("messages_not_given_back", extra={"error": type(error).__name__})
+            self._delivered.clear()
+            return None
+
+
 class Channel(RedisChannel):
-    """A channel that outlives every message."""
+    """A channel that outlives every message, and the loss of its connection."""
+
+    QoS = QoS
+
+    def _connparams(self, *args: Any, **kwargs: Any) -> Any:
+        """Where to connect to. A step may end, and want its message acknowledged, after the connection was lost.
+
+        kombu then fails with an AttributeError, which Celery calls unrecoverable: it would end the worker, with
+        every request in its hands, because Redis was away for a moment.
+        """
+        if self.connection is None or self.connection.client is None:
+            raise RedisConnectionError("the connection of this channel was taken apart")
+        return super()._connparams(*args, **kwargs)
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, *args: Any, **kwargs: Any) -> Any:
         made = super().basic_consume(queue, no_ack, callback, *args, **kwargs)
