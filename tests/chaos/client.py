@@ -33,7 +33,6 @@ class Sender:
         self._number = 0
         self._numbering = threading.Lock()
         self._is_over = threading.Event()
-        self._is_paused = threading.Event()
         self._gives_up = threading.Event()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sender")
         self._pacing = threading.Thread(target=self._pace, name="pace", daemon=True)
@@ -50,6 +49,11 @@ class Sender:
         self._pool.shutdown(wait=True)
         late.cancel()
         return not self._gives_up.is_set()
+
+    def abandon(self) -> None:
+        """Whatever is not acknowledged never will be: nobody is there any more."""
+        self._is_over.set()
+        self._gives_up.set()
 
     def burst(self, workflow: str, number: int) -> None:
         """So many at once, besides the usual."""

@@ -98,10 +98,17 @@ class Matrix:
 
     def redis_kill(self) -> int:
         def kill() -> None:
+            wait_until(self._redis_answers, 10)
             self.stack.kill("redis")
             time.sleep(self._drawn.uniform(1, 4))
 
         return self._times(10, kill)
+
+    def _redis_answers(self) -> bool:
+        try:
+            return bool(self.stack.redis().ping())
+        except redis.RedisError:
+            return False
 
     def redis_down(self) -> int:
         self.stack.redis_line.refuse()
@@ -220,11 +227,7 @@ class Matrix:
         give_up = time.monotonic() + seconds * self.scale
         done = 0
         while time.monotonic() < give_up and not self.is_over():
-            try:
-                deed()
-                done += 1
-            except (redis.RedisError, psycopg.Error, OSError):
-                self.books.count("faults that missed")
+            done += self._tried(deed)
             time.sleep(pause)
         return done
 
@@ -233,6 +236,14 @@ class Matrix:
         for _ in range(max(1, round(number * self.scale))):
             if self.is_over():
                 break
-            deed()
-            done += 1
+            done += self._tried(deed)
         return done
+
+    def _tried(self, deed: Callable[[], object]) -> int:
+        """1, or 0 when what was to be hit was down already."""
+        try:
+            deed()
+        except (redis.RedisError, psycopg.Error, OSError):
+            self.books.count("faults that missed")
+            return 0
+        return 1

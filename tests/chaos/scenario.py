@@ -47,6 +47,7 @@ class Scenario:
     def end(self) -> None:
         """We were told to end."""
         self._ends.set()
+        self.sender.abandon()
 
     def play(self) -> None:
         try:
@@ -54,6 +55,8 @@ class Scenario:
         except Exception as error:
             self.told.append(f"BROKEN  the harness itself: {type(error).__name__}: {error}")
             raise
+        finally:
+            self.sender.abandon()
 
     def _play(self) -> None:
         began = time.monotonic()
