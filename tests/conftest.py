@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 
 from lightfield.kernel import bells, sql
+from tests import emptying
 from tests.bellboy import Bellboy
 from tests.scripted import installed
 from tests.staging import broken_promises
+
+
+def pytest_configure() -> None:
+    emptying.use()
 
 
 @pytest.fixture(autouse=True)
