@@ -6,6 +6,7 @@ those whose lease ran out. Neither ever takes `ready`: admission is the only way
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,7 +41,7 @@ st AS (
   UPDATE executions_steprun s SET status = 'running', fence = s.fence + 1, attempts = s.attempts + 1,
     lost = s.lost + (c.was = 'running')::int, lost_alone = s.lost_alone + coalesce(old.alone, false)::int,
     quarantined = s.quarantined OR c.was = 'running',
-    lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8), owner = %(worker)s::text,
+    lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8), owner = %(owner)s::text,
     rings = 0, rung_at = NULL, started_at = coalesce(s.started_at, clock_timestamp())
   FROM c LEFT JOIN old ON old.step_run_id = c.id WHERE s.id = c.id
   RETURNING s.id, s.run_id, s.key, s.fence, s.attempts, c.was, c.tried, c.run_was,
@@ -147,8 +148,6 @@ class StepInHand:
     request: dict[str, Any] | None = None
     due_at: Any = None
     last_outcome: str | None = None
-    alone: bool = False
-
     is_due: bool = True
 
     def opened(self) -> StepInHand:
@@ -177,7 +176,6 @@ class StepInHand:
             request=None,
             due_at=None,
             last_outcome=None,
-            alone=False,
         )
 
     @property
@@ -187,8 +185,11 @@ class StepInHand:
 
 
 @sql.retrying_conflicts
-def claim(ids: list[int], *, worker: str, in_cell: bool = False) -> list[StepInHand]:
-    """Take those of `ids` that may be taken now: one transaction, one attempt counted for each."""
+def claim(ids: list[int], *, worker: str, owner: str = "", in_cell: bool = False) -> list[StepInHand]:
+    """Take those of `ids` that may be taken now: one transaction, one attempt counted for each.
+
+    `owner`: a token of this call (`new_owner`), by which `owned` finds what it took when its reply is lost.
+    """
     lease = settings.LIGHTFIELD_LEASE_SECONDS
     with transaction.atomic():
         locked = [found[0] for found in sql.rows(LOCK_RUNS, {"ids": ids})]
@@ -201,13 +202,11 @@ def claim(ids: list[int], *, worker: str, in_cell: bool = False) -> list[StepInH
                 "locked": locked,
                 "lease": lease,
                 "worker": worker,
+                "owner": owner or worker,
                 "alone": in_cell and len(ids) == 1,
             },
         )
-        steps = in_hand([found[0] for found in taken]) if taken else []
-    for step in steps:
-        step.alone = in_cell and len(ids) == 1
-    return steps
+        return in_hand([found[0] for found in taken]) if taken else []
 
 
 def in_hand(ids: list[int]) -> list[StepInHand]:
@@ -216,6 +215,24 @@ def in_hand(ids: list[int]) -> list[StepInHand]:
         _read(found)
         for found in sql.rows(CONTEXT.format(which="s.id = ANY(%(ids)s::bigint[])"), {"ids": ids})
     ]
+
+
+def new_owner(worker: str) -> str:
+    """A token under which one transaction of `worker` holds steps: its name and a random part."""
+    return f"{worker}#{secrets.token_hex(4)}"
+
+
+def owned(owner: str, ids: list[int]) -> list[StepInHand]:
+    """Those of `ids` that are held under this token."""
+    which = "s.id = ANY(%(ids)s::bigint[]) AND s.status = 'running' AND s.owner = %(owner)s::text"
+    return [_read(found) for found in sql.rows(CONTEXT.format(which=which), {"ids": ids, "owner": owner})]
+
+
+def owned_in_run(owner: str, run_id: str) -> list[StepInHand]:
+    """The live step of a run if it is held under this token, else nothing."""
+    which = "s.run_id = %(run_id)s::uuid AND s.status = 'running' AND s.owner = %(owner)s::text"
+    found = sql.rows(CONTEXT.format(which=which), {"run_id": run_id, "owner": owner})
+    return [_read(row) for row in found]
 
 
 def live_step(run_id: str) -> StepInHand | None:

@@ -86,7 +86,7 @@ def standing_of(run: Run, step: StepRun | None) -> str:
 
 
 def _running(step: StepRun) -> str:
-    where = f"Running on {step.owner}" if step.owner else "Running"
+    where = f"Running on {step.owner.partition('#')[0]}" if step.owner else "Running"
     if step.lease_expires_at is None:
         return f"{where}."
     left = (step.lease_expires_at - timezone.now()).total_seconds()

@@ -79,7 +79,7 @@ n AS (
   SELECT r.id, r.workflow_id, st.position + 1, %(next_key)s::text, %(next_type)s::text, %(next_lane)s::text,
     %(next_max_attempts)s::int, CASE WHEN r.ahead THEN 'running' ELSE 'ready' END, r.ahead::int, r.ahead::int,
     0, 0, false, CASE WHEN r.ahead THEN clock_timestamp() + make_interval(secs => %(lease)s::float8) END,
-    CASE WHEN r.ahead THEN %(worker)s::text ELSE '' END, r.at, 0, false, CASE WHEN r.ahead THEN r.at END, NULL
+    CASE WHEN r.ahead THEN %(owner)s::text ELSE '' END, r.at, 0, false, CASE WHEN r.ahead THEN r.at END, NULL
   FROM r, st WHERE %(next_key)s::text IS NOT NULL RETURNING id, status, key),
 na AS (
   INSERT INTO executions_attempt (step_run_id, number, fence, worker, alone, started_at)
@@ -135,6 +135,7 @@ class Settlement:
     lost_alone: bool = False
     keeps_lease: bool = False
     worker: str = ""
+    owner: str = ""  # what the next step is held under: a token of this settlement alone
     lease_seconds: float = 0.0
 
 
@@ -194,6 +195,7 @@ def settle(settlement: Settlement) -> Settled:
             "was_lost_alone": s.lost_alone,
             "keeps_lease": s.keeps_lease,
             "worker": s.worker,
+            "owner": s.owner or s.worker,
             "lease": s.lease_seconds,
         },
     )

@@ -1,52 +1,26 @@
-"""Slow steps: claim a batch, commit the intents, send side by side, settle each, continue with what follows.
+"""Slow steps: claim a batch, commit the intents, then send, settle and continue side by side.
 
-Between the transactions stand the waits: rendering, the request itself. No database connection is held
-during them. Dying anywhere leaves a row that the sweeper finds: `queued` before the claim, an expired lease
-after it.
+Dying anywhere leaves a row that the sweeper finds: `queued` before the claim, an expired lease after it.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from executions import claims, ending, published, reports
-from executions.attempts import (
-    checked_output,
-    checked_request,
-    context_of,
-    digest_of,
-    judge,
-    rendered_config,
-    step_type_of,
-)
+from executions import claims
+from executions.chain import Chain, Ended, commit_intents_of
 from executions.claims import StepInHand
-from executions.engine import next_in_hand
-from executions.leases import Hold, keeper, worker_name
-from executions.outcomes import Retry
-from executions.settling import Settled, Settlement, settle
-from executions.states import StepStatus
-from lightfield.kernel import bells, logs, sql
+from executions.leases import keeper, worker_name
+from lightfield.kernel import sql
 from lightfield.kernel.crashpoint import crashpoint
-from lightfield.kernel.errors import LostRace
-from workflows.step_types import SlowStepType
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-RENDER_SECONDS = 10.0  # allowed for everything around the request
 
 
 class Slots:
@@ -96,15 +70,15 @@ def execute(ids: list[int], *, in_cell: bool = False) -> list[Ended]:
 
 
 def _execute(ids: list[int], *, in_cell: bool) -> list[Ended]:
-    claimed_at = time.monotonic()
     crashpoint("CP-S1")
-    steps = claims.claim(ids, worker=worker_name(), in_cell=in_cell)
+    claimed_at = time.monotonic()
+    steps = _claim(ids, in_cell=in_cell)
     chains = [Chain(step, claimed_at, in_cell=in_cell) for step in steps]
     try:
         intending = [chain for chain in chains if chain.prepare()]
         if intending:
             crashpoint("CP-S2")
-        _commit_intents(intending)
+        commit_intents_of(intending)
         sql.release()
         running = [_pool().submit(chain.run) for chain in chains[1:]]
         if chains:
@@ -116,209 +90,23 @@ def _execute(ids: list[int], *, in_cell: bool) -> list[Ended]:
     return [chain.ended for chain in chains if chain.ended is not None]
 
 
-def _commit_intents(chains: list[Chain]) -> None:
-    """One statement for the whole batch; a chain whose step is missing from the answer has lost it."""
-    wanted = [chain.intent() for chain in chains]
-    asked_at = time.monotonic()
-    frozen = persist(lambda: claims.commit_intents(wanted), chains[0].hold) if wanted else {}
-    for chain in chains:
-        chain.intended(frozen.get(chain.step.step_run_id), asked_at)
+def _claim(ids: list[int], *, in_cell: bool) -> list[StepInHand]:
+    """Claim although the line to the database breaks.
 
-
-@dataclass(frozen=True)
-class Ended:
-    """How a chain left this worker: waiting until `due_at`, or not at all; with the error of its last attempt."""
-
-    due_at: datetime | None
-    error_code: str | None
-
-
-class Chain:
-    """One run in this worker's hands: a step, then the next slow steps of the same lane."""
-
-    def __init__(self, step: StepInHand, claimed_at: float, *, in_cell: bool) -> None:
-        self.step = step
-        self.in_cell = in_cell
-        self.ended: Ended | None = None
-        self.request: dict[str, Any] | None = None
-        self.is_intended = False
-        self.settled_at = 0.0  # monotonic, when the last settlement was begun
-        self.hold = self._keep(claimed_at, RENDER_SECONDS)
-
-    def _keep(self, claimed_at: float, limit_seconds: float) -> Hold:
-        return keeper.hold(
-            self.step.step_run_id, self.step.fence, claimed_at=claimed_at, limit_seconds=limit_seconds
-        )
-
-    # --- before sending ---------------------------------------------------------------------------
-
-    def prepare(self) -> bool:
-        """Render and freeze the request, unless an earlier attempt did. False: the step has ended by it."""
-        try:
-            published.load(
-                self.step.version_id
-            )  # once something was sent, writing what came of it needs no read
-            self.request = self.step.request or self._freeze()
-        except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
-            with self._stopping_quietly():
-                self._settle_error(error)
-            return False
-        return True
-
-    def _freeze(self) -> dict[str, Any]:
-        step_type = step_type_of(self.step)
-        assert isinstance(step_type, SlowStepType)
-        return checked_request(step_type.freeze(rendered_config(self.step)))
-
-    def intent(self) -> dict[str, Any]:
-        assert self.request is not None
-        return {
-            "id": self.step.step_run_id,
-            "run_id": self.step.run_id,
-            "fence": self.step.fence,
-            "key": self.step.effect_key,
-            "request": self.request,
-            "digest": digest_of(self.request),
-        }
-
-    def intended(self, request: dict[str, Any] | None, asked_at: float) -> None:
-        """The ledger's answer: the frozen request, or None when the step is somebody else's by now."""
-        self.request = self.step.request = request
-        self.is_intended = request is not None
-        if self.is_intended:
-            self.hold.renewed(asked_at)
-
-    # --- sending and after ------------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Send, settle, continue, until the run goes on elsewhere."""
-        try:
-            with self._stopping_quietly():
-                while self.is_intended:
-                    following = self._send_and_settle()
-                    if following is None:
-                        break
-                    self._continue_with(following)
-        finally:
-            keeper.let_go(self.hold)
-            sql.release()
-
-    @contextmanager
-    def _stopping_quietly(self) -> Iterator[None]:
-        """Losing the step is no failure; losing the database leaves the lease to run out."""
-        facts = {"step_run_id": self.step.step_run_id, "run_id": self.step.run_id}
-        try:
-            yield
-        except LostRace:
-            logger.info("step_lost_to_another", extra=facts)
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("outcome_not_written", extra={**facts, "error": str(error)})
-        except Exception:
-            logger.exception("step_left_behind", extra=facts)
-
-    def _send_and_settle(self) -> StepInHand | None:
-        step = self.step
-        try:
-            with logs.bound(run_id=step.run_id, step=step.key, attempt=step.attempt, trace_id=step.trace_id):
-                output = self._send()
-        except LostRace:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
-            self._settle_error(error)
-            return None
-        settlement = reports.completed(
-            step,
-            output,
-            effect="done",
-            answer={"status_code": output.get("status_code")},
-            may_continue=self._may_continue(),
-            worker=worker_name(),
-            lease_seconds=settings.LIGHTFIELD_LEASE_SECONDS,
-        )
-        settled = self._settle(settlement)
-        following = next_in_hand(step, settlement, settled)
-        if settled.continues:
-            return following
-        if following is not None and following.lane == "fast":
-            bells.ring_advance([step.run_id])
-        elif following is not None and following.lane != step.lane:
-            bells.ring_admit(following.lane)
-        return None
-
-    def _send(self) -> dict[str, Any]:
-        step_type = step_type_of(self.step)
-        assert isinstance(step_type, SlowStepType)
-        assert self.request is not None
-        crashpoint("CP-S3")
-        limit = step_type.time_limit(self.request)
-        self.hold.must_end_by = time.monotonic() + limit
-        context = context_of(self.step, limit_seconds=limit)
-        if not self.hold.may_send():
-            raise LostRace  # paused for too long: the lease may be over in the database's eyes
-        return checked_output(step_type.send(self.request, context))
-
-    def _may_continue(self) -> bool:
-        following = reports.following_of(self.step)
-        return not self.in_cell and following is not None and following["lane"] == self.step.lane
-
-    def _continue_with(self, following: StepInHand) -> None:
-        keeper.let_go(self.hold)
-        self.step, self.request, self.is_intended = following, None, False
-        self.hold = self._keep(self.settled_at, RENDER_SECONDS)
-        if self.prepare():
-            crashpoint("CP-S9")
-            _commit_intents([self])
-        sql.release()
-
-    def _settle_error(self, error: Exception) -> None:
-        verdict = judge(error, self.step, was_intended=self.is_intended)
-        logger.info(
-            "attempt_failed",
-            extra={
-                "run_id": self.step.run_id,
-                "step": self.step.key,
-                "attempt": self.step.attempt,
-                "error": str(error),
-            },
-        )
-        if isinstance(verdict, Retry):
-            self._settle(reports.retried(self.step, verdict))
-        else:
-            self._settle(reports.failed(self.step, verdict))
-
-    def _settle(self, settlement: Settlement) -> Settled:
-        crashpoint("CP-S5")
-        self.hold.must_end_by = math.inf  # the step is back: from here on the lease is the limit
-        self.settled_at = time.monotonic()
-        try:
-            settled = persist(lambda: settle(settlement), self.hold)
-        except LostRace:
-            if settlement.effect == "done":
-                ending.tell_late_truth(self.step, settlement.answer or {})
-            raise
-        crashpoint("CP-S7")
-        is_waiting = settlement.status == StepStatus.WAITING
-        code = settlement.error["code"] if settlement.error else None
-        self.ended = Ended(settled.due_at if is_waiting else None, code)
-        if settled.lane_waits and not settled.continues:
-            bells.ring_admit(self.step.lane)  # the slot is free, and somebody waits for it
-        return settled
-
-
-def persist(transaction: Callable[[], T], hold: Hold) -> T:
-    """Write an intent or an outcome although the database restarts meanwhile.
-
-    A broken connection may have broken after COMMIT. Intents may be repeated; an outcome, written again, finds
-    its guard no longer matching and raises LostRace, which is right either way. Gives up when the lease is over.
+    It may have broken after COMMIT: then the steps carry this call's token, and are adopted. Otherwise each of
+    them would cost a lease and count as lost.
     """
-    delay = 0.05
+    owner = claims.new_owner(worker_name())
+    give_up = time.monotonic() + settings.LIGHTFIELD_LEASE_SECONDS / 3
+    delay, is_repeated = 0.05, False
     while True:
         try:
-            return sql.retrying_conflicts(transaction)()
+            adopted = claims.owned(owner, ids) if is_repeated else []
+            return adopted or claims.claim(ids, worker=worker_name(), owner=owner, in_cell=in_cell)
         except (OperationalError, InterfaceError) as error:
-            if hold.is_lost or time.monotonic() + delay > hold.lease_until:
+            if time.monotonic() + delay > give_up:
                 raise
-            logger.info("outcome_written_again", extra={"error": str(error)})
+            logger.info("claimed_again", extra={"step_run_ids": ids, "error": str(error)})
             sql.release()
             time.sleep(delay)
-            delay = min(delay * 2, 1.0)
+            delay, is_repeated = min(delay * 2, 1.0), True

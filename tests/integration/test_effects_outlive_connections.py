@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, transaction
+from django.db.models import F
 
 from executions import tasks, worker
 from executions.leases import keeper
@@ -43,7 +44,7 @@ def when_logged(event: str, react: Callable[[], None]) -> Iterator[list[str]]:
                 heard.append(event)
                 react()
 
-    listener, logger = Listener(), logging.getLogger("executions.worker")
+    listener, logger = Listener(), logging.getLogger("executions")
     level = logger.level
     logger.addHandler(listener)
     logger.setLevel(logging.INFO)
@@ -72,7 +73,7 @@ def test_given_postgresql_away_when_a_step_comes_back_then_its_outcome_is_writte
     assert len(slow_step.sent) == 1
 
 
-def test_given_a_commit_whose_reply_is_lost_when_written_again_then_it_counts_once(
+def test_given_an_outcome_whose_reply_is_lost_then_it_counts_once_and_the_worker_goes_on_with_its_next_step(
     bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
 ) -> None:
     def script(request: Any, context: Any) -> dict[str, Any]:
@@ -80,16 +81,80 @@ def test_given_a_commit_whose_reply_is_lost_when_written_again_then_it_counts_on
         return {"status_code": 200, "note": "the-word-in-the-output"}
 
     slow_step.script = script
-    step = a_queued_step(slow("one"), slow("two"))
+    run = a_queued_step(slow("one"), slow("two")).run
 
     with when_logged("outcome_written_again", lambda: None) as again:
+        worker.execute([run.steps.get().pk])
+
+    assert len(again) == 2  # once for each step
+    run.refresh_from_db()
+    assert run.status == "completed"
+    assert [(step.status, step.attempts, step.lost) for step in run.steps.order_by("position")] == [
+        ("completed", 1, 0)
+    ] * 2
+    assert told(run).count("step.completed") == 2
+    assert {effect.status for effect in Effect.objects.all()} == {"done"}
+    assert len(slow_step.sent) == 2
+
+
+def test_given_an_outcome_that_another_wrote_first_then_nothing_is_adopted(
+    bellboy: Bellboy, slow_step: ScriptedSlow
+) -> None:
+    def script(request: Any, context: Any) -> dict[str, Any]:
+        StepRun.objects.update(fence=F("fence") + 1)  # taken over meanwhile
+        return {"status_code": 200}
+
+    slow_step.script = script
+    run = a_queued_step(slow("one"), slow("two")).run
+
+    worker.execute([run.steps.get().pk])
+
+    assert run.steps.get().status == "running"
+    assert len(slow_step.sent) == 1
+    StepRun.objects.update(fence=F("fence") - 1)
+
+
+def test_given_a_claim_whose_reply_is_lost_then_the_worker_finds_its_steps_and_goes_on(
+    bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
+) -> None:
+    first, second = a_queued_step(), a_queued_step()
+    line.lose_the_answer_to(b"COMMIT")
+
+    with when_logged("claimed_again", lambda: None) as again:
+        worker.execute([first.pk, second.pk])
+
+    assert len(again) == 1
+    assert {run.status for run in Run.objects.all()} == {"completed"}
+    assert [(attempt.number, attempt.outcome) for attempt in Attempt.objects.all()] == [(1, "ok")] * 2
+    assert len(slow_step.sent) == 2
+
+
+def test_given_a_claim_that_broke_before_its_commit_then_it_is_made_again(
+    bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
+) -> None:
+    step = a_queued_step()
+    line.lose_the_answer_to(b"s.quarantined OR c.was")
+
+    with when_logged("claimed_again", lambda: None) as again:
         worker.execute([step.pk])
 
     assert len(again) == 1
+    assert Run.objects.get().status == "completed"
+    assert Attempt.objects.get().number == 1
+
+
+def test_given_postgresql_away_when_a_claim_is_tried_for_long_then_the_message_is_given_up(
+    bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy, settings: Any
+) -> None:
+    settings.LIGHTFIELD_LEASE_SECONDS = 0.5
+    step = a_queued_step()
+    line.refuse()
+
+    tasks.execute_steps.apply(args=[[step.pk]]).get()
+    line.mend()
+
     step.refresh_from_db()
-    assert (step.status, step.attempts) == ("completed", 1)
-    assert told(step.run).count("step.completed") == 1
-    assert Effect.objects.get(step_run=step).status == "done"
+    assert (step.status, step.attempts) == ("queued", 0)  # the sweeper rings again
 
 
 def test_given_an_intent_whose_reply_is_lost_when_repeated_then_one_request_leaves(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from executions import worker
+from executions import chain, worker
 from executions.leases import Hold, Keeper
 from executions.models import Run
 from tests.bellboy import Bellboy
@@ -58,13 +58,13 @@ def test_while_an_outcome_is_being_written_the_watchdog_waits(
 ) -> None:
     """A row that somebody keeps locked must not cost a worker with hundreds of other steps in it."""
     seen: list[float] = []
-    persist = worker.persist
+    persist = chain.persist
 
     def watch(transaction: Any, hold: Any) -> Any:
         seen.append(hold.must_end_by)
         return persist(transaction, hold)
 
-    monkeypatch.setattr(worker, "persist", watch)
+    monkeypatch.setattr(chain, "persist", watch)
     worker.execute([a_queued_step().pk])
 
     intent, outcome = seen
