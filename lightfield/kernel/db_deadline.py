@@ -7,12 +7,13 @@ ends after `LONGEST_WAIT_SECONDS`, or at the thread's own, nearer deadline, and 
 
 from __future__ import annotations
 
+import os
 import select
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from django.db.utils import Error, InterfaceError, OperationalError
@@ -39,6 +40,16 @@ class DeadlineConnection(psycopg.Connection[Any]):
     """A connection that stops waiting at the thread's deadline, and is closed then: its state is unknown."""
 
     last_answer_at = 0.0  # monotonic
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """As psycopg's, with the process id behind the name, `lightfield-web:4711`: who holds that lock?
+
+        The process that connects counts: settings may have been read by the one that it was forked from.
+        """
+        if name := kwargs.get("application_name"):
+            kwargs["application_name"] = f"{name}:{os.getpid()}"
+        return super().connect(conninfo, **kwargs)
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         limit = min(LONGEST_WAIT_SECONDS, seconds_left(), timeout or LONGEST_WAIT_SECONDS)

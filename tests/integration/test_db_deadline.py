@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -31,16 +32,29 @@ def proxy() -> Iterator[Proxy]:
         yield proxy
 
 
+def login() -> dict[str, str]:
+    params = connection.get_connection_params()
+    return {name: params[name] for name in ("dbname", "user", "password") if name in params}
+
+
 @pytest.fixture
 def line(proxy: Proxy) -> Iterator[DeadlineConnection]:
     """A connection through the proxy, in autocommit."""
-    params = connection.get_connection_params()
-    keep = {name: params[name] for name in ("dbname", "user", "password") if name in params}
     made = DeadlineConnection.connect(
-        host="127.0.0.1", port=proxy.port, sslmode="disable", autocommit=True, **keep
+        host="127.0.0.1", port=proxy.port, sslmode="disable", autocommit=True, **login()
     )
     yield made
     made.close()
+
+
+def test_given_a_connection_then_its_name_tells_the_process_that_made_it(proxy):
+    made = DeadlineConnection.connect(
+        host="127.0.0.1", port=proxy.port, sslmode="disable", application_name="lightfield-web", **login()
+    )
+    named = made.execute("SELECT current_setting('application_name')").fetchone()
+    made.close()
+
+    assert named == (f"lightfield-web:{os.getpid()}",)
 
 
 def test_given_a_frozen_server_then_the_wait_ends_at_the_deadline_and_the_connection_is_closed(proxy, line):

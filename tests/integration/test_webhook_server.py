@@ -160,7 +160,7 @@ def test_given_its_connection_was_cut_then_a_webhook_is_accepted_all_the_same(we
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND application_name = 'lightfield-web'"
+            " WHERE datname = current_database() AND application_name LIKE 'lightfield-web:%'"
         )
         assert cursor.fetchone()[0] >= 1
 
