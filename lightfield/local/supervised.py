@@ -45,6 +45,11 @@ class Supervised:
         self._due_at = None
         return self.child
 
+    @property
+    def age_seconds(self) -> float:
+        """How long ago it was started last."""
+        return time.monotonic() - self._started_at
+
     def tend(self) -> str:
         """Start it again if it died and its pause is over. What happened, or '' (nothing)."""
         if self.child is None or not has_ended(self.child):
@@ -111,7 +116,8 @@ class Checkup:
             return ""
         waited = time.monotonic() - self._asked_at
         if self._asked is None:
-            if waited >= ASK_EVERY:
+            # A process that is only starting cannot answer yet: that is no silence.
+            if waited >= ASK_EVERY and self.process.age_seconds >= ASK_EVERY:
                 self._ask(child.pid)
             return ""
         answer = self._asked.poll()

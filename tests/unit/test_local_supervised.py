@@ -113,6 +113,17 @@ def test_given_a_process_that_stays_silent_when_asked_twice_then_it_is_killed(
     stop_all([process], grace=5)
 
 
+def test_given_a_process_that_is_only_starting_then_it_is_not_asked_yet(home, monkeypatch):
+    process = a_process(home, "sleep", "60")
+    checkup = Checkup(process, ["false"], {"PATH": os.defpath}, home.path)
+    process.start()
+    checkup._asked_at -= 3600  # long overdue, for the process before it
+
+    assert checkup.tend() == ""
+    assert checkup._asked is None
+    stop_all([process], grace=5)
+
+
 def test_processes_are_found_by_their_program_and_the_folder_they_work_in(home):
     stranger = home.folder("elsewhere")
     here, there = (
