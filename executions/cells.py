@@ -42,20 +42,29 @@ WHERE s.id = ANY(%(ids)s::bigint[]) AND s.lane = %(lane)s::text AND {claims.IN_C
 """
 
 SUSPECTS = f"""
-SELECT s.id, s.status = 'running', s.lost_alone, coalesce(a.alone, false), a.intent_at IS NOT NULL,
-  coalesce(f.request->>'on_unknown', 'retry_same_key')
+SELECT s.id, s.status = 'running', s.lost, s.lost_alone, coalesce(a.alone AND a.witnessed, false),
+  a.intent_at IS NOT NULL, coalesce(f.request->>'on_unknown', 'retry_same_key'),
+  (SELECT count(*) FROM executions_attempt x WHERE x.step_run_id = s.id AND x.number > s.attempts - 3 AND x.alone
+     AND (x.outcome IS NULL OR x.outcome = 'lost'))
 FROM executions_steprun s LEFT JOIN executions_attempt a ON a.step_run_id = s.id AND a.number = s.attempts
 LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.status = 'intent'
 WHERE s.id = ANY(%(ids)s::bigint[]) AND s.run_id = ANY(%(locked)s::uuid[]) AND {claims.IN_CELL}
 ORDER BY s.run_id FOR UPDATE OF s
 """
 
-# Only for steps whose owner is known to be dead: the child has been waited for.
+# Only for steps whose owner is known to have ended: the child has been waited for. Every claim adds a token to
+# its owner's name.
 END_LEASES = """
+WITH m AS MATERIALIZED (
+  SELECT id, attempts, fence FROM executions_steprun
+  WHERE id = ANY(%(ids)s::bigint[]) AND status = 'running'
+    AND (owner = %(owner)s::text OR starts_with(owner, %(owner)s::text || '#'))
+  ORDER BY run_id FOR UPDATE SKIP LOCKED),
+a AS (
+  UPDATE executions_attempt a SET witnessed = true FROM m
+  WHERE %(died)s::bool AND a.step_run_id = m.id AND a.number = m.attempts AND a.fence = m.fence AND a.outcome IS NULL)
 UPDATE executions_steprun s SET lease_expires_at = clock_timestamp() - interval '1 microsecond'
-FROM (SELECT id FROM executions_steprun WHERE id = ANY(%(ids)s::bigint[]) AND status = 'running'
-        AND owner = %(owner)s::text ORDER BY run_id FOR UPDATE SKIP LOCKED) m
-WHERE s.id = m.id RETURNING s.id, s.lost
+FROM m WHERE s.id = m.id RETURNING s.id, s.lost
 """
 
 
@@ -92,8 +101,17 @@ def _start_child(ids: list[int], lane: str) -> None:
         code = -9
     if code != 0:
         logger.warning("cell_died", extra={"returncode": code, "step_run_ids": ids})
-        ended = sql.rows(END_LEASES, {"ids": ids, "owner": name})
-        admission.ring_cells(lane, [(step_run_id, lost + 1) for step_run_id, lost in ended])
+    note_end(ids, lane, name, died=code != 0)
+
+
+def note_end(ids: list[int], lane: str, name: str, *, died: bool) -> None:
+    """The cell of this name has ended: what it still held need not wait for its leases.
+
+    `died`: by a signal or an error, and this process saw it; only then may the loss count against a step. A cell
+    that ended in order and still holds something could not write its outcome.
+    """
+    left = sql.rows(END_LEASES, {"ids": ids, "owner": name, "died": died})
+    admission.ring_cells(lane, [(step_run_id, lost + 1) for step_run_id, lost in left])
 
 
 def run_here(ids: list[int], lane: str) -> None:
@@ -138,19 +156,23 @@ def give_up_exhausted(ids: list[int]) -> list[int]:
     with transaction.atomic():
         locked = [found[0] for found in sql.rows(claims.LOCK_RUNS, {"ids": ids})]
         suspects = sql.rows(SUSPECTS, {"ids": ids, "locked": locked}) if locked else []
-        for step_run_id, was_running, lost_alone, was_alone, was_intended, on_unknown in suspects:
-            lost = judge_lost(
-                lost_alone=lost_alone, was_alone=was_alone, was_intended=was_intended, on_unknown=on_unknown
+        for step_run_id, was_running, lost, lost_alone, to_blame, was_intended, on_unknown, last in suspects:
+            verdict = judge_lost(
+                lost=lost + 1,
+                lost_alone=lost_alone + int(to_blame),
+                lost_last_alone=last,
+                was_intended=was_intended,
+                on_unknown=on_unknown,
             )
-            if was_running and lost.gives_up is not None:
+            if was_running and verdict.gives_up is not None:
                 (step,) = claims.in_hand([step_run_id])
-                settle(_given_up(step, lost.gives_up, was_alone=was_alone, was_intended=was_intended))
+                settle(_given_up(step, verdict.gives_up, to_blame=to_blame, was_intended=was_intended))
             else:
                 left.append(step_run_id)
     return left
 
 
-def _given_up(step: StepInHand, code: str, *, was_alone: bool, was_intended: bool) -> Settlement:
+def _given_up(step: StepInHand, code: str, *, to_blame: bool, was_intended: bool) -> Settlement:
     error = {
         "code": code,
         "message": CATALOGUE[code].meaning,
@@ -162,5 +184,5 @@ def _given_up(step: StepInHand, code: str, *, was_alone: bool, was_intended: boo
         may_have_happened=was_intended,
         raises_fence=True,
         lost=True,
-        lost_alone=was_alone,
+        lost_alone=to_blame,
     )

@@ -36,10 +36,10 @@ WITH c AS MATERIALIZED (
 old AS (  -- the attempt whose worker died
   UPDATE executions_attempt a SET outcome = 'lost', error_code = 'step.worker_lost', finished_at = clock_timestamp()
   FROM c WHERE c.was = 'running' AND a.step_run_id = c.id AND a.number = c.tried AND a.outcome IS NULL
-  RETURNING a.step_run_id, a.number, a.fence, a.alone, a.worker, a.intent_at),
+  RETURNING a.step_run_id, a.number, a.fence, a.alone AND a.witnessed AS to_blame, a.worker, a.intent_at),
 st AS (
   UPDATE executions_steprun s SET status = 'running', fence = s.fence + 1, attempts = s.attempts + 1,
-    lost = s.lost + (c.was = 'running')::int, lost_alone = s.lost_alone + coalesce(old.alone, false)::int,
+    lost = s.lost + (c.was = 'running')::int, lost_alone = s.lost_alone + coalesce(old.to_blame, false)::int,
     quarantined = s.quarantined OR c.was = 'running',
     lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8), owner = %(owner)s::text,
     rings = 0, rung_at = NULL, started_at = coalesce(s.started_at, clock_timestamp())

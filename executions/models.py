@@ -99,7 +99,9 @@ class StepRun(models.Model):
     fence = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)  # counted before the work
     lost = models.PositiveIntegerField(default=0)  # attempts whose worker died; they use up no max_attempts
-    lost_alone = models.PositiveIntegerField(default=0)  # of these, while nothing else ran in the process
+    lost_alone = models.PositiveIntegerField(
+        default=0
+    )  # of these, witnessed while nothing else ran in the process
     quarantined = models.BooleanField(default=False)  # its last worker died: runs in a process of its own
     max_attempts = models.PositiveSmallIntegerField()
     lease_expires_at = models.DateTimeField(null=True)
@@ -156,6 +158,7 @@ class Attempt(models.Model):
     fence = models.PositiveIntegerField()
     worker = models.CharField(max_length=100, blank=True)
     alone = models.BooleanField(default=False)  # nothing else ran in its process
+    witnessed = models.BooleanField(default=False, db_default=False)  # a living worker saw that process die
     started_at = models.DateTimeField(db_default=Now())
     intent_at = models.DateTimeField(null=True)  # from here on the far side may have acted
     finished_at = models.DateTimeField(null=True)

@@ -16,6 +16,7 @@ OUTCOME_UNKNOWN = "http.outcome_unknown"
 LONGEST_MESSAGE = 2000  # characters
 LARGEST_METADATA = 16_384  # bytes
 MOST_LOSSES_ALONE = 3  # a step that ended three processes in which nothing else ran is to blame itself
+MOST_LOSSES = 10  # one that was never seen to, but lost its process so often, the last three times alone
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,17 @@ class Lost:
     gives_up: str | None
 
 
-def judge_lost(*, lost_alone: int, was_alone: bool, was_intended: bool, on_unknown: str) -> Lost:
-    """May a step whose worker died be tried again?"""
+def judge_lost(
+    *, lost_alone: int, lost: int, lost_last_alone: int, was_intended: bool, on_unknown: str
+) -> Lost:
+    """May a step whose worker died be tried again? All counts are with this loss.
+
+    `lost_alone`: a living worker saw the step's own process die. A process that died together with its worker
+    (a container stopped, a machine out of power) says nothing about the step, so those count for little.
+    `lost_last_alone`: how many of the last three attempts were lost alone, whoever saw it.
+    """
     if was_intended and on_unknown == "fail":
         return Lost(OUTCOME_UNKNOWN)
-    if lost_alone + int(was_alone) >= MOST_LOSSES_ALONE:
+    if lost_alone >= MOST_LOSSES_ALONE or (lost >= MOST_LOSSES and lost_last_alone >= MOST_LOSSES_ALONE):
         return Lost("step.worker_lost")
     return Lost(None)

@@ -79,6 +79,14 @@ def end_lease(step_run_id: int) -> None:
     )
 
 
+def die_in_cells(step_run_id: int, times: int) -> None:
+    """So many cells died of this step, alone in each, before their worker's eyes. It may be claimed again."""
+    for number in range(times):
+        end_lease(step_run_id)
+        step = claim(step_run_id, worker=f"w:cell:{number}", in_cell=True)
+        cells.note_end([step_run_id], step.lane, f"w:cell:{number}", died=True)
+
+
 def let_time_pass() -> None:
     """An hour later, as far as the rows can tell."""
     sql.rows("UPDATE triggers_outboxevent SET captured_at = captured_at - interval '1 hour'", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executions.outcomes import MOST_LOSSES, MOST_LOSSES_ALONE
 from executions.verifying.invariant import Invariant, Subject
 
 INVARIANTS = (
@@ -27,12 +28,26 @@ INVARIANTS = (
         name="losses-counted",
         number="I14",
         subject=Subject.STEPS,
-        says="A step counts as many losses, and losses alone, as it has lost attempts.",
+        says="A step counts as many losses as it has lost attempts, and as many losses alone as a living worker "
+        "witnessed of those that were alone in their process.",
         broken="""
             SELECT s.id FROM executions_steprun s
-            LEFT JOIN (SELECT step_run_id, count(*) AS lost, count(*) FILTER (WHERE alone) AS lost_alone
+            LEFT JOIN (SELECT step_run_id, count(*) AS lost,
+                         count(*) FILTER (WHERE alone AND witnessed) AS lost_alone
                        FROM executions_attempt WHERE outcome = 'lost' GROUP BY step_run_id) a ON a.step_run_id = s.id
             WHERE coalesce(a.lost, 0) <> s.lost OR coalesce(a.lost_alone, 0) <> s.lost_alone""",
+    ),
+    Invariant(
+        name="blamed-with-reason",
+        subject=Subject.STEPS,
+        says="A step that failed with step.worker_lost had lost three processes of its own before a living worker's "
+        "eyes, or ten of any kind, the last three of them its own.",
+        broken=f"""
+            SELECT s.id FROM executions_steprun s
+            WHERE s.status = 'failed' AND s.error_code = 'step.worker_lost' AND s.lost_alone < {MOST_LOSSES_ALONE}
+              AND (s.lost < {MOST_LOSSES} OR {MOST_LOSSES_ALONE} > (
+                SELECT count(*) FROM executions_attempt a WHERE a.step_run_id = s.id AND a.outcome = 'lost' AND a.alone
+                  AND a.number > s.attempts - {MOST_LOSSES_ALONE}))""",
     ),
     Invariant(
         name="one-success",

@@ -14,7 +14,7 @@ from lightfield.kernel.errors import PermanentStepError, TransientStepError
 from tests.bellboy import Bellboy
 from tests.factories import BY
 from tests.scripted import ScriptedFast, installed
-from tests.staging import a_run, answer_with_cells_here, claim, end_lease, live, nap, say, slow, told
+from tests.staging import a_run, answer_with_cells_here, die_in_cells, end_lease, live, nap, say, slow, told
 from workflows.step_types import Completed
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept", "slow_step")]
@@ -117,9 +117,9 @@ def test_given_a_cell_that_died_when_swept_then_another_tries_it_and_after_three
     bellboy: Bellboy,
 ) -> None:
     suspect = a_suspect()
-    for _ in range(3):
-        claim(suspect, worker="a cell", in_cell=True)
-        end_lease(suspect)
+    die_in_cells(suspect, times=3)
+    end_lease(suspect)
+    bellboy.lose_all()
 
     assert sweeper.sweep().expired == [suspect]
     answer_with_cells_here(bellboy)

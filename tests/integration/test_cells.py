@@ -22,6 +22,7 @@ from tests.staging import (
     a_queued_step,
     answer_with_cells_here,
     claim,
+    die_in_cells,
     end_lease,
     everything,
     intend,
@@ -41,14 +42,6 @@ REFUSAL = {"code": "http.unavailable", "message": "m", "retryable": True, "metad
 
 def rung_to_cells(bellboy: Bellboy) -> list[list[int]]:
     return sorted(sorted(bell.args[0]) for bell in bellboy.rung if bell.task == "executions.execute_in_cell")
-
-
-def lose_alone(step_run_id: int, times: int) -> None:
-    """So many cells died with this step, alone in each."""
-    for _ in range(times):
-        end_lease(step_run_id)
-        claim(step_run_id, worker="a cell", in_cell=True)
-    end_lease(step_run_id)
 
 
 def test_given_a_worker_that_died_when_swept_then_a_cell_completes_the_step(
@@ -137,7 +130,7 @@ def test_losses_in_company_never_end_a_step(bellboy: Bellboy) -> None:
 
 def test_given_three_losses_alone_then_the_step_is_to_blame(bellboy: Bellboy) -> None:
     step = a_claimed_step(slow(), say())
-    lose_alone(step.step_run_id, times=3)
+    die_in_cells(step.step_run_id, times=3)
 
     cells.run_here([step.step_run_id], "http")
 
@@ -163,6 +156,7 @@ def test_a_step_given_up_may_have_had_its_effect_if_any_lost_attempt_intended_it
         if number in intended:
             intend(step)
         end_lease(step.step_run_id)
+        cells.note_end([step.step_run_id], "http", "first", died=number > 0)
 
     assert cells.give_up_exhausted([step.step_run_id]) == []
 
@@ -221,7 +215,7 @@ def test_a_suspect_whose_run_is_locked_is_not_claimed_without_having_been_judged
 
 def test_two_cells_at_once_give_a_step_up_once(bellboy: Bellboy) -> None:
     step = a_claimed_step()
-    lose_alone(step.step_run_id, times=3)
+    die_in_cells(step.step_run_id, times=3)
 
     race(*[lambda: cells.run_here([step.step_run_id], "http")] * 6)
 

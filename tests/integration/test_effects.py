@@ -11,6 +11,7 @@ import pytest
 
 from executions import admission, cells, claims, leases, worker
 from executions.models import Attempt, Effect, Run, StepRun
+from executions.outcomes import MOST_LOSSES
 from lightfield.kernel import sql
 from lightfield.kernel.errors import PermanentStepError, StepError, TransientStepError
 from tests.bellboy import Bellboy
@@ -273,14 +274,14 @@ def test_given_an_outcome_that_postgresql_refuses_then_the_step_ends_after_three
     sql.rows("ALTER TABLE executions_steprun ADD CONSTRAINT odd CHECK (output IS NULL) NOT VALID", {})
     try:
         worker.execute([step.pk])
-        for _ in range(4):
+        for _ in range(MOST_LOSSES):
             end_lease(step.pk)
             cells.run_here([step.pk], "http")
     finally:
         sql.rows("ALTER TABLE executions_steprun DROP CONSTRAINT odd", {})
 
     step.refresh_from_db()
-    assert (step.status, step.error_code, step.lost_alone) == ("failed", "step.worker_lost", 3)
+    assert (step.status, step.error_code, step.lost_alone) == ("failed", "step.worker_lost", 0)
     assert Effect.objects.get().status == "unknown"
 
 

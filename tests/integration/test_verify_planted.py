@@ -271,7 +271,20 @@ PLANTS = [
         "UPDATE executions_steprun SET max_attempts = 2 WHERE attempts = 3 AND lost = 0",
     ),
     Plant("losses-counted", "UPDATE executions_steprun SET lost = lost + 1 WHERE lost > 0"),
-    Plant("losses-counted", "UPDATE executions_attempt SET alone = true WHERE outcome = 'lost'"),
+    Plant(
+        "losses-counted",
+        "UPDATE executions_attempt SET alone = true, witnessed = true WHERE outcome = 'lost'",
+    ),
+    Plant("losses-counted", "UPDATE executions_attempt SET witnessed = false WHERE outcome = 'lost'"),
+    Plant(
+        "blamed-with-reason",
+        "UPDATE executions_steprun SET lost_alone = 2 WHERE error_code = 'step.worker_lost'",
+    ),
+    Plant(
+        "blamed-with-reason",
+        "UPDATE executions_steprun SET lost_alone = 2, lost = 10 WHERE error_code = 'step.worker_lost'; "
+        "UPDATE executions_attempt SET alone = false WHERE outcome = 'lost'",
+    ),
     Plant("one-success", f"UPDATE executions_attempt SET outcome = 'ok' WHERE step_run_id = {RETRIED}"),
     Plant(
         "one-success",

@@ -15,7 +15,7 @@ from lightfield.kernel.errors import PermanentStepError, TransientStepError
 from tests.bellboy import Bellboy
 from tests.factories import BY, a_definition, a_published_workflow, an_event
 from tests.scripted import ScriptedSlow
-from tests.staging import a_queued_step, claim, end_lease, intend, nap, say, slow
+from tests.staging import a_queued_step, claim, die_in_cells, end_lease, intend, nap, say, slow
 from workflows import services as workflow_services
 from workflows.definitions import checksum, dump, parse_definition
 from workflows.models import Workflow, WorkflowVersion
@@ -137,10 +137,8 @@ class World:
         cells.run_here([once], "http")
         self.answer()
         killer = self.in_hand(self.few_tries)
-        for _ in range(4):
-            end_lease(killer.step_run_id)
-            if cells.give_up_exhausted([killer.step_run_id]):
-                claim(killer.step_run_id, worker="a dead cell", in_cell=True)
+        die_in_cells(killer.step_run_id, times=3)
+        assert cells.give_up_exhausted([killer.step_run_id]) == []
         assert Run.objects.get(pk=killer.run_id).error_code == "step.worker_lost"
 
     def make_fast(self) -> None:

@@ -141,29 +141,35 @@ def test_on_unknown_fail_retries_what_is_known_not_to_have_happened(error: StepE
 
 
 @pytest.mark.parametrize(
-    ("lost_alone", "was_alone", "gives_up"),
+    ("lost_alone", "lost", "lost_last_alone", "gives_up"),
     [
-        (0, False, None),
-        (1, True, None),
-        (2, False, None),
-        (2, True, "step.worker_lost"),
-        (3, False, "step.worker_lost"),
+        (0, 1, 0, None),
+        (2, 9, 3, None),
+        (3, 3, 3, "step.worker_lost"),
+        (3, 4, 0, "step.worker_lost"),
+        (0, 9, 3, None),
+        (0, 10, 3, "step.worker_lost"),
+        (0, 11, 2, None),
     ],
 )
-def test_only_the_third_loss_alone_is_a_steps_own_fault(
-    lost_alone: int, was_alone: bool, gives_up: str | None
+def test_the_third_witnessed_loss_alone_or_the_tenth_of_all_is_a_steps_own_fault(
+    lost_alone: int, lost: int, lost_last_alone: int, gives_up: str | None
 ) -> None:
-    lost = judge_lost(
-        lost_alone=lost_alone, was_alone=was_alone, was_intended=True, on_unknown="retry_same_key"
+    verdict = judge_lost(
+        lost_alone=lost_alone,
+        lost=lost,
+        lost_last_alone=lost_last_alone,
+        was_intended=True,
+        on_unknown="retry_same_key",
     )
-    assert lost.gives_up == gives_up
+    assert verdict.gives_up == gives_up
 
 
 @pytest.mark.parametrize(("was_intended", "gives_up"), [(True, "http.outcome_unknown"), (False, None)])
 def test_on_unknown_fail_gives_a_lost_step_up_once_it_was_intended(
     was_intended: bool, gives_up: str | None
 ) -> None:
-    lost = judge_lost(lost_alone=0, was_alone=False, was_intended=was_intended, on_unknown="fail")
+    lost = judge_lost(lost_alone=0, lost=1, lost_last_alone=0, was_intended=was_intended, on_unknown="fail")
     assert lost.gives_up == gives_up
 
 
