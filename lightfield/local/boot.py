@@ -36,6 +36,7 @@ COMMANDS = {  # command: (module to run, sets of requirements it needs)
     "test": ("pytest", ("runtime",)),
     "check": ("lightfield.local.check", ("runtime", "dev")),
     "chaos": ("tests.chaos", ("runtime",)),
+    "mutants": ("tests.mutants", ("runtime",)),
 }
 
 

@@ -12,6 +12,7 @@ from django.db import OperationalError, transaction
 from executions import dispatcher
 from executions.models import Run, TimelineEntry
 from lightfield.kernel import sql
+from lightfield.kernel.ids import uuid7
 from tests.bellboy import Bellboy
 from tests.concurrency import race
 from tests.factories import BY, a_published_workflow, an_event
@@ -156,6 +157,42 @@ def test_an_event_whose_run_exists_already_makes_no_second_one(bellboy: Bellboy)
 
     assert Run.objects.count() == 1
     assert statuses() == {"dispatched": 1}
+
+
+def test_an_event_that_was_dispatched_meanwhile_is_not_taken_again(bellboy: Bellboy) -> None:
+    """Chosen by a look that is older than somebody else's COMMIT: the status is asked again under the lock."""
+    (event,) = events(1)
+    dispatcher.dispatch_batch(SHARD)
+
+    batch = dispatcher._run(dispatcher.ONE, {"event_id": str(event.pk)})
+
+    assert (batch.picked, batch.taken) == (1, 0)
+    assert Run.objects.count() == 1
+
+
+def test_given_an_event_that_commits_after_a_younger_one_was_dispatched_then_it_is_dispatched_too(
+    bellboy: Bellboy,
+) -> None:
+    """Ids are drawn before the commit, so they do not arrive in order: what waits is a status, not a place."""
+    late = uuid7()
+    (younger,) = events(1)
+    dispatcher.dispatch_shard(SHARD)
+    an_event(younger.workflow, id=late, shard=SHARD, payload={"n": 1})
+
+    assert dispatcher.dispatch_shard(SHARD) == 1
+    assert statuses() == {"dispatched": 2}
+
+
+def test_a_run_stays_on_the_version_of_its_capture(bellboy: Bellboy) -> None:
+    (event,) = events(1)
+    services.update_draft(workflow_id=event.workflow_id, changes={"steps": [say("other")]}, by=BY)
+    services.publish(workflow_id=event.workflow_id, by=BY)
+
+    dispatcher.dispatch_shard(SHARD)
+
+    run = Run.objects.get()
+    assert run.version == event.version
+    assert [step.key for step in run.steps.all()] == ["call"]
 
 
 def test_runs_that_begin_with_fast_steps_are_run_at_once(bellboy: Bellboy) -> None:

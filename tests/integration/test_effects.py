@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from executions import admission, cells, claims, leases, worker
 from executions.models import Attempt, Effect, Run, StepRun
@@ -78,6 +79,17 @@ def test_the_intent_is_committed_before_the_request_leaves(bellboy: Bellboy, slo
     effect = Effect.objects.get()
     assert (effect.status, effect.answer, effect.fence) == ("done", {"status_code": 200}, 1)
     assert bytes(effect.request_digest) == hashlib.sha256(b'{"value":7}').digest()
+
+
+def test_while_a_request_is_out_its_thread_holds_no_connection(
+    bellboy: Bellboy, slow_step: ScriptedSlow
+) -> None:
+    held: list[bool] = []
+    slow_step.script = lambda request, context: {"n": held.append(connection.connection is not None)}
+
+    worker.execute([a_queued_step(slow("one"), slow("two")).pk])
+
+    assert held == [False, False]
 
 
 def test_an_intent_may_be_repeated_and_gives_each_send_a_full_lease(bellboy: Bellboy) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from executions.models import Attempt, Effect, Run, StepRun
 from lightfield.kernel.errors import PermanentStepError, TransientStepError
@@ -179,3 +181,22 @@ def test_an_unresolved_template_fails_at_once(bellboy: Bellboy, slow_step: Scrip
     assert run.steps.get(key="one").attempts == 1
     assert slow_step.sent == []
     assert Effect.objects.count() == 0
+
+
+def test_given_a_clock_that_is_set_back_then_the_story_still_goes_forward(
+    bellboy: Bellboy, slow_step: ScriptedSlow
+) -> None:
+    def from_tomorrow(request: Any, context: Any) -> dict[str, Any]:
+        """All that was told so far came from a clock that was a day ahead."""
+        Run.objects.update(last_at=F("last_at") + timedelta(days=1))
+        return {}
+
+    slow_step.script = from_tomorrow
+    event = dispatch(bellboy, a_published_workflow(steps=[slow("one"), slow("two")]), payload={"n": 7})
+    bellboy.answer_all()
+
+    run = run_of(event)
+    instants = [entry.at for entry in run.timeline.all()]
+    assert run.status == "completed"
+    assert instants == sorted(instants)
+    assert instants[-1] - run.created_at > timedelta(days=2)

@@ -125,6 +125,16 @@ def test_given_no_database_when_the_keeper_beats_then_it_goes_on_and_the_lease_r
     assert held.may_send()
 
 
+@pytest.mark.parametrize(("seconds_left", "may_send"), [(4, False), (6, True)])
+def test_nothing_is_sent_on_the_last_sixth_of_a_lease(
+    bellboy: Bellboy, keeper: Keeper, seconds_left: int, may_send: bool
+) -> None:
+    """Of 30 s, 5: a request needs a moment to leave, and the lease must not be over before it has."""
+    held = hold(keeper, a_claimed_step(), claimed_at=time.monotonic() - 30 + seconds_left)
+
+    assert held.may_send() is may_send
+
+
 def test_what_was_let_go_is_not_renewed(bellboy: Bellboy, keeper: Keeper) -> None:
     step = a_claimed_step()
     held = hold(keeper, step)

@@ -1,0 +1,171 @@
+"""Mutants of fairness, of the window, and of what finds work again."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import breaking, edit, planted
+
+ADMISSION = "executions/admission.py"
+SWEEPER = "executions/sweeper.py"
+
+FAIRNESS = (
+    *breaking(
+        "Slow work does not block fast work",
+        planted(
+            "slow-steps-on-the-fast-queue",
+            "messages of slow steps go to the worker of fast ones",
+            edit(
+                "lightfield/kernel/bells.py",
+                'Bell("executions.execute_steps", lane, (list(step_run_ids),)',
+                'Bell("executions.execute_steps", "fast", (list(step_run_ids),)',
+            ),
+            by="test_bells.py::test_each_bell_goes_to_its_queue_and_topic",
+        ),
+    ),
+    *breaking(
+        "One workflow's flood does not starve others",
+        planted(
+            "dispatch-oldest-first",
+            "a flood of one workflow is dispatched before everything younger",
+            edit(
+                "executions/dispatcher.py",
+                "ORDER BY c.turn, c.id LIMIT",
+                "ORDER BY c.id LIMIT",
+            ),
+            by="test_dispatcher.py::test_workflows_take_turns_and_within_one_the_oldest_goes_first",
+        ),
+        planted(
+            "admission-oldest-first",
+            "a flood of one workflow is admitted before everything younger",
+            edit(ADMISSION, "cand ORDER BY load, due_at, id LIMIT", "cand ORDER BY due_at, id LIMIT"),
+            by=(
+                "test_admission.py::test_given_a_flood_of_one_workflow_then_the_others_are_in_the_first_fill",
+                "test_admission.py::test_the_workflow_with_the_least_in_flight_goes_first",
+            ),
+        ),
+        planted(
+            "limit-of-a-workflow-ignored",
+            "a workflow's own concurrency is not looked at",
+            edit(
+                ADMISSION,
+                "least(coalesce(v.concurrency, room.per_workflow), room.per_workflow)",
+                "room.per_workflow",
+            ),
+            by="test_admission.py::test_a_workflow_keeps_to_its_own_concurrency",
+        ),
+        planted(
+            "continuation-never-gives-way",
+            "a run keeps its slot to its end although others wait",
+            edit(
+                "executions/settling.py",
+                "  SELECT %(may_continue)s::bool AND NOT coalesce(\n",
+                "  SELECT %(may_continue)s::bool OR %(may_continue)s::bool AND NOT coalesce(\n",
+            ),
+            by="test_effects.py::test_continuation_gives_way_when_another_workflow_waits",
+        ),
+    ),
+    *breaking(
+        "The window holds",
+        planted(
+            "window-not-checked",
+            "admission admits as many as the lane is wide, whatever flies",
+            edit(
+                ADMISSION,
+                "greatest(0, l.width - coalesce((SELECT sum(n) FROM busy), 0))::int AS n",
+                "l.width AS n",
+            ),
+            by="test_admission.py::test_the_window_is_filled_and_never_overrun",
+        ),
+        planted(
+            "count-in-the-statement-of-the-lock",
+            "what flies is counted by a snapshot from before the wait for the lane",
+            edit(ADMISSION, '        sql.rows(LOCK_LANE, {"lane": lane})\n', ""),
+            edit(
+                ADMISSION,
+                "FROM executions_lane l WHERE l.name = %(lane)s::text),\ncand",
+                "FROM executions_lane l WHERE l.name = %(lane)s::text FOR UPDATE OF l),\ncand",
+            ),
+            by=(
+                "test_admission.py::test_given_a_window_filled_by_an_admission_still_to_commit_"
+                "when_another_begins_then_it_finds_it_full",
+                "test_admission.py::test_given_eight_admissions_at_once_then_the_window_holds",
+            ),
+        ),
+    ),
+    *breaking(
+        "A waiting step holds no database connection",
+        planted(
+            "connection-held-while-sending",
+            "a worker keeps its database connection while it waits for the far side",
+            edit(
+                "executions/worker.py",
+                "        commit_intents_of(intending)\n        sql.release()\n",
+                "        commit_intents_of(intending)\n",
+            ),
+            by="test_effects.py::test_while_a_request_is_out_its_thread_holds_no_connection",
+        ),
+    ),
+)
+
+SWEEPING = breaking(
+    "Redis may be flushed at any moment",
+    planted(
+        "sweeper-omits-events",
+        "the sweeper does not look for events that wait",
+        edit(SWEEPER, "    for shard in swept.shards:\n", "    for shard in swept.shards[:0]:\n"),
+        by="test_sweeper.py::test_given_all_messages_lost_after_so_many_heard_then_the_run_still_completes",
+    ),
+    planted(
+        "sweeper-omits-ready-slow-steps",
+        "the sweeper does not look for steps that wait for admission",
+        edit(SWEEPER, "    for lane in swept.lanes:\n", "    for lane in swept.lanes[:0]:\n"),
+        by="test_sweeper.py::test_given_all_messages_lost_after_so_many_heard_then_the_run_still_completes",
+    ),
+    planted(
+        "sweeper-omits-fast-steps",
+        "the sweeper does not look for fast steps and sleepers",
+        edit(SWEEPER, "        fast = sql.rows(FAST, {})\n", "        fast = sql.rows(FAST, {})[:0]\n"),
+        by="test_sweeper.py::test_given_all_messages_lost_after_so_many_heard_then_the_run_still_completes",
+    ),
+    planted(
+        "sweeper-omits-queued-steps",
+        "the sweeper does not ring again for queued steps",
+        edit(
+            SWEEPER, "        queued = sql.rows(QUEUED, {})\n", "        queued = sql.rows(QUEUED, {})[:0]\n"
+        ),
+        by=(
+            "test_sweeper.py::test_a_queued_step_that_nobody_claims_is_rung_at_growing_distances",
+            "test_sweeper.py::test_given_all_messages_lost_after_so_many_heard_then_the_run_still_completes",
+        ),
+    ),
+    planted(
+        "sweeper-omits-expired-leases",
+        "the sweeper does not look for workers that died",
+        edit(
+            SWEEPER,
+            '        expired = sql.rows(EXPIRED, {"margin": margin_seconds()})\n',
+            '        expired = sql.rows(EXPIRED, {"margin": margin_seconds()})[:0]\n',
+        ),
+        by="test_cells.py::test_given_a_worker_that_died_when_swept_then_a_cell_completes_the_step",
+    ),
+    planted(
+        "sweeper-without-the-margin",
+        "a lease counts as over before its owner has surely stopped",
+        edit(SWEEPER, "    return settings.LIGHTFIELD_LEASE_SECONDS / 6\n", "    return 0.0\n"),
+        by="test_sweeper.py::test_a_lease_counts_until_its_owner_has_surely_stopped",
+    ),
+    planted(
+        "sweeper-omits-overdue-runs",
+        "the sweeper does not look for runs over their timeout",
+        edit(SWEEPER, "    if swept.overdue:\n", "    if False:\n"),
+        by="test_sweeper.py::test_a_run_over_its_timeout_fails_wherever_it_stands",
+    ),
+    planted(
+        "sweeper-omits-undecided-effects",
+        "an effect whose owner never came back stays undecided",
+        edit(SWEEPER, "    if swept.has_undecided_effects:\n", "    if False:\n"),
+        by="test_late_truth.py::"
+        "test_given_an_owner_that_never_came_back_when_its_lease_is_over_then_nobody_will_know",
+    ),
+)
+
+MUTANTS = (*FAIRNESS, *SWEEPING)
