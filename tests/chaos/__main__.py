@@ -18,9 +18,11 @@ from lightfield.local.ending import Ended, ending
 from lightfield.local.home import Home
 from tests.chaos import stack as stacks
 from tests.chaos.books import Books
+from tests.chaos.matrix import FAULTS
 from tests.chaos.outside import Outside
+from tests.chaos.pace import own_time
 from tests.chaos.points import ACTIONS, ROLE
-from tests.chaos.scenario import MATRIX, Scenario
+from tests.chaos.scenario import Scenario
 from tests.chaos.sink import Sink
 from tests.chaos.stack import Stack
 
@@ -51,7 +53,7 @@ def _arguments() -> argparse.Namespace:
         "--action", choices=ACTIONS, help="only kill, or only stop for two leases; default both"
     )
     parser.add_argument("--hits", type=int, default=5, help="of each point and action (default 5)")
-    parser.add_argument("--matrix", default="", help=f"comma-separated, or all: {', '.join(MATRIX)}")
+    parser.add_argument("--matrix", default="", help=f"comma-separated, or all: {', '.join(FAULTS)}")
     parser.add_argument("--scale", type=float, default=1.0, help="of the matrix' lengths and numbers")
     parser.add_argument(
         "--soak", type=float, default=0.0, metavar="MINUTES", help="random faults for so long"
@@ -63,13 +65,18 @@ def _arguments() -> argparse.Namespace:
         default=30.0,
         help="seconds for everything to move on after a fault (default 30)",
     )
+    parser.add_argument(
+        "--reclaim", type=int, metavar="N", help="kill an http worker that holds 20 steps N times"
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--quick", action="store_true", help="a few points once, in less than a minute")
     wanted = parser.parse_args()
     names = [name for name in wanted.points.split(",") if name]
-    faults = list(MATRIX) if wanted.matrix == "all" else [name for name in wanted.matrix.split(",") if name]
+    faults = list(FAULTS) if wanted.matrix == "all" else [name for name in wanted.matrix.split(",") if name]
+    if wanted.reclaim is not None and "reclaim" not in faults:
+        faults.append("reclaim")
     if unknown := [name for name in names if name not in ROLE] + [
-        name for name in faults if name not in MATRIX
+        name for name in faults if name not in FAULTS
     ]:
         parser.error(f"unknown: {', '.join(unknown)}")
     is_anything_chosen = names or faults or wanted.soak
@@ -77,11 +84,16 @@ def _arguments() -> argparse.Namespace:
     wanted.matrix = faults
     wanted.actions = [wanted.action] if wanted.action else ["kill"] if wanted.quick else list(ACTIONS)
     wanted.hits = 1 if wanted.quick else wanted.hits
+    told = [word for word in sys.argv[1:] if not word.startswith("--seed")]
+    if "--seed" in sys.argv:
+        told.remove(str(wanted.seed))
+    wanted.again = " ".join(["bin/chaos", *told, "--seed", str(wanted.seed)])
     return wanted
 
 
 def _play(home: Home, held: contextlib.ExitStack, wanted: argparse.Namespace) -> int:
     """The main thread keeps the installation running; the scenario has a thread of its own."""
+    own_time.start()
     books = Books()
     outside = held.enter_context(Outside())
     sink = Sink(books, seed=wanted.seed)
@@ -93,11 +105,16 @@ def _play(home: Home, held: contextlib.ExitStack, wanted: argparse.Namespace) ->
     scenario = Scenario(stack, books, wanted)
     playing = threading.Thread(target=scenario.play, name="scenario", daemon=True)
     playing.start()
-    stack.supervisor.run(until=lambda: not playing.is_alive())
+
+    def is_over() -> bool:
+        stack.run_errands()
+        return not playing.is_alive()
+
+    stack.supervisor.run(until=is_over)
     if playing.is_alive():
         scenario.end()
         give_up = time.monotonic() + 30
-        while playing.is_alive() and time.monotonic() < give_up:
+        while not is_over() and time.monotonic() < give_up:
             time.sleep(0.1)
     ending.check()
     sys.stdout.write("\n".join([*scenario.told, ""]))

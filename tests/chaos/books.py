@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -38,6 +39,27 @@ class Delivery:
 
 
 @dataclass
+class Peer:
+    """The other end of a connection to the sink: its port and, once looked up, its process."""
+
+    port: int
+    pid: int | None = None
+
+
+@dataclass
+class Zombie:
+    """A process that was stopped for longer than its leases and then woken. Instants in wall-clock seconds.
+
+    `last_at`: from then on its number may belong to another process.
+    """
+
+    pid: int
+    stopped_at: float
+    woken_at: float
+    last_at: float = float("inf")
+
+
+@dataclass
 class Arrival:
     """One request that the sink had read completely, noted before it was answered.
 
@@ -51,6 +73,7 @@ class Arrival:
     operation: str
     honours_keys: bool
     came_of_it: str = ""
+    peer: Peer | None = None
 
 
 class Books:
@@ -63,6 +86,8 @@ class Books:
         self.deeds: collections.Counter[str] = (
             collections.Counter()
         )  # cancels, replays, faults: for the report
+        self.zombies: list[Zombie] = []
+        self.deaths: list[tuple[int, float]] = []  # processes that we killed, and when
         self._known: dict[str, int] = collections.defaultdict(int)
 
     def begin(self, delivery: Delivery) -> None:
@@ -79,6 +104,19 @@ class Books:
     def count(self, deed: str, number: int = 1) -> None:
         with self._lock:
             self.deeds[deed] += number
+
+    def note_death(self, pid: int) -> None:
+        """A process is killed now: what it did as a zombie ends here too."""
+        with self._lock:
+            self.deaths.append((pid, time.time()))
+            for zombie in self.zombies:
+                if zombie.pid == pid:
+                    zombie.last_at = min(zombie.last_at, time.time())
+
+    def note_zombie(self, pid: int, stopped_at: float) -> None:
+        """It is woken now."""
+        with self._lock:
+            self.zombies.append(Zombie(pid, stopped_at, time.time()))
 
     def acknowledged(self) -> list[Delivery]:
         with self._lock:

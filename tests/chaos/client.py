@@ -7,17 +7,19 @@ import json
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from lightfield.local.boot import CannotStart
 from lightfield.local.calls import Api
 from tests.chaos.books import Answer, Books, Delivery
-from tests.chaos.workload import draw
+from tests.chaos.workload import WEIGHTS, draw
 
 PATIENCE = 12.0  # seconds for one answer; senders of webhooks wait 3 to 15
 PAUSES = (0.2, 0.5, 1.0)  # between the tries of one delivery; the last again and again
-THREADS = 32
+THREADS = 64
 
 
 class Sender:
@@ -35,7 +37,12 @@ class Sender:
         self._is_over = threading.Event()
         self._gives_up = threading.Event()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sender")
-        self._pacing = threading.Thread(target=self._pace, name="pace", daemon=True)
+        self._pacing = threading.Thread(
+            target=self._pace,
+            args=(lambda: self.rate, lambda: draw(self._drawn), self._is_over),
+            name="pace",
+            daemon=True,
+        )
 
     def start(self) -> None:
         self._pacing.start()
@@ -55,24 +62,50 @@ class Sender:
         self._is_over.set()
         self._gives_up.set()
 
-    def burst(self, workflow: str, number: int) -> None:
+    def burst(self, workflow: str, number: int) -> list[Delivery]:
         """So many at once, besides the usual."""
-        for _ in range(number):
-            self._send(workflow)
+        return [self._send(workflow) for _ in range(number)]
 
-    def _pace(self) -> None:
+    @contextmanager
+    def at_rate(self, rate: float) -> Iterator[None]:
+        """The usual mixture, so many a second."""
+        before, self.rate = self.rate, rate
+        try:
+            yield
+        finally:
+            self.rate = before
+
+    @contextmanager
+    def besides(self, workflow: str, rate: float) -> Iterator[None]:
+        """So many of one workflow a second, besides the usual."""
+        is_over = threading.Event()
+        pacing = threading.Thread(
+            target=self._pace,
+            args=(lambda: rate, lambda: workflow, is_over),
+            name="pace-besides",
+            daemon=True,
+        )
+        pacing.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            pacing.join(5)
+
+    def _pace(self, rate: Callable[[], float], choose: Callable[[], str], is_over: threading.Event) -> None:
         due = time.monotonic()
-        while not self._is_over.wait(max(0.0, due - time.monotonic())):
-            due = max(due + 1 / self.rate, time.monotonic() - 1.0)  # after a standstill, no flood
-            self._send(draw(self._drawn))
+        while not is_over.wait(max(0.0, due - time.monotonic())) and not self._is_over.is_set():
+            due = max(due + 1 / rate(), time.monotonic() - 1.0)  # after a standstill, no flood
+            self._send(choose())
 
-    def _send(self, workflow: str) -> None:
+    def _send(self, workflow: str) -> Delivery:
         with self._numbering:
             self._number += 1
             number = self._number
         delivery = Delivery(number, f"{self._prefix}-{number}", workflow)
         self.books.begin(delivery)
         self._pool.submit(self._deliver, delivery)
+        return delivery
 
     def _deliver(self, delivery: Delivery) -> None:
         tries = 0
@@ -120,6 +153,14 @@ class Operator:
         self._is_over.set()
         self._thread.join(60)
 
+    def try_to(self, verb: str, run_id: str) -> None:
+        """`cancel` or `replay` one run; refused or unanswered is all the same here."""
+        try:
+            self.api.post(f"/api/v1/runs/{run_id}/{verb}")
+            self.books.count(f"{verb}s")
+        except CannotStart:
+            self.books.count("calls in vain")
+
     def _work(self) -> None:
         while not self._is_over.wait(self.EVERY):
             try:
@@ -130,7 +171,7 @@ class Operator:
                 self.books.count("calls in vain")
 
     def _cancel_one(self) -> None:
-        recent = self.books.acknowledged()[-12:]
+        recent = [one for one in self.books.acknowledged()[-40:] if one.workflow in WEIGHTS][-12:]
         if not recent:
             return
         chosen = self._drawn.choice(recent).acknowledged
@@ -142,7 +183,8 @@ class Operator:
 
     def _replay_one(self) -> None:
         status = self._drawn.choice(("failed", "cancelled"))
-        found = self.api.get(f"/api/v1/runs?status={status}&limit=20")["results"]
+        listed = self.api.get(f"/api/v1/runs?status={status}&limit=20")["results"]
+        found = [run for run in listed if "step.worker_lost" not in json.dumps(run)]  # not the killers
         if found:
             run = self._drawn.choice(found)
             self.api.post(f"/api/v1/runs/{run['id']}/replay")

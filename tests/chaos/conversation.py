@@ -14,8 +14,10 @@ from collections.abc import Iterator
 KINDS: tuple[tuple[str, bytes], ...] = (
     ("capture", b"t.token_hash ="),
     ("replay", b"'replay_of', old.id"),
-    ("cancel", b"coalesce(deadline_at < clock_timestamp(), false) FROM executions_run"),
+    ("end", b"coalesce(deadline_at < clock_timestamp(), false) FROM executions_run"),
     ("give_up", b"coalesce(f.request->>'on_unknown'"),
+    ("late_truth", b"s.status IN ('cancelled', 'failed') RETURNING e.id"),
+    ("settle_effects", b"UPDATE executions_effect e SET status = 'unknown', decided_at"),
     ("settle", b"lost_race()"),
     ("dispatch", b"INSERT INTO executions_run "),
     ("intent", b"INSERT INTO executions_effect"),
@@ -24,7 +26,8 @@ KINDS: tuple[tuple[str, bytes], ...] = (
     ("sweep", b"rings = least(s.rings + 1"),
     ("renew", b"FOR UPDATE OF s SKIP LOCKED)\nUPDATE executions_steprun s SET lease_expires_at"),
 )
-BACKEND_KEY, READY, QUERY, PARSE, BIND = b"K", b"Z", b"Q", b"P", b"B"
+BACKEND_KEY, READY, QUERY, PARSE, BIND, DONE, ERROR = b"K", b"Z", b"Q", b"P", b"B", b"C", b"E"
+SETTLING = ("end", "give_up")  # transactions that count only if they settled something
 LONGEST_LOOK = 64 * 1024  # bytes of one message that are looked at
 
 
@@ -67,12 +70,17 @@ class Conversation:
         self._prepared: dict[bytes, str] = {}
         self._is_open = False  # a transaction
         self._began_with = ""
+        self._has_settled = False
+        self._client = b""
+        self.has_changed = True  # by the answer that ended last: rows, and without an error
 
     def ask(self, data: bytes) -> str:
         """Bytes from the client. The kind of the transaction that they commit, or ''."""
         commits = ""
         for kind, body in self._asked.feed(data):
-            if kind == PARSE:
+            if not kind:
+                self._client = self._client or body.partition(b"application_name\0")[2].partition(b"\0")[0]
+            elif kind == PARSE:
                 name, _, rest = body.partition(b"\0")
                 self._prepared[name] = kind_of(rest)
             elif kind == BIND:
@@ -85,16 +93,26 @@ class Conversation:
         if not self._is_open:
             return statement
         self._began_with = self._began_with or statement
+        self._has_settled = self._has_settled or statement == "settle"
         return ""
 
     def _say(self, words: bytes) -> str:
         if words.startswith(b"BEGIN"):
-            self._is_open, self._began_with = True, ""
-        elif words.startswith((b"COMMIT", b"ROLLBACK")):
-            began_with = self._began_with if words.startswith(b"COMMIT") else ""
-            self._is_open, self._began_with = False, ""
-            return began_with
+            self._is_open, self._began_with, self._has_settled = True, "", False
+        elif words.startswith(b"COMMIT"):
+            self._is_open = False
+            return self._committed()
+        elif words.startswith(b"ROLLBACK") and not words.startswith(b"ROLLBACK TO"):
+            self._is_open = False
         return ""
+
+    def _committed(self) -> str:
+        """A person's cancel and a run's timeout are the same statements, by another process."""
+        if self._began_with in SETTLING and not self._has_settled:
+            return ""
+        if self._began_with == "end":
+            return "cancel" if self._client.startswith(b"lightfield-web") else "timeout"
+        return self._began_with
 
     def tell(self, data: bytes) -> bool:
         """Bytes from the server. Whether they end an answer: whatever was to be committed is."""
@@ -102,6 +120,11 @@ class Conversation:
         for kind, body in self._told.feed(data):
             if kind == BACKEND_KEY:
                 self.backend = int.from_bytes(body[:4])
+            elif kind == DONE:
+                tag = body.rstrip(b"\0")
+                self.has_changed = not tag.endswith(b" 0") and tag != b"ROLLBACK"
+            elif kind == ERROR:
+                self.has_changed = False
             is_ready = is_ready or kind == READY
         return is_ready
 

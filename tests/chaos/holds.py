@@ -12,7 +12,8 @@ import time
 
 import psycopg
 
-from tests.chaos.stack import Stack, process_with_port
+from tests.chaos.processes import process_with_port
+from tests.chaos.stack import Stack
 
 # Point: the number of its lock, and what about which table is held.
 HELD = {

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.chaos import explain
 from tests.chaos.books import Books
 from tests.chaos.client import Sender
 from tests.chaos.holds import HELD, Hold
-from tests.chaos.stack import LEASE_SECONDS, Stack, wait_until
+from tests.chaos.processes import state_of
+from tests.chaos.stack import STOPPED_SECONDS, Stack, wait_until
 
 # Each track's points are walked one after the other, the tracks side by side.
 TRACKS: dict[str, tuple[str, ...]] = {
@@ -23,9 +25,10 @@ TRACKS: dict[str, tuple[str, ...]] = {
 }
 ROLE = {point: role for role, points in TRACKS.items() for point in points}
 ACTIONS = ("kill", "stop")
-STOPPED_SECONDS = 2 * LEASE_SECONDS
 HIT_SECONDS = 30.0  # for somebody to come by
-MOST_PASSES = 4  # an order is for the first to fourth pass
+MOST_PASSES = 4  # an order is for the first to fourth pass …
+TRIES = 3
+RARE = ("CP-D5", "CP-X1", "CP-X2")  # … but for the first where it has to be provoked
 
 # Whatever is to go on by itself and soon: live runs whose step is due, and events. With a mark that changes.
 ON_ITS_WAY = """
@@ -34,12 +37,14 @@ WHERE s.status IN ('ready', 'queued', 'running', 'waiting') AND s.due_at < clock
 UNION ALL
 SELECT e.id::text, 0 FROM triggers_outboxevent e WHERE e.status = 'pending'
 """
-STILL_THERE = """
-SELECT count(*) FROM (
+_STILL_THERE = """
+SELECT {what} FROM (
   SELECT r.id::text AS id, r.seq FROM executions_run r WHERE r.status IN ('pending', 'running', 'waiting')
   UNION ALL SELECT e.id::text, 0 FROM triggers_outboxevent e WHERE e.status = 'pending') now
 JOIN unnest(%s::text[], %s::int[]) AS before(id, seq) ON before.id = now.id AND before.seq = now.seq
 """
+STILL_THERE = _STILL_THERE.format(what="count(*)")
+WHICH_ARE_STILL_THERE = _STILL_THERE.format(what="now.id")
 PILED_UP = """
 SELECT coalesce(max(n), 0) > 110 FROM (
   SELECT count(*) AS n FROM triggers_outboxevent WHERE status = 'pending' GROUP BY workflow_id) per_workflow
@@ -87,39 +92,49 @@ class Walk:
         self.is_over = is_over
         self.patience = patience
         self.cases: list[Case] = []
+        self._asleep: dict[str, threading.Thread] = {}  # role: whoever wakes the one that is stopped
 
     def walk(self, points: list[str], actions: list[str], hits: int) -> None:
         """All of them, the tracks side by side."""
         tracks = []
         for role in TRACKS:
-            cases = [
-                Case(p, action, hits, self.patience) for p in points if ROLE[p] == role for action in actions
-            ]
-            self.cases += cases
+            turns = []
+            for point in points:
+                if ROLE[point] == role:
+                    cases = [Case(point, action, hits, self.patience) for action in actions]
+                    self.cases += cases
+                    # In turn: while one that was stopped still sleeps, the next one is killed.
+                    turns += [(case, number) for number in range(hits) for case in cases]
             tracks.append(
-                threading.Thread(target=self._walk, args=(cases,), name=f"track-{role}", daemon=True)
+                threading.Thread(target=self._walk, args=(turns,), name=f"track-{role}", daemon=True)
             )
-        for track in tracks:
+        for track in [*tracks]:
             track.start()
         for track in tracks:
             track.join()
+        for waking in [*self._asleep.values()]:
+            waking.join()
 
-    def _walk(self, cases: list[Case]) -> None:
-        for case in cases:
-            for number in range(case.wanted):
+    def _walk(self, turns: list[tuple[Case, int]]) -> None:
+        for case, number in turns:
+            for _ in range(TRIES):  # nobody may come by once
                 if self.is_over():
                     return
                 hit = self.hit(case.point, case.action, number)
                 if hit:
                     case.hits.append(hit)
+                    break
 
     def hit(self, point: str, action: str, number: int) -> Hit | None:
         """Once. None: nobody came by."""
+        if action == "stop" and (waking := self._asleep.get(ROLE[point])):
+            waking.join()  # one of each role stays awake
         if point in HELD:
             return self._hold(point, action, is_committed=number % 2 == 1)
         order = self.stack.orders / point
         unfinished = order.with_name(f".{point}")
-        unfinished.write_text(f"{action} {number % MOST_PASSES + 1} {ROLE[point]}")
+        passes = 1 if point in RARE else number % MOST_PASSES + 1
+        unfinished.write_text(f"{action} {passes} {ROLE[point]}")
         unfinished.replace(order)
         self._provoke(point)
         found: list[int] = []
@@ -132,6 +147,8 @@ class Walk:
         hit = Hit(point, action, found[0], time.time()) if was_hit else None
         for left in self.stack.orders.glob(f"{point}*"):
             left.unlink(missing_ok=True)
+        if hit and action == "kill":
+            self.books.note_death(hit.pid)
         return self._follow(hit) if hit else None
 
     def _provoke(self, point: str) -> None:
@@ -139,7 +156,7 @@ class Walk:
         if point == "CP-D5":
             self._pile_up()
         if point in ("CP-X1", "CP-X2"):  # leases that run out
-            self.stack.kill("worker-http")
+            self.books.note_death(self.stack.kill("worker-http"))
 
     def _pile_up(self) -> None:
         """More events in one shard than a batch takes: nobody dispatches while they come in."""
@@ -161,6 +178,8 @@ class Walk:
         hit = Hit(point, action, pid, time.time())
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL if action == "kill" else signal.SIGSTOP)
+        if action == "kill":
+            self.books.note_death(pid)
         if is_committed:
             hold.commit()
         else:
@@ -168,19 +187,32 @@ class Walk:
         return self._follow(hit)
 
     def _follow(self, hit: Hit) -> Hit:
-        """Wait until all that was on its way has moved, and let a stopped process go on after two leases."""
+        """Wait until all that was on its way has moved. A stopped process goes on after two leases."""
         self.books.count(f"{hit.action}s")
         before = self.stack.ask(ON_ITS_WAY)
         ids, seqs = [row[0] for row in before], [row[1] for row in before]
-        wakes_at = hit.at + STOPPED_SECONDS
+        if hit.action == "stop":
+            waking = threading.Thread(target=self._wake, args=(hit,), name=f"wakes-{hit.pid}", daemon=True)
+            self._asleep[ROLE[hit.point]] = waking
+            waking.start()
 
         def has_moved() -> bool:
             return self.stack.ask(STILL_THERE, ids, seqs) == [(0,)]
 
         if wait_until(has_moved, self.patience, every=0.25):
             hit.recovery_seconds = time.time() - hit.at
-        if hit.action == "stop":
-            time.sleep(max(0.0, wakes_at - time.time()))
+        elif not self.is_over():
+            left = [row[0] for row in self.stack.ask(WHICH_ARE_STILL_THERE, ids, seqs)]
+            explain.tell(
+                self.stack,
+                f"{hit.point} {hit.action} of pid {hit.pid} {time.time() - hit.at:.0f} s ago",
+                left,
+            )
+        return hit
+
+    def _wake(self, hit: Hit) -> None:
+        time.sleep(max(0.0, hit.at + STOPPED_SECONDS - time.time()))
+        if state_of(hit.pid) == "T":  # or somebody killed it meanwhile
+            self.books.note_zombie(hit.pid, hit.at)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(hit.pid, signal.SIGCONT)
-        return hit

@@ -26,7 +26,8 @@ class Line:
     def __init__(self, near: Stream, far: Stream, talk: Conversation | None) -> None:
         self.near, self.far, self.talk = near, far, talk
         self.near_port: int = near[1].get_extra_info("peername")[1]
-        self.is_swallowing = False
+        self.swallows = ""  # the kind of transaction whose answer is awaited, to be lost
+        self.held_back = b""  # of that answer
 
     def reset(self) -> None:
         for _, writer in (self.near, self.far):
@@ -73,11 +74,15 @@ class Proxy:
         self._do(self._flows.set)
 
     def swallow(self, kind: str, times: int) -> None:
-        """Deliver the next `times` transactions of a kind, wait until they are committed, and lose the answers."""
+        """Deliver the next `times` transactions of a kind, wait until they are committed, and lose the answers.
+
+        One that failed or changed nothing does not count; its answer is passed on.
+        """
         self._to_swallow[kind] += times
 
-    def left_to_swallow(self, kind: str) -> int:
-        return self._to_swallow[kind]
+    def is_to_swallow(self, kind: str) -> bool:
+        """Whether one of this kind is still awaited, or its answer is."""
+        return self._to_swallow[kind] > 0 or any(line.swallows == kind for line in [*self._lines])
 
     def port_behind(self, backend: int) -> int | None:
         """The client's port of the line to this PostgreSQL backend."""
@@ -121,8 +126,7 @@ class Proxy:
                 kind = line.talk.ask(data) if line.talk else ""
                 if kind and self._to_swallow[kind] > 0:
                     self._to_swallow[kind] -= 1
-                    self.swallowed[kind] += 1
-                    line.is_swallowing = True
+                    line.swallows = kind
                 line.far[1].write(data)
                 await line.far[1].drain()
 
@@ -131,13 +135,24 @@ class Proxy:
             while data := await line.far[0].read(PIECE):
                 await self._flows.wait()
                 is_ready = line.talk.tell(data) if line.talk else False
-                if line.is_swallowing:
-                    if is_ready:
-                        return line.reset()
+                if line.swallows and not self._passes_on(line, data, is_ready=is_ready):
                     continue
-                line.near[1].write(data)
+                line.near[1].write(line.held_back or data)
+                line.held_back = b""
                 await line.near[1].drain()
-        return None
+
+    def _passes_on(self, line: Line, data: bytes, *, is_ready: bool) -> bool:
+        """Keep the answer until it is whole; then lose it and the line, or pass all of it on."""
+        line.held_back += data
+        if not is_ready:
+            return False
+        kind, line.swallows = line.swallows, ""
+        if line.talk is not None and not line.talk.has_changed:
+            self._to_swallow[kind] += 1
+            return True
+        self.swallowed[kind] += 1
+        line.reset()
+        return False
 
     def _reset_all(self) -> None:
         for line in self._lines:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 from collections.abc import Sequence
 
 from lightfield.local.boot import ROOT
 from tests.chaos.judging import Judgement
+from tests.chaos.ordeal import Ordeal
 from tests.chaos.points import Case
 
 SHOWN = 10  # ids for each broken rule
-
-# When the heir took over what a dead worker held, after the death: (pid, instant) of each death.
-RECLAIMS = """
-SELECT extract(epoch FROM a.finished_at)::float8 - death.at FROM executions_attempt a
-JOIN unnest(%s::int[], %s::float8[]) AS death(pid, at) ON split_part(a.worker, ':', 2) = death.pid::text
-WHERE a.outcome = 'lost' AND a.finished_at > to_timestamp(death.at)
-"""
 
 
 def commit() -> str:
@@ -41,14 +36,27 @@ def table(cases: Sequence[Case]) -> list[str]:
     return lines
 
 
-def spread(name: str, seconds: Sequence[float]) -> str:
-    if not seconds:
-        return f"{name}: none"
-    most = sorted(seconds)
-    p95 = most[min(len(most) - 1, int(len(most) * 0.95))]
-    return (
-        f"{name}: {len(most)} · p50 {statistics.median(most):.3f} s · p95 {p95:.3f} s · max {most[-1]:.3f} s"
-    )
+def ordeals(done: Sequence[Ordeal]) -> list[str]:
+    """A line for each fault: what was done, what senders saw meanwhile, when the backlog was gone."""
+    lines = [
+        f"{'fault':<23}{'deeds':>6}{'lasted':>8}{'webhooks':>9}{'1st try':>9}{'p50':>8}{'p95':>8}{'max':>8}"
+        f"{'drained':>9}   verdict"
+    ]
+    for one in done:
+        drained = f"{one.drained_seconds:.1f} s" if one.drained_seconds is not None else "never"
+        took = one.latency
+        lines.append(
+            f"{one.name:<23}{one.deeds:>6}{one.seconds:>6.0f} s{took.number:>9}{_share(one.accepted):>9}"
+            f"{took.p50 * 1000:>5.0f} ms{took.p95 * 1000:>5.0f} ms{took.most * 1000:>5.0f} ms{drained:>9}"
+            f"   {one.problem or 'ok'}"
+        )
+        lines += [f"{'':<23}{note}" for note in one.notes]
+    return lines
+
+
+def _share(share: float) -> str:
+    """Down to a hundredth of a per cent: 100 % is said of all only."""
+    return f"{math.floor(share * 10_000) / 100:g} %"
 
 
 def verdicts(judgement: Judgement) -> list[str]:

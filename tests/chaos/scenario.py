@@ -7,16 +7,18 @@ import threading
 import time
 
 from lightfield.local.boot import say
-from tests.chaos import holds, report, workload
+from tests.chaos import explain, fences, holds, report, workload
 from tests.chaos.books import Books
 from tests.chaos.client import Operator, Sender
-from tests.chaos.judging import judge
-from tests.chaos.matrix import Matrix, Ordeal
+from tests.chaos.judging import Judgement, judge
+from tests.chaos.matrix import suffer
+from tests.chaos.memory import Memory
+from tests.chaos.ordeal import Ordeal, Spread, Trial
+from tests.chaos.pace import own_time
 from tests.chaos.points import Walk
-from tests.chaos.soak import Memory, Soak
+from tests.chaos.soak import Soak
 from tests.chaos.stack import LEASE_SECONDS, SWEEP_SECONDS, Stack, wait_until
 
-MATRIX = Matrix.NAMES
 QUIET_SECONDS = 90.0  # three leases and the longest backoff, and time for a backlog
 
 UNFINISHED = """
@@ -43,6 +45,7 @@ class Scenario:
         self.walk = Walk(stack, books, self.sender, self._ends.is_set, patience=wanted.patience)
         self.ordeals: list[Ordeal] = []
         self.memory = Memory(stack)
+        self.soak: Soak | None = None
 
     def end(self) -> None:
         """We were told to end."""
@@ -61,6 +64,7 @@ class Scenario:
     def _play(self) -> None:
         began = time.monotonic()
         holds.prepare(self.stack)
+        fences.prepare(self.stack)
         self.sender.start()
         self.operator.start()
         self._break_things()
@@ -77,23 +81,26 @@ class Scenario:
         if wanted.points:
             say(f"walking {len(wanted.points)} points, {wanted.hits} hits of each action")
             self.walk.walk(wanted.points, wanted.actions, wanted.hits)
-        if wanted.matrix:
-            matrix = Matrix(
-                self.stack,
-                self.books,
-                self._ends.is_set,
-                seed=wanted.seed,
-                scale=wanted.scale,
-                patience=wanted.patience,
-            )
-            for name in wanted.matrix:
-                say(f"suffering {name}")
-                self.ordeals.append(matrix.suffer(name))
+        for name in wanted.matrix:
+            say(f"suffering {name}")
+            self.ordeals.append(suffer(name, self._trial(name), patience=wanted.patience))
         if wanted.soak:
             say(f"soaking for {wanted.soak:g} minutes")
-            Soak(self.stack, self.books, self.walk, self.memory, self._ends.is_set, seed=wanted.seed).run(
-                wanted.soak * 60
-            )
+            self.soak = Soak(self.stack, self.books, self.memory, self._ends.is_set, seed=wanted.seed)
+            self.soak.run(wanted.soak * 60)
+
+    def _trial(self, name: str) -> Trial:
+        return Trial(
+            self.stack,
+            self.books,
+            self.sender,
+            self.operator,
+            self._ends.is_set,
+            name=name,
+            seed=self.wanted.seed,
+            scale=self.wanted.scale,
+            number=self.wanted.reclaim,
+        )
 
     def _quiet(self) -> list[str]:
         """Stop the load, let everything end. What did not."""
@@ -106,6 +113,7 @@ class Scenario:
         ):
             left = self.stack.ask(UNFINISHED)[0]
             problems.append(f"not quiet after {QUIET_SECONDS:.0f} s: events, runs, effects left: {left}")
+            explain.tell(self.stack, "the end")
         return problems
 
     def _report(self, problems: list[str], seconds: float) -> None:
@@ -115,34 +123,65 @@ class Scenario:
         problems += [f"{case.point} {case.action}: {case.problem}" for case in cases if case.problem]
         problems += [f"{ordeal.name}: {ordeal.problem}" for ordeal in self.ordeals if ordeal.problem]
         problems += ["verify found broken invariants"] if verified.returncode else []
+        problems += self.memory.problems()
         self.is_well = not problems and not judgement.broken
-        say_it = self.told.append
-        say_it("")
-        self.told += report.table(cases) if cases else []
-        for ordeal in self.ordeals:
-            drained = f"{ordeal.drained_seconds:.1f} s" if ordeal.drained_seconds is not None else "never"
-            say_it(
-                f"{ordeal.name:<14}{ordeal.deeds:>6} deeds in {ordeal.seconds:>5.0f} s, all ended after {drained}"
-            )
+        self.told += ["", *report.table(cases)] if cases else []
+        self.told += ["", *report.ordeals(self.ordeals)] if self.ordeals else []
         self.told += ["", *report.verdicts(judgement), *(f"BROKEN  {problem}" for problem in problems)]
-        say_it(verified.stdout.strip() if verified.returncode else verified.stdout.strip().splitlines()[-1])
-        say_it("")
-        self._tell_figures(judgement.facts)
-        say_it(f"{'all well' if self.is_well else 'FAILED'} in {seconds:.0f} s")
-        say_it(f"seed {self.wanted.seed}, commit {report.commit()}")
+        said = verified.stdout.strip()
+        self.told += ["", said if verified.returncode else f"ok  {said.splitlines()[-1]}"]
+        self.told += self._figures(judgement)
+        self.told += ["", *self._summary(judgement, problems)]
+        self.told.append(f"{'all well' if self.is_well else 'FAILED'} in {seconds:.0f} s{_stretched()}")
+        self.told.append(f"seed {self.wanted.seed}, commit {report.commit()}")
+        if not self.is_well:
+            self.told.append(f"again: {self.wanted.again}")
 
-    def _tell_figures(self, facts: dict[str, object]) -> None:
+    def _figures(self, judgement: Judgement) -> list[str]:
         firsts = [d.answers[0] for d in self.books.deliveries.values() if d.answers]
-        answered = [answer.seconds for answer in firsts if answer.is_acknowledged]
-        self.told.append(report.spread("webhooks acknowledged at the first try", answered))
-        self.told.append(f"webhooks not acknowledged at the first try: {len(firsts) - len(answered)}")
-        kills = [hit for case in self.walk.cases for hit in case.hits if hit.action == "kill"]
-        if kills:
-            rows = self.stack.ask(report.RECLAIMS, [hit.pid for hit in kills], [hit.at for hit in kills])
-            self.told.append(
-                f"{report.spread('re-claims after a death', [row[0] for row in rows])}"
-                f" (lease {LEASE_SECONDS:g} s, sweep {SWEEP_SECONDS:g} s)"
+        took = [answer.seconds for answer in firsts if answer.is_acknowledged]
+        facts = judgement.facts | {"webhooks accepted at the first try": Spread.of(took)}
+        facts["webhooks not accepted at the first try"] = len(firsts) - len(took)
+        facts |= {f"done: {deed}": number for deed, number in sorted(self.books.deeds.items())}
+        facts["requests from processes that were gone when we looked"] = judgement.told.unknown_senders
+        width = max(len(name) for name in facts)
+        return ["", *(f"{name:<{width}}  {fact}" for name, fact in facts.items()), *self.memory.told()]
+
+    def _summary(self, judgement: Judgement, problems: list[str]) -> list[str]:
+        """A line for each thing that has to be true."""
+        told, facts, broken = judgement.told, judgement.facts, judgement.broken
+        hits = [hit for case in self.walk.cases for hit in case.hits]
+        wrong = sum(len(found) for found in broken.values())
+        lines = [
+            f"books     {facts['deliveries']} webhooks acknowledged, {facts['runs']} runs, {facts['requests']} requests:"
+            f" {wrong} contradictions, {len(problems)} problems",
+            f"zombies   {told.woken} stopped and woken, {told.taken_over} of their steps taken over meanwhile:"
+            f" wrote {len(told.rows)} rows after losing a step, sent {len(told.requests)} requests after waking",
+        ]
+        if hits:
+            wanted = sum(case.wanted for case in self.walk.cases)
+            late = sum(hit.recovery_seconds is None for hit in hits)
+            lines.append(
+                f"points    {len(hits)} of {wanted} hits, {late} not over in {self.wanted.patience:.0f} s"
             )
-        self.told += [f"{name}: {fact}" for name, fact in facts.items()]
-        self.told += [f"{deed}: {number}" for deed, number in sorted(self.books.deeds.items())]
-        self.told += self.memory.told()
+        if self.ordeals:
+            slowest = max((one.drained_seconds or float("inf") for one in self.ordeals), default=0.0)
+            bad = sum(bool(one.problem) for one in self.ordeals)
+            lines.append(
+                f"matrix    {len(self.ordeals)} faults, {bad} with problems, slowest to drain {slowest:.1f} s"
+            )
+        if self.soak:
+            lines.append(
+                f"soak      {self.soak.number} faults in {self.wanted.soak:g} min, {facts['runs']} runs"
+            )
+        if self.books.deaths:
+            spread = Spread.of(fences.seconds_to_reclaim(judgement.log, self.books.deaths))
+            bound = LEASE_SECONDS * 7 / 6 + SWEEP_SECONDS
+            lines.append(f"re-claims {spread} after a death (lease + margin + sweep {bound:.1f} s)")
+        return lines
+
+
+def _stretched() -> str:
+    """Whether others used the machine, and what that did to our limits."""
+    stretch = own_time.stretch
+    return f"; others used the machine, limits were ×{stretch:.2f}" if stretch >= 1.05 else ""

@@ -11,9 +11,11 @@ import hashlib
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from lightfield.local import ports
-from tests.chaos.books import Arrival, Books
+from tests.chaos.books import Arrival, Books, Peer
+from tests.chaos.processes import process_with_port
 
 HOST = "127.0.0.1"
 BODY = b'{"ok":true}'
@@ -29,6 +31,7 @@ class Sink:
         self.seed = seed
         self.port = ports.any_free(HOST)
         self._acted: set[str] = set()
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="who-calls")
 
     @property
     def url(self) -> str:
@@ -39,7 +42,17 @@ class Sink:
             lambda: Conversation(self), HOST, self.port, backlog=2048
         )
 
-    def receive(self, path: str, key: str, body: bytes) -> tuple[Arrival, float]:
+    def meet(self, port: int) -> Peer:
+        """Somebody connects: find out which process it is, soon, on another thread."""
+        peer = Peer(port)
+
+        def look() -> None:
+            peer.pid = process_with_port(port)
+
+        self._looking.submit(look)
+        return peer
+
+    def receive(self, path: str, key: str, body: bytes, peer: Peer) -> tuple[Arrival, float]:
         """Note a request. Returns the note and after how many seconds to answer."""
         _, kind, behaviour = path.split("/")
         name, _, value = behaviour.partition("-")
@@ -50,6 +63,7 @@ class Sink:
             digest=hashlib.sha256(body).hexdigest(),
             operation=f"{said['number']}:{said['step']}",
             honours_keys=kind == "keys",
+            peer=peer,
         )
         earlier = self.books.note(arrival) - 1
         arrival.came_of_it = self._outcome(arrival, earlier, int(value) if name == "flaky" else 0)
@@ -75,6 +89,7 @@ class Conversation(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.peer = self.sink.meet(transport.get_extra_info("peername")[1])
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -86,7 +101,9 @@ class Conversation(asyncio.Protocol):
             if len(rest) < length:
                 return
             body, self.buffer = rest[:length], rest[length:]
-            arrival, seconds = self.sink.receive(first.split(" ")[1], headers["idempotency-key"], body)
+            arrival, seconds = self.sink.receive(
+                first.split(" ")[1], headers["idempotency-key"], body, self.peer
+            )
             asyncio.get_running_loop().call_later(seconds, self._answer, arrival)
 
     def _answer(self, arrival: Arrival) -> None:

@@ -1,53 +1,25 @@
-"""Random faults, one every few seconds, drawn from the seed; and what the workers' memory does meanwhile."""
+"""Random faults, one every few seconds, drawn from the seed."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import statistics
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 import redis
 
 from lightfield.local.boot import say
 from tests.chaos.books import Books
-from tests.chaos.points import ACTIONS, ROLE, Walk
-from tests.chaos.stack import Stack
+from tests.chaos.memory import Memory
+from tests.chaos.points import ACTIONS, ROLE
+from tests.chaos.processes import state_of
+from tests.chaos.replies import OFTEN, RARE
+from tests.chaos.stack import STOPPED_SECONDS, Stack
 
 GAP_SECONDS = (3.0, 8.0)
-PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-class Memory:
-    """Resident memory of the processes by name, sampled now and then. In MB."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.samples: dict[str, list[float]] = defaultdict(list)
-
-    def sample(self) -> None:
-        for one in self.stack.supervisor.processes:
-            try:
-                pages = Path(f"/proc/{one.child.pid if one.child else 0}/statm").read_text().split()[1]
-            except OSError:
-                continue
-            self.samples[one.name].append(int(pages) * PAGE / 1e6)
-
-    def told(self) -> list[str]:
-        """The largest of the first and of the last quarter of each process' samples."""
-        lines = []
-        for name, sizes in self.samples.items():
-            quarter = max(1, len(sizes) // 4)
-            first, last = statistics.median(sizes[:quarter]), statistics.median(sizes[-quarter:])
-            lines.append(
-                f"memory of {name}: {first:.0f} MB at first, {last:.0f} MB at last, {max(sizes):.0f} MB at most"
-            )
-        return lines
 
 
 class Soak:
@@ -57,15 +29,15 @@ class Soak:
         self,
         stack: Stack,
         books: Books,
-        walk: Walk,
         memory: Memory,
         is_over: Callable[[], bool],
         *,
         seed: int,
     ) -> None:
-        self.stack, self.books, self.walk, self.memory, self.is_over = stack, books, walk, memory, is_over
+        self.stack, self.books, self.memory, self.is_over = stack, books, memory, is_over
         self._drawn = random.Random(f"{seed}:soak")
-        self._stopped: dict[int, float] = {}  # pid: when it may go on
+        self._stopped: dict[int, tuple[float, float]] = {}  # pid: since when, and when it may go on
+        self.number = 0
         self.faults: list[tuple[int, str, Callable[[], object]]] = [
             (8, "order at a point", self._order),
             (4, "process killed", self._kill_process),
@@ -87,6 +59,7 @@ class Soak:
             _, name, fault = self._drawn.choices(self.faults, [weight for weight, _, _ in self.faults])[0]
             try:
                 fault()
+                self.number += 1
             except (psycopg.Error, redis.RedisError, OSError):
                 name = "faults that missed"
             self.books.count(name)
@@ -99,20 +72,27 @@ class Soak:
         give_up = time.monotonic() + seconds
         self.memory.sample()
         while time.monotonic() < give_up and not self.is_over():
-            for pid, due in [*self._stopped.items()]:
-                if time.monotonic() >= due:
+            for pid, (_, due) in [*self._stopped.items()]:
+                if time.time() >= due:
                     self._wake(pid)
-            for path in self.stack.orders.glob("CP-*.*"):  # obeyed; a stopped one is woken in time
-                self._stopped[int(path.name.rpartition(".")[2])] = time.monotonic() + 12
+            for path in self.stack.orders.glob(
+                "CP-*.*"
+            ):  # obeyed: by dying, or a stopped one is woken in time
+                self._note_obeyed(int(path.name.rpartition(".")[2]))
                 path.unlink(missing_ok=True)
             time.sleep(0.1)
 
+    def _note_obeyed(self, pid: int) -> None:
+        if state_of(pid) == "T":
+            self._stopped[pid] = (time.time(), time.time() + STOPPED_SECONDS)
+        else:
+            self.books.note_death(pid)
+
     def _wake(self, pid: int) -> None:
-        self._stopped.pop(pid, None)
-        try:
+        since, _ = self._stopped.pop(pid)
+        if state_of(pid) == "T":
+            self.books.note_zombie(pid, since)
             os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            return
 
     def _order(self) -> None:
         point = self._drawn.choice([point for point in ROLE if point not in ("CP-W2", "CP-D2", "CP-S6")])
@@ -124,12 +104,14 @@ class Soak:
         return self._drawn.choice([one.name for one in self.stack.supervisor.processes])
 
     def _kill_process(self) -> None:
-        self.stack.kill(self._name())
+        name = self._name()
+        self.books.note_death(self.stack.pid_of(name))
+        self.stack.kill(name)
 
     def _stop_process(self) -> None:
         pid = self.stack.pid_of(self._name())
         os.kill(pid, signal.SIGSTOP)
-        self._stopped[pid] = time.monotonic() + self._drawn.uniform(2, 14)
+        self._stopped[pid] = (time.time(), time.time() + self._drawn.uniform(2, 14))
 
     def _terminate(self) -> None:
         self.stack.ask(
@@ -137,7 +119,7 @@ class Soak:
         )
 
     def _lose_replies(self) -> None:
-        for kind in ("capture", "dispatch", "admit", "claim", "intent", "settle"):
+        for kind in (*OFTEN, *RARE):
             self.stack.postgres_line.swallow(kind, 1)
 
     def _freeze(self, freeze: Callable[[], None]) -> None:

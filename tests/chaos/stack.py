@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import shutil
 import signal
 import subprocess
@@ -11,27 +12,29 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import psycopg
 import redis
 
-from lightfield.local import environment, ports, valkey
+from lightfield.local import environment, ports, processes, valkey
 from lightfield.local.boot import ROOT, CannotStart
 from lightfield.local.calls import Api
-from lightfield.local.children import end_all, working_in
+from lightfield.local.children import end_all, spawn, working_in
 from lightfield.local.home import Home
 from lightfield.local.servers import Servers
-from lightfield.local.supervisor import Supervisor, end_leftovers
+from lightfield.local.supervised import Supervised, stop_all
+from lightfield.local.supervisor import MARK, Supervisor, end_leftovers
 from lightfield.local.up import wait_for_web
 from tests.chaos.outside import Outside
+from tests.chaos.pace import own_time
 from tests.chaos.proxy import HOST, Proxy, to_port, to_socket
 from tests.chaos.sink import Sink
 
 LEASE_SECONDS = 6.0
 SWEEP_SECONDS = 1.0
+STOPPED_SECONDS = 2 * LEASE_SECONDS
 
 
 def forget_other_settings() -> None:
@@ -70,6 +73,8 @@ class Stack:
         end_leftovers(home)
         _begin_anew(home)
         self.orders = home.folder("crashpoints")
+        self._errands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._beats: list[Supervised] = []
         self.servers = held.enter_context(Servers(home))
         self.database_url = self.servers.urls["DATABASE_URL"]
         self.redis_url = self.servers.urls["REDIS_URL"]
@@ -87,6 +92,7 @@ class Stack:
             **environment.keys(self.home),
             **environment.addresses(self.home),
             **environment.flower_login(self.home),
+            "DJANGO_SETTINGS_MODULE": "tests.settings_killer",  # the product's, and steps that kill their process
             "LIGHTFIELD_LEASE_SECONDS": str(LEASE_SECONDS),
             "LIGHTFIELD_SWEEP_SECONDS": str(SWEEP_SECONDS),
             "LIGHTFIELD_EGRESS_ALLOW": f"{HOST}:{self.sink.port}",
@@ -149,6 +155,50 @@ class Stack:
         assert child is not None
         return child.pid
 
+    def run_errands(self) -> None:
+        """For the main thread: children die with the thread that started them, so only it starts any."""
+        while not self._errands.empty():
+            self._errands.get()()
+
+    def begin_beats(self, number: int) -> list[str]:
+        """More beats, each started as the process table starts the first. Their names."""
+        beat = next(
+            one
+            for one in processes.table(bind=HOST, port="0", flower_port="0", workers={})
+            if one.name == "beat"
+        )
+        names = [f"beat-{count + 2}" for count in range(number)]
+
+        def begin() -> None:
+            for name in names:
+                one = Supervised(self.home, name, partial(self._spawn_beat, beat, name))
+                one.start()
+                self._beats.append(one)
+                self.supervisor.processes.append(one)
+
+        self._errands.put(begin)
+        wait_until(lambda: len(self._beats) == number, 30)
+        return names
+
+    def _spawn_beat(self, beat: processes.Process, name: str) -> subprocess.Popen[bytes]:
+        return spawn(
+            [sys.executable if part == processes.PYTHON else part for part in beat.command],
+            cwd=ROOT,
+            environ={**self.supervisor.environ, "LIGHTFIELD_ROLE": "beat", MARK: str(self.home.path)},
+            output=self.home.open_log(name),
+            when_parent_dies=signal.SIGKILL,
+        )
+
+    def end_beats(self) -> None:
+        def end() -> None:
+            for one in self._beats:
+                self.supervisor.processes.remove(one)
+            stop_all(self._beats, grace=10)
+            self._beats.clear()
+
+        self._errands.put(end)
+        wait_until(lambda: not self._beats, 30)
+
     def mend(self) -> None:
         """Take every fault away that lasts: orders, and what the proxies do."""
         for order in self.orders.iterdir():
@@ -157,29 +207,11 @@ class Stack:
         self.redis_line.mend()
 
 
-def process_with_port(port: int) -> int | None:
-    """Which process of this machine has a connection from this local TCP port."""
-    wanted = f":{port:04X}"
-    inodes = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        for line in table.read_text().splitlines()[1:] if table.exists() else []:
-            columns = line.split()
-            if columns[1].endswith(wanted) and columns[9] != "0":
-                inodes.add(f"socket:[{columns[9]}]")
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            if any(os.readlink(link) in inodes for link in (folder / "fd").iterdir()):
-                return int(folder.name)
-    return None
-
-
 def wait_until(condition: Callable[[], object], seconds: float, *, every: float = 0.05) -> bool:
-    """Whether it became true in time."""
-    give_up = time.monotonic() + seconds
+    """Whether it became true in time, by the clock that goes slower where others use the machine."""
+    give_up = own_time.now() + seconds
     while not condition():
-        if time.monotonic() > give_up:
+        if own_time.now() > give_up:
             return False
         time.sleep(every)
     return True

@@ -1,4 +1,4 @@
-"""What runs while things break: six workflows, drawn at random from the seed."""
+"""What runs while things break: six workflows, drawn at random from the seed; others only where a fault wants them."""
 
 from __future__ import annotations
 
@@ -46,11 +46,33 @@ def definitions(sink: str) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def on_demand(sink: str) -> dict[str, list[dict[str, Any]]]:
+    """What only some faults set off."""
+    return {
+        "twenty": [call(sink, "first", "/plain/slow-200"), call(sink, "second", "/plain/slow-200")],
+        "long": [call(sink, "once", "/keys/slow-3000"), say("told", "ok")],
+        "careful_long": [call(sink, "once", "/plain/slow-4000", on_unknown="fail"), say("told", "ok")],
+        "hurried": [call(sink, "once", "/keys/slow-4000"), say("told", "ok")],
+        "kills_by_exit": [{"key": "kills", "type": "slow_killer", "config": {}}],
+        "kills_fast": [say("began", "ok"), {"key": "kills", "type": "fast_killer", "config": {}}],
+    }
+
+
+TIMEOUTS = {"hurried": 2}  # seconds for the whole run
+
+
 def publish(api: Api, sink: str) -> dict[str, str]:
     """Make all workflows. Returns their webhook addresses by name."""
     addresses = {}
-    for name, steps in definitions(sink).items():
-        definition = {"schema": 1, "name": f"Chaos: {name}", "trigger": WEBHOOK, "steps": steps}
+    for name, steps in (definitions(sink) | on_demand(sink)).items():
+        definition: dict[str, Any] = {
+            "schema": 1,
+            "name": f"Chaos: {name}",
+            "trigger": WEBHOOK,
+            "steps": steps,
+        }
+        if name in TIMEOUTS:
+            definition["settings"] = {"timeout_seconds": TIMEOUTS[name]}
         workflow = api.post("/api/v1/workflows", definition)
         api.post(f"/api/v1/workflows/{workflow['id']}/publish")
         addresses[name] = workflow["webhook_url"]

@@ -1,0 +1,126 @@
+"""Processes: a web worker that sleeps, gunicorn's master and Flower killed, beats by the dozen, steps that kill."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+from tests.chaos.ordeal import Spread, Trial
+from tests.chaos.processes import children_of, state_of
+from tests.chaos.stack import LEASE_SECONDS, STOPPED_SECONDS, SWEEP_SECONDS
+
+KILLERS = {"kills_by_exit": 1, "kills_fast": 1}
+HELD = "SELECT count(*) FROM executions_steprun WHERE status = 'running' AND split_part(owner, ':', 2) = %s"
+ENDS = """
+SELECT w.name, r.status, r.error_code,
+  (SELECT count(*) FROM executions_attempt a WHERE a.step_run_id = s.id AND a.alone AND a.outcome = 'lost'),
+  s.attempts, extract(epoch FROM r.finished_at - r.created_at)::float8
+FROM executions_run r JOIN workflows_workflow w ON w.id = r.workflow_id
+JOIN executions_steprun s ON s.run_id = r.id AND s.key = 'kills'
+WHERE w.name LIKE 'Chaos: kills%%' AND r.created_at > to_timestamp(%s)
+"""
+LOST = """
+SELECT split_part(a.worker, ':', 2)::int, extract(epoch FROM a.finished_at)::float8 FROM executions_attempt a
+WHERE a.outcome = 'lost' AND split_part(a.worker, ':', 2) = ANY(%s)
+"""
+
+
+def zombie_web(trial: Trial) -> int:
+    """One of gunicorn's workers is stopped for two leases in the middle of requests."""
+
+    def stop() -> None:
+        workers = children_of(trial.stack.pid_of("web"))
+        if not workers:
+            raise OSError("gunicorn has no worker right now")
+        pid, stopped_at = trial.drawn.choice(workers), time.time()
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(STOPPED_SECONDS)
+        if state_of(pid):
+            trial.books.note_zombie(pid, stopped_at)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        trial.pause(1, 2)
+
+    return trial.times(4, stop)
+
+
+def web_kill(trial: Trial) -> int:
+    """gunicorn's master is killed; its workers go with it."""
+
+    def kill() -> None:
+        trial.kill("web")
+        trial.pause(4, 6)
+
+    return trial.times(5, kill)
+
+
+def flower_kill(trial: Trial) -> int:
+    def kill() -> None:
+        trial.kill("flower")
+        trial.pause(2, 4)
+
+    return trial.times(5, kill)
+
+
+def two_beats(trial: Trial) -> int:
+    """Two beats more, as the process table starts the first; all three are killed at random."""
+    names = ["beat", *trial.stack.begin_beats(2)]
+
+    def kill() -> None:
+        trial.kill(trial.drawn.choice(names))
+        trial.pause(2, 5)
+
+    try:
+        trial.last(10)
+        return trial.times(10, kill)
+    finally:
+        trial.stack.end_beats()
+
+
+def killer(trial: Trial) -> int:
+    """Steps that end their process, in the middle of others: `step.worker_lost`, and nobody else fails."""
+    began = time.time()
+    number = 0
+    for name, times in KILLERS.items():
+        number += len(trial.sender.burst(name, times))
+        trial.pause(0.5, 1.5)
+
+    def ended() -> bool:
+        found = trial.stack.ask(ENDS, began)
+        return len(found) == number and all(row[1] in ("failed", "completed", "cancelled") for row in found)
+
+    trial.until(ended, 180, every=0.5)
+    for name, status, code, alone, attempts, seconds in trial.stack.ask(ENDS, began):
+        words = f"{name.removeprefix('Chaos: ')} ended as {code or status} after {alone} losses alone"
+        if (status, code) != ("failed", "step.worker_lost") or alone != 3:
+            trial.problems.append(words)
+        else:
+            trial.note(f"{words}, {attempts} attempts, {seconds:.0f} s")
+    if not ended():
+        trial.problems.append("a killer step did not end")
+    return number
+
+
+def reclaim(trial: Trial) -> int:
+    """An http worker that holds 20 steps or more is killed; when do others have each of them?"""
+    deaths: dict[int, float] = {}
+
+    def kill() -> None:
+        trial.sender.burst("long", 60)
+        name = trial.drawn.choice(("worker-http", "worker-http-2"))
+        pid = trial.stack.pid_of(name)
+        if not trial.until(lambda: trial.stack.ask(HELD, str(pid))[0][0] >= 20, 20, every=0.05):
+            trial.problems.append(f"{name} never held 20 steps")
+            return
+        deaths[trial.kill(name)] = time.time()
+        trial.pause(12, 14)
+
+    if trial.number is not None:
+        trial.scale = 1.0
+    done = trial.times(trial.number or 5, kill)
+    took = [at - deaths[pid] for pid, at in trial.stack.ask(LOST, [str(pid) for pid in deaths])]
+    bound = LEASE_SECONDS * 7 / 6 + SWEEP_SECONDS
+    trial.note(f"re-claims: {Spread.of(took)} (lease + margin + sweep {bound:.1f} s)")
+    return done
