@@ -48,18 +48,22 @@ def show(trial: Trial, *, is_telling_why: bool) -> None:
         say(f"{'':18}why      {trial.why}")
 
 
-def is_sound(bench: Bench, mutants: list[Mutant]) -> bool:
+def is_sound(benches: list[Bench], mutants: list[Mutant]) -> bool:
     """Do the tests pass while nothing is wrong?"""
     began = time.monotonic()
     tests = sorted({test for mutant in mutants for test in mutant.tests})
-    notes, said = bench.run(tests)
-    bad = [found for found in notes if found["kind"] != "passed"]
-    for found in bad:
-        say(f"without any mutant: {found.get('test', '')} {found['why']}")
-    if bad or not notes:
-        say(said)
-        return False
-    say(f"baseline  {len(notes)} tests pass without any mutant, {time.monotonic() - began:.1f} s")
+    parts = [part for n in range(len(benches)) if (part := tests[n :: len(benches)])]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        results = list(pool.map(lambda bench, part: bench.run(part), benches, parts))
+    for notes, said in results:
+        bad = [found for found in notes if found["kind"] != "passed"]
+        for found in bad:
+            say(f"without any mutant: {found.get('test', '')} {found['why']}")
+        if bad or not notes:
+            say(said)
+            return False
+    passed = sum(len(notes) for notes, _ in results)
+    say(f"baseline  {passed} tests pass without any mutant, {time.monotonic() - began:.1f} s")
     return True
 
 
@@ -80,6 +84,8 @@ def main() -> int:
         for bench in benches:
             copy_to(bench.tree.folder)
         start_servers(stack)
+        for bench in benches:
+            stack.callback(bench.clear)
         return report(try_all(benches, mutants, is_telling_why=options.why), mutants)
 
 
@@ -91,7 +97,7 @@ def start_servers(stack: ExitStack) -> None:
 
 
 def try_all(benches: list[Bench], mutants: list[Mutant], *, is_telling_why: bool) -> list[Trial]:
-    if not is_sound(benches[0], mutants):
+    if not is_sound(benches, mutants):
         return []
     free: queue.SimpleQueue[Bench] = queue.SimpleQueue()
     for bench in benches:

@@ -9,6 +9,7 @@ LEASES = "executions/leases.py"
 SETTLING = "executions/settling.py"
 OUTCOMES = "executions/outcomes.py"
 SWEEPER = "executions/sweeper.py"
+WITH_ITS_WORKER = "bugs/test_a_cell_that_died_with_its_worker_was_held_against_its_step.py"
 
 TAKING = (
     *breaking(
@@ -232,16 +233,45 @@ WRITING = (
             "a step is charged with every death near it",
             edit(
                 CLAIMS,
-                "lost_alone = s.lost_alone + coalesce(old.alone, false)::int,",
+                "lost_alone = s.lost_alone + coalesce(old.to_blame, false)::int,",
                 "lost_alone = s.lost_alone + (c.was = 'running')::int,",
             ),
             by="test_cells.py::test_losses_in_company_never_end_a_step",
         ),
         planted(
+            "loss-without-a-witness-counts",
+            "a step is charged with a cell that died because its worker did",
+            edit(CLAIMS, "a.alone AND a.witnessed AS to_blame", "a.alone AS to_blame"),
+            edit(
+                "executions/cells.py", "coalesce(a.alone AND a.witnessed, false)", "coalesce(a.alone, false)"
+            ),
+            by=f"{WITH_ITS_WORKER}::"
+            "test_given_cells_that_died_with_their_worker_when_swept_then_the_step_in_them_is_not_to_blame",
+        ),
+        planted(
             "killer-tried-for-ever",
             "a step that ends every process it runs in is tried without end",
-            edit(OUTCOMES, ">= MOST_LOSSES_ALONE:", ">= 1000 * MOST_LOSSES_ALONE:"),
-            by="test_cells.py::test_given_three_losses_alone_then_the_step_is_to_blame",
+            edit(
+                OUTCOMES,
+                "    if lost_alone >= MOST_LOSSES_ALONE or (lost >= MOST_LOSSES and lost_last_alone >= MOST_LOSSES_ALONE):\n",
+                "    if False:\n",
+            ),
+            by=(
+                "test_cells.py::test_given_three_losses_alone_then_the_step_is_to_blame",
+                "test_cells_real.py::test_given_a_step_that_kills_its_process_when_tried_in_real_cells_"
+                "then_it_fails_after_three_alone",
+            ),
+        ),
+        planted(
+            "killer-of-workers-tried-for-ever",
+            "a step whose deaths nobody lives to see is tried without end",
+            edit(
+                OUTCOMES,
+                "    if lost_alone >= MOST_LOSSES_ALONE or (lost >= MOST_LOSSES and lost_last_alone >= MOST_LOSSES_ALONE):\n",
+                "    if lost_alone >= MOST_LOSSES_ALONE:\n",
+            ),
+            by=f"{WITH_ITS_WORKER}::"
+            "test_given_a_step_that_takes_its_worker_with_it_every_time_then_it_is_given_up_all_the_same",
         ),
     ),
     *breaking(

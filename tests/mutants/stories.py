@@ -62,6 +62,29 @@ MUTANTS = (
         ),
     ),
     *breaking(
+        "Every failure has a namespaced code with a meaning and a remedy",
+        planted(
+            "uncatalogued-code-raised",
+            "an error may have a code that the catalogue does not know",
+            edit(
+                "lightfield/kernel/errors.py",
+                "        self.entry = CATALOGUE[code]",
+                "        self.entry = CATALOGUE.get(code, next(iter(CATALOGUE.values())))",
+            ),
+            by="unit/test_codes.py::test_an_error_whose_code_nobody_catalogued_cannot_be_raised",
+        ),
+        planted(
+            "code-not-in-the-contract",
+            "the API's description leaves codes out",
+            edit(
+                "lightfield/access/schema.py",
+                "sorted(code for code, entry in CATALOGUE.items() if entry.status)",
+                'sorted(code for code, entry in CATALOGUE.items() if entry.status and code[0] != "p")',
+            ),
+            by="test_api_schema.py::test_problem_codes_are_the_catalogues",
+        ),
+    ),
+    *breaking(
         "A trace id from the caller to the receiver",
         planted(
             "trace-begun-anew",

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
+import psycopg.sql
+
 from tests.mutants.mutant import DoesNotFit, Mutant
 from tests.mutants.tree import Tree
 from tests.mutants.watcher import REPORT
@@ -41,18 +44,26 @@ class Trial:
     why: str = ""
 
 
-@dataclass(frozen=True)
 class Bench:
-    """A tree with a database and a Redis database that no other bench uses."""
+    """A tree with a database and a Redis database that no other bench uses.
 
-    tree: Tree
-    number: int
+    Migrating takes longer than most trials, so the test database is kept from one to the next, except around a
+    mutant of a migration and after a trial that was killed.
+    """
+
+    def __init__(self, tree: Tree, number: int) -> None:
+        self.tree = tree
+        self.number = number
+        self._has_database = False
+
+    def _database(self) -> str:
+        return f"{urlsplit(os.environ['DATABASE_URL']).path.strip('/')}_mutants_{self.number}"
 
     def environ(self, report: Path) -> dict[str, str]:
         database, redis = urlsplit(os.environ["DATABASE_URL"]), urlsplit(os.environ["REDIS_URL"])
         return {
             **os.environ,
-            "DATABASE_URL": urlunsplit(database._replace(path=f"{database.path}_mutants_{self.number}")),
+            "DATABASE_URL": urlunsplit(database._replace(path=f"/{self._database()}")),
             "REDIS_URL": urlunsplit(redis._replace(path=f"/{self.number + 1}")),
             "PYTHONPATH": str(self.tree.folder),
             REPORT: str(report),
@@ -60,7 +71,10 @@ class Bench:
 
     def run(self, tests: list[str]) -> tuple[list[dict[str, Any]], str]:
         """What the watcher noted, and the last lines that pytest said."""
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.mutants.watcher"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.mutants.watcher", "--reuse-db"]
+        if not self._has_database:
+            command.append("--create-db")
+        self._has_database = True
         options = ["-p", "no:cacheprovider", f"--timeout={TEST_SECONDS}", "--no-header", "--tb=no", *tests]
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder, "report")
@@ -78,6 +92,7 @@ class Bench:
                 said, _ = process.communicate(timeout=TRIAL_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
+                self._has_database = False  # nobody knows what is in it
                 said, _ = process.communicate()
                 said += f"\nended after {TRIAL_SECONDS:.0f} s"
             notes = [json.loads(line) for line in report.read_text().splitlines()]
@@ -85,12 +100,25 @@ class Bench:
 
     def try_out(self, mutant: Mutant) -> Trial:
         began = time.monotonic()
+        is_of_a_migration = any("/migrations/" in edit.file for edit in mutant.edits)
+        self._has_database = self._has_database and not is_of_a_migration
         try:
             with self.tree.having(mutant):
                 notes, said = self.run(list(mutant.tests))
         except DoesNotFit as problem:
             return Trial(mutant, Verdict.MISFIT, 0.0, why=str(problem))
+        self._has_database = self._has_database and not is_of_a_migration
         return judge(mutant, notes, said, time.monotonic() - began)
+
+    def clear(self) -> None:
+        """Drop the test database: the server may be somebody's own."""
+        server = urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path="/postgres"))
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("DROP DATABASE IF EXISTS {}").format(
+                    psycopg.sql.Identifier(f"test_{self._database()}")
+                )
+            )
 
 
 def judge(mutant: Mutant, notes: list[dict[str, Any]], said: str, seconds: float) -> Trial:

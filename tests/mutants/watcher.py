@@ -46,7 +46,7 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
         note(kind="nonsense", why=f"cannot be collected: {report.nodeid}: {report.longrepr}"[:2000])
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # the first hook that returns a report ends the call; this one returns none
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     if call.excinfo is None:
         if call.when == "call":
