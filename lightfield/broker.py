@@ -17,7 +17,7 @@ from typing import Any
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,17 @@ class QoS(RedisQoS):
 
     What is not given back is rung again by the sweeper. Forgotten here, it does not upset the next try to close.
     """
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Write down what was taken. A Redis that is full, or only read from, refuses that.
+
+        The message has left its queue all the same: it is worked on without a note. Dying with it costs a sweep.
+        """
+        try:
+            super().append(message, delivery_tag)
+        except ResponseError as error:
+            logger.warning("message_not_noted", extra={"error": type(error).__name__})
+            super(RedisQoS, self).append(message, delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> Any:
         try:
