@@ -8,4 +8,5 @@ class LightfieldConfig(AppConfig):
     verbose_name = "Lightfield"
 
     def ready(self) -> None:
-        import lightfield.celery  # noqa: F401  makes our Celery app the one that everybody rings through
+        import lightfield.celery
+        import lightfield.durability  # noqa: F401  the first makes our Celery app everybody's, the second a check
