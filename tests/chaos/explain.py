@@ -16,7 +16,8 @@ from tests.chaos.processes import state_of
 from tests.chaos.stack import Stack
 
 SHOWN = 8
-LOG_LINES = 12
+LOG_LINES = 4
+COMPLAINTS = ('"level": "warning"', '"level": "error"', '"level": "critical"', "Traceback")
 
 STANDING = """
 SELECT r.id::text, r.status, r.seq, s.id, s.key, s.lane, s.status, s.fence, s.attempts, s.lost, s.lost_alone,
@@ -115,9 +116,11 @@ def _queues(stack: Stack) -> list[str]:
 
 
 def _logs(stack: Stack) -> list[str]:
+    """The last complaints of each process."""
     told = []
     for one in stack.supervisor.processes:
         with contextlib.suppress(OSError):
-            lines = stack.home.log_file(one.name).read_text(errors="replace").splitlines()[-LOG_LINES:]
-            told += [f"{one.name}: {line[:260]}" for line in lines if "succeeded in" not in line]
+            lines = stack.home.log_file(one.name).read_text(errors="replace").splitlines()[-200:]
+            complaints = [line for line in lines if any(word in line for word in COMPLAINTS)]
+            told += [f"{one.name}: {line[:240]}" for line in complaints[-LOG_LINES:]]
     return told

@@ -180,11 +180,11 @@ def tell(stack: Stack, log: Log, zombies: list[Zombie], arrivals: list[Arrival])
             for write in log.strays
             if write.pid == zombie.pid and zombie.woken_at < write.at < zombie.last_at
         ]
-        told.requests += _sent_after_waking(zombie, by_pid[zombie.pid], arrivals, steps)
+        told.requests += sent_after_waking(zombie, by_pid[zombie.pid], arrivals, steps)
     return told
 
 
-def _sent_after_waking(
+def sent_after_waking(
     zombie: Zombie, holdings: list[Holding], arrivals: list[Arrival], steps: dict[str, list[int]]
 ) -> list[str]:
     """Requests of a woken process under keys of steps that it did not hold when they came."""

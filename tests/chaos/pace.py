@@ -51,10 +51,10 @@ class OwnTime:
                 now = time.monotonic()
                 self._own += (now - self._real) / self._stretch
                 self._real = now
-                self._stretch = _stretch(busy, ours, idle)
+                self._stretch = stretch_of(busy, ours, idle)
 
 
-def _stretch(busy: int, ours: int, idle: int) -> float:
+def stretch_of(busy: int, ours: int, idle: int) -> float:
     total = busy + idle
     if not total or idle / total >= LEAST_IDLE:
         return 1.0

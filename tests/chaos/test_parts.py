@@ -1,0 +1,188 @@
+"""The harness can see what it looks for: planted deeds of zombies are found, statements are known by their words."""
+
+from __future__ import annotations
+
+import pytest
+
+from executions import admission, cells, claims, dispatcher, ending, services, settling, sweeper
+from tests.chaos.books import Arrival, Peer, Zombie
+from tests.chaos.conversation import KINDS, Conversation, kind_of
+from tests.chaos.fences import Log, Write, seconds_to_reclaim, sent_after_waking
+from tests.chaos.memory import Life
+from tests.chaos.pace import stretch_of
+from triggers import outbox
+
+ZOMBIE, HEIR, WEB = 11, 22, 33
+STEP = 7
+
+
+def wrote(
+    at: float, pid: int, fences: tuple[int | None, int], statuses: tuple[str | None, str], **more: object
+) -> Write:
+    told: dict[str, object] = {"tx": f"{at}", "what": "step", "lane": "http", "is_let_go": False, **more}
+    return Write(
+        at=at,
+        pid=pid,
+        step_run_id=STEP,
+        fence_was=fences[0],
+        fence=fences[1],
+        status_was=statuses[0],
+        status=statuses[1],
+        **told,  # type: ignore[arg-type]
+    )
+
+
+CLAIM = wrote(1, ZOMBIE, (0, 1), ("queued", "running"))
+RENEWAL = wrote(2, ZOMBIE, (1, 1), ("running", "running"))
+TAKEN_OVER = wrote(10, HEIR, (1, 2), ("running", "running"))
+SETTLED = wrote(12, HEIR, (2, 2), ("running", "completed"))
+
+
+def test_given_a_step_that_changes_hands_by_its_fence_then_no_write_is_a_stray() -> None:
+    retried = wrote(12, HEIR, (2, 2), ("running", "waiting"))
+    admitted = wrote(13, WEB, (2, 2), ("waiting", "queued"))
+
+    assert Log([CLAIM, RENEWAL, TAKEN_OVER, retried, admitted]).strays == []
+
+
+@pytest.mark.parametrize("status", ["running", "completed", "waiting"])
+def test_given_a_write_under_somebody_elses_fence_then_it_is_a_stray(status: str) -> None:
+    late = wrote(14, ZOMBIE, (2, 2), ("running", status))
+
+    assert Log([CLAIM, TAKEN_OVER, late]).strays == [late]
+
+
+def test_given_a_write_to_a_step_that_has_ended_then_it_is_a_stray_even_of_its_last_holder() -> None:
+    late = wrote(14, HEIR, (2, 2), ("completed", "running"))
+
+    assert Log([CLAIM, TAKEN_OVER, SETTLED, late]).strays == [late]
+
+
+def test_given_an_attempt_written_without_its_step_then_it_is_a_stray() -> None:
+    late = wrote(14, ZOMBIE, (2, 1), ("running", "ok"), what="attempt")
+    with_its_step = wrote(12, HEIR, (2, 2), ("completed", "ok"), what="attempt")
+
+    assert Log([CLAIM, TAKEN_OVER, SETTLED, with_its_step, late]).strays == [late]
+
+
+def test_given_an_ended_step_then_its_effect_may_be_decided_by_anybody_and_not_before() -> None:
+    ended = wrote(12, WEB, (1, 2), ("running", "cancelled"))
+    truth = wrote(14, ZOMBIE, (2, 1), ("cancelled", "done"), what="effect")
+    too_soon = wrote(11, ZOMBIE, (1, 1), ("running", "done"), what="effect")
+
+    assert Log([CLAIM, too_soon, ended, truth]).strays == [too_soon]
+
+
+def test_given_the_lease_of_a_dead_cell_when_its_parent_ends_it_then_it_is_no_stray() -> None:
+    assert Log([CLAIM, wrote(3, HEIR, (1, 1), ("running", "running"), is_let_go=True)]).strays == []
+
+
+def test_given_a_death_then_the_time_until_others_had_its_steps_is_told() -> None:
+    assert seconds_to_reclaim(Log([CLAIM, TAKEN_OVER]), [(ZOMBIE, 3.0)]) == [7.0]
+    assert seconds_to_reclaim(Log([CLAIM, TAKEN_OVER]), [(ZOMBIE, 11.0), (HEIR, 3.0)]) == []
+
+
+@pytest.mark.parametrize(
+    ("at", "found"), [(4.0, 0), (13.5, 1), (99.0, 0)], ids=["before", "after", "other process"]
+)
+def test_given_a_request_of_a_woken_process_under_a_step_it_lost_then_it_is_found(
+    at: float, found: int
+) -> None:
+    zombie = Zombie(ZOMBIE, stopped_at=3, woken_at=13, last_at=90)
+    arrival = Arrival(at, "key", "digest", "1:once", honours_keys=True, peer=Peer(1, ZOMBIE))
+    log = Log([CLAIM, TAKEN_OVER])
+
+    mine = [held for held in log.holdings if held.pid == ZOMBIE]
+    assert len(sent_after_waking(zombie, mine, [arrival], {"key": [STEP]})) == found
+
+
+def test_each_kind_of_transaction_is_known_by_a_statement_of_the_product() -> None:
+    statements = {
+        "capture": outbox.CAPTURE_WEBHOOK,
+        "dispatch": dispatcher.PICK + dispatcher.DISPATCH,
+        "admit": admission.ADMIT,
+        "claim": claims.CLAIM,
+        "intent": claims.INTENT,
+        "renew": claims.RENEW,
+        "settle": settling.SETTLE,
+        "sweep": sweeper.QUEUED,
+        "settle_effects": sweeper.SETTLE_EFFECTS,
+        "late_truth": ending.LATE_TRUTH,
+        "end": ending.LOCK_RUN,
+        "replay": services.REPLAY,
+        "give_up": cells.SUSPECTS,
+    }
+
+    assert {kind: kind_of(statement.encode()) for kind, statement in statements.items()} == {
+        kind: kind for kind, _ in KINDS
+    }
+
+
+def message(kind: bytes, body: bytes) -> bytes:
+    return kind + (len(body) + 4).to_bytes(4) + body
+
+
+def spoken(client: bytes, *statements: bytes) -> list[str]:
+    """What each of the messages of a transaction commits."""
+    talk = Conversation()
+    talk.ask(message(b"", b"\0\3\0\0application_name\0" + client + b"\0\0"))
+    kinds = [talk.ask(message(b"Q", b"BEGIN\0"))]
+    for number, statement in enumerate(statements):
+        name = b"s%d" % number
+        kinds.append(
+            talk.ask(
+                message(b"P", name + b"\0" + statement + b"\0\0\0") + message(b"B", b"\0" + name + b"\0")
+            )
+        )
+    return [*kinds, talk.ask(message(b"Q", b"COMMIT\0"))]
+
+
+@pytest.mark.parametrize(
+    ("client", "kind"), [(b"lightfield-web:1", "cancel"), (b"lightfield-worker-fast:1", "timeout")]
+)
+def test_given_a_run_that_is_ended_then_the_client_tells_a_cancel_from_a_timeout(
+    client: bytes, kind: str
+) -> None:
+    assert spoken(client, ending.LOCK_RUN.encode(), settling.SETTLE.encode())[-1] == kind
+
+
+def test_given_a_judgement_that_settles_nothing_then_it_is_no_give_up() -> None:
+    assert spoken(b"x", cells.SUSPECTS.encode())[-1] == ""
+    assert spoken(b"x", cells.SUSPECTS.encode(), settling.SETTLE.encode())[-1] == "give_up"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "has_changed"),
+    [
+        (b"C", b"UPDATE 1\0", True),
+        (b"C", b"UPDATE 0\0", False),
+        (b"C", b"COMMIT\0", True),
+        (b"E", b"SERROR\0\0", False),
+    ],
+)
+def test_given_an_answer_then_it_tells_whether_anything_changed(
+    kind: bytes, body: bytes, has_changed: bool
+) -> None:
+    talk = Conversation()
+
+    assert talk.tell(message(kind, body) + message(b"Z", b"I"))
+    assert talk.has_changed is has_changed
+
+
+@pytest.mark.parametrize(
+    ("busy", "ours", "idle", "stretch"),
+    [(100, 20, 100, 1.0), (100, 100, 0, 1.0), (100, 50, 0, 2.0), (100, 0, 0, 8.0), (0, 0, 0, 1.0)],
+    ids=["idle is left", "all ours", "half", "none", "unknown"],
+)
+def test_a_second_is_longer_only_where_others_take_what_we_would_use(
+    busy: int, ours: int, idle: int, stretch: float
+) -> None:
+    assert stretch_of(busy, ours, idle) == stretch
+
+
+def test_memory_is_compared_by_the_age_of_a_process_beyond_its_warm_up() -> None:
+    young = Life("web", 0.0, [(float(age), 50.0) for age in range(60)])
+    old = Life("web", 0.0, [(float(age), 10.0 if age < 20 else 100.0 + age) for age in range(181)])
+
+    assert young.quarters is None
+    assert old.quarters == (139.5, 260.5)
