@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import queue
+import signal
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from lightfield.local.ending import Ended, ending
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.tree import Tree, copy_to
@@ -86,7 +88,12 @@ def main() -> int:
         start_servers(stack)
         for bench in benches:
             stack.callback(bench.clear)
-        return report(try_all(benches, mutants, is_telling_why=options.why), mutants)
+        ending.listen(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        try:
+            trials = try_all(benches, mutants, is_telling_why=options.why)
+        except Ended:
+            return 130
+        return report(trials, mutants)
 
 
 def start_servers(stack: ExitStack) -> None:

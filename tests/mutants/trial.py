@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import psycopg.sql
 
+from lightfield.local.ending import ending
 from tests.mutants.mutant import DoesNotFit, Mutant
 from tests.mutants.tree import Tree
 from tests.mutants.watcher import REPORT
@@ -88,15 +89,24 @@ class Bench:
                 text=True,
                 start_new_session=True,
             )
-            try:
-                said, _ = process.communicate(timeout=TRIAL_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                self._has_database = False  # nobody knows what is in it
-                said, _ = process.communicate()
-                said += f"\nended after {TRIAL_SECONDS:.0f} s"
+            said = self._said_by(process)
             notes = [json.loads(line) for line in report.read_text().splitlines()]
         return notes, "\n".join(said.splitlines()[-15:])
+
+    def _said_by(self, process: subprocess.Popen[str]) -> str:
+        """Wait for its end. Raises Ended."""
+        give_up = time.monotonic() + TRIAL_SECONDS
+        while True:
+            try:
+                return process.communicate(timeout=0.5)[0]
+            except subprocess.TimeoutExpired:
+                if time.monotonic() < give_up and not ending.is_requested():
+                    continue
+                os.killpg(process.pid, signal.SIGKILL)
+                self._has_database = False  # nobody knows what is in it
+                said = process.communicate()[0]
+                ending.check()
+                return f"{said}\nended after {TRIAL_SECONDS:.0f} s"
 
     def try_out(self, mutant: Mutant) -> Trial:
         began = time.monotonic()

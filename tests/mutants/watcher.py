@@ -32,7 +32,7 @@ def _watched(self: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         return _execute(self, *args, **kwargs)
     except psycopg.Error as error:
-        if (error.sqlstate or "").startswith(UNREADABLE):
+        if (error.sqlstate or "").startswith(UNREADABLE) and error.sqlstate not in SENSIBLE:
             note(kind="nonsense", why=f"PostgreSQL: {error}")
         raise
 
