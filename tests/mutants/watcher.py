@@ -19,6 +19,7 @@ NONSENSE = (SyntaxError, NameError, ImportError)
 UNREADABLE = (
     "42"  # the class of SQLSTATEs of statements that make no sense: syntax, unknown names, wrong types
 )
+SENSIBLE = {"42P04", "42501"}  # in that class as well: a database that is there already, a missing right
 
 _execute = psycopg.Cursor.execute
 
