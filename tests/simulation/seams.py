@@ -1,0 +1,200 @@
+"""Where the product meets the world: what is put in place of the database's line, the clock, threads and children."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
+from unittest import mock
+
+from django.db import transaction
+
+from executions import attempts, cells, chain, dispatcher, leases, published, services, tasks, worker
+from executions.cell_line import Order
+from executions.leases import Hold, Keeper
+from executions.models import Run
+from lightfield.kernel import bells, sql
+from tests.simulation.flows import published as published_flow
+from tests.simulation.flows import step_types
+from tests.simulation.store import Store
+from triggers import outbox
+
+EXPECTED = {
+    "event_poisoned",
+    "worker_ended_by_watchdog",
+}  # what the product logs as an error with good reason
+
+
+class Surroundings(Protocol):
+    """What stands in for the outside of the product's processes."""
+
+    store: Store
+    randomness: Any
+    surprises: list[str]
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+    def ask(self, kind: str, context: Any) -> str: ...
+
+    def ring(self, bell: Any) -> None: ...
+
+    def answered(self, topic: str) -> None: ...
+
+    def pool(self) -> Any: ...
+
+    def wait(self, futures: list[Any]) -> None: ...
+
+    def run(self, order: Order) -> int | None: ...
+
+    def keeper(self) -> ProcessKeeper: ...
+
+    def worker_name(self) -> str: ...
+
+    def end_process(self) -> None: ...
+
+
+class ProcessKeeper(Keeper):
+    """The product's own, of one simulated process; it beats when the adversary lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = _AlwaysThere()  # type: ignore[assignment]
+
+    @property
+    def holds_anything(self) -> bool:
+        return bool(self._held)
+
+    def holds(self) -> list[Hold]:
+        return list(self._held.values())
+
+
+class _AlwaysThere:
+    def is_alive(self) -> bool:
+        return True
+
+
+class _Line:
+    """In place of Django's connection: there is none to close."""
+
+    in_atomic_block = False
+
+    def close(self) -> None:
+        return None
+
+
+class _Clock:
+    def __init__(self, around: Surroundings) -> None:
+        self.monotonic = around.monotonic
+        self.sleep = around.sleep
+
+
+class _Keepers:
+    """`keeper` as the product imports it, of the process that has the turn."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+
+    def hold(self, *args: Any, **more: Any) -> Hold:
+        return self._around.keeper().hold(*args, **more)
+
+    def let_go(self, held: Hold) -> None:
+        self._around.keeper().let_go(held)
+
+
+class _Os:
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+
+    def getpid(self) -> int:
+        return 1
+
+    def kill(self, pid: int, signal: int) -> None:
+        self._around.end_process()
+
+
+class _NoAudit:
+    def record(self, **_: Any) -> None:
+        return None
+
+
+class _Runs:
+    DoesNotExist = Run.DoesNotExist
+    objects = mock.Mock(spec=["get"])
+
+
+class _Surprises(logging.Handler):
+    """Errors that the product swallowed and logged: in these worlds there is nothing that it may not foresee."""
+
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__(logging.ERROR)
+        self._around = around
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() not in EXPECTED:
+            self._around.surprises.append(
+                f"{record.getMessage()}: {record.exc_info and record.exc_info[1]!r}"
+            )
+
+
+@contextmanager
+def installed(around: Surroundings) -> Iterator[None]:
+    """Run the product inside this world until the block ends."""
+    store, clock = around.store, _Clock(around)
+    versions = {flow.version_id: published_flow(flow) for flow in store.tables.flows.values()}
+    replacements: list[tuple[Any, str, Any]] = [
+        (sql, "rows", store.rows),
+        (sql, "release", lambda: None),
+        (transaction, "atomic", store.atomic),
+        (transaction, "on_commit", store.on_commit),
+        (published, "load", versions.__getitem__),
+        (attempts, "random", around.randomness),
+        (bells, "answered", around.answered),
+        (services, "audit", _NoAudit()),
+        (services, "Run", _Runs),
+        (worker, "_pool", around.pool),
+        (worker, "slots", None),  # of the process that has the turn: set at every turn
+        (worker, "wait", around.wait),
+        (cells, "line", around),
+        (cells, "_ids_underway", None),  # likewise
+        (cells, "_places", threading.Semaphore(1000)),  # waiting for a place would stop the whole world
+        (leases, "os", _Os(around)),
+        *((module, "connection", _Line()) for module in (tasks, leases, outbox)),
+        *((module, "time", clock) for module in (chain, worker, leases, dispatcher, attempts, cells)),
+        *((module, "keeper", _Keepers(around)) for module in (chain, worker, cells)),
+        *((module, "worker_name", around.worker_name) for module in (chain, worker, cells)),
+    ]
+    log = logging.getLogger("executions")
+    watching, was = _Surprises(around), (log.level, log.propagate)
+    with ExitStack() as stack:
+        for owner, name, value in replacements:
+            stack.enter_context(mock.patch.object(owner, name, value))
+        stack.enter_context(step_types(around.ask))
+        stack.enter_context(_ringing(around))
+        stack.callback(log.removeHandler, watching)
+        stack.callback(setattr, log, "propagate", was[1])
+        stack.callback(log.setLevel, was[0])
+        log.addHandler(watching)
+        log.setLevel(logging.ERROR)
+        log.propagate = False
+        yield
+
+
+class _Ringer:
+    def __init__(self, ring: Callable[[Any], None]) -> None:
+        self.ring = ring
+
+    def flush(self, seconds: float) -> bool:
+        return True
+
+
+@contextmanager
+def _ringing(around: Surroundings) -> Iterator[None]:
+    before = bells.use(_Ringer(around.ring))
+    try:
+        yield
+    finally:
+        bells.use(before)

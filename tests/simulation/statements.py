@@ -1,0 +1,25 @@
+"""Which function answers which statement of the product. The modules beside this one fill the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.simulation.tables import Tables
+
+Params = dict[str, Any]
+Answer = Callable[[Tables, Params], list[tuple[Any, ...]]]
+
+ANSWERS: dict[str, Answer] = {}
+
+
+def answers(*statements: str) -> Callable[[Answer], Answer]:
+    """This function does on rows in memory what these statements do in PostgreSQL."""
+
+    def decorate(function: Answer) -> Answer:
+        for statement in statements:
+            assert statement not in ANSWERS, statement
+            ANSWERS[statement] = function
+        return function
+
+    return decorate
