@@ -94,6 +94,7 @@ class Holding:
     since: float
     until: float = float("inf")
     ended_by: int | None = None
+    ended_as: str | None = None  # the step's status then: `running` in another's hands, or given up
 
 
 @dataclass
@@ -137,7 +138,7 @@ class Log:
 
     def _end(self, held: Holding | None, write: Write) -> None:
         if held is not None:
-            held.until, held.ended_by = write.at, write.pid
+            held.until, held.ended_by, held.ended_as = write.at, write.pid, write.status
             del self._held[write.step_run_id]
 
 
@@ -210,10 +211,10 @@ def _words(write: Write) -> str:
 
 
 def seconds_to_reclaim(log: Log, deaths: list[tuple[int, float]]) -> list[float]:
-    """From each death of a process, at an instant, until others had each step that it held."""
+    """From each death of a process, at an instant, until others had claimed or given up each step that it held."""
     return [
         held.until - at
         for pid, at in deaths
         for held in log.holdings
-        if held.pid == pid and held.since <= at < held.until < float("inf") and held.ended_by != pid
+        if held.pid == pid and held.since <= at < held.until and held.ended_as in ("running", "failed")
     ]

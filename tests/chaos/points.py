@@ -28,6 +28,7 @@ ACTIONS = ("kill", "stop")
 HIT_SECONDS = 30.0  # for somebody to come by
 MOST_PASSES = 4  # an order is for the first to fourth pass …
 TRIES = 3
+HASTE_SECONDS = 2.0  # between two hits of a track that do not wait for each other
 RARE = ("CP-D5", "CP-X1", "CP-X2")  # … but for the first where it has to be provoked
 
 # Whatever is to go on by itself and soon: live runs whose step is due, and events. With a mark that changes.
@@ -84,13 +85,22 @@ class Walk:
     """Hits points while the workload runs."""
 
     def __init__(
-        self, stack: Stack, books: Books, sender: Sender, is_over: Callable[[], bool], *, patience: float
+        self,
+        stack: Stack,
+        books: Books,
+        sender: Sender,
+        is_over: Callable[[], bool],
+        *,
+        patience: float,
+        in_haste: bool,
     ) -> None:
         self.stack = stack
         self.books = books
         self.sender = sender
         self.is_over = is_over
         self.patience = patience
+        self.in_haste = in_haste  # the next hit does not wait until the last is over
+        self._following: list[threading.Thread] = []
         self.cases: list[Case] = []
         self._asleep: dict[str, threading.Thread] = {}  # role: whoever wakes the one that is stopped
 
@@ -112,8 +122,8 @@ class Walk:
             track.start()
         for track in tracks:
             track.join()
-        for waking in [*self._asleep.values()]:
-            waking.join()
+        for left in [*self._asleep.values(), *self._following]:
+            left.join()
 
     def _walk(self, turns: list[tuple[Case, int]]) -> None:
         for case, number in turns:
@@ -149,7 +159,7 @@ class Walk:
             left.unlink(missing_ok=True)
         if hit and action == "kill":
             self.books.note_death(hit.pid)
-        return self._follow(hit) if hit else None
+        return self._followed(hit) if hit else None
 
     def _provoke(self, point: str) -> None:
         """What does not come by itself often enough."""
@@ -184,9 +194,19 @@ class Walk:
             hold.commit()
         else:
             hold.roll_back()
-        return self._follow(hit)
+        return self._followed(hit)
 
-    def _follow(self, hit: Hit) -> Hit:
+    def _followed(self, hit: Hit) -> Hit:
+        if self.in_haste:
+            following = threading.Thread(target=self._follow, args=(hit,), daemon=True)
+            following.start()
+            self._following.append(following)
+            time.sleep(HASTE_SECONDS)
+        else:
+            self._follow(hit)
+        return hit
+
+    def _follow(self, hit: Hit) -> None:
         """Wait until all that was on its way has moved. A stopped process goes on after two leases."""
         self.books.count(f"{hit.action}s")
         before = self.stack.ask(ON_ITS_WAY)
@@ -208,7 +228,6 @@ class Walk:
                 f"{hit.point} {hit.action} of pid {hit.pid} {time.time() - hit.at:.0f} s ago",
                 left,
             )
-        return hit
 
     def _wake(self, hit: Hit) -> None:
         time.sleep(max(0.0, hit.at + STOPPED_SECONDS - time.time()))

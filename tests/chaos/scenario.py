@@ -42,7 +42,9 @@ class Scenario:
         addresses = workload.publish(stack.api, stack.sink.url)
         self.sender = Sender(books, stack.api.base, addresses, seed=wanted.seed, rate=wanted.rate)
         self.operator = Operator(books, stack.api, seed=wanted.seed)
-        self.walk = Walk(stack, books, self.sender, self._ends.is_set, patience=wanted.patience)
+        self.walk = Walk(
+            stack, books, self.sender, self._ends.is_set, patience=wanted.patience, in_haste=wanted.quick
+        )
         self.ordeals: list[Ordeal] = []
         self.memory = Memory(stack)
         self.soak: Soak | None = None
@@ -165,10 +167,11 @@ class Scenario:
                 f"points    {len(hits)} of {wanted} hits, {late} not over in {self.wanted.patience:.0f} s"
             )
         if self.ordeals:
-            slowest = max((one.drained_seconds or float("inf") for one in self.ordeals), default=0.0)
+            drained = [one.drained_seconds for one in self.ordeals if one.drained_seconds is not None]
             bad = sum(bool(one.problem) for one in self.ordeals)
             lines.append(
-                f"matrix    {len(self.ordeals)} faults, {bad} with problems, slowest to drain {slowest:.1f} s"
+                f"matrix    {len(self.ordeals)} faults, {bad} with problems, {len(drained)} drained, the slowest"
+                f" after {max(drained, default=0.0):.1f} s"
             )
         if self.soak:
             lines.append(
