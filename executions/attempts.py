@@ -7,7 +7,7 @@ import random
 import time
 from typing import Any
 
-from executions import published
+from executions import cell_limits, published
 from executions.claims import StepInHand
 from executions.outcomes import Fail, Retry, decide
 from lightfield.kernel import strict_json
@@ -94,7 +94,8 @@ def checked_output(output: dict[str, Any]) -> dict[str, Any]:
 
 
 def judge(error: Exception, step: StepInHand, *, was_intended: bool) -> Retry | Fail:
-    """What an error of this attempt leads to, by the step's own retry settings."""
+    """What an error of this attempt leads to, by the step's own retry settings. In a cell, no memory ends the cell."""
+    cell_limits.end_cell_if_out_of_memory(error)
     spec = published.load(step.version_id).step(step.position)
     request = step.request or {}
     return decide(

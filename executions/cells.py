@@ -1,25 +1,27 @@
 """Cells: processes of their own for steps that lost their worker.
 
 Whoever dies with a worker is a suspect: in a worker of hundreds of threads one killer step would otherwise be
-charged to all its neighbours. Suspects run in a child process: after the first loss several together, after
-the second each alone. Only losses alone count against a step. A child's death is known at once, so its steps
-need not wait for their leases to run out.
+charged to all its neighbours. Suspects run in processes forked for them: after the first loss several together, after the second each alone.
+Only losses alone count against a step, and only those that the worker saw: a cell that died together with its
+worker may have done nothing wrong. A cell's death is known at once, so its steps need not wait for their leases
+to run out.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
-import os
-import subprocess
-import sys
+import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from django.conf import settings
 from django.db import transaction
 
 from executions import admission, claims, engine, reports, worker
+from executions.cell_line import CellLine, Order
 from executions.claims import StepInHand
 from executions.leases import keeper, worker_name
 from executions.outcomes import Fail, judge_lost
@@ -31,10 +33,15 @@ from lightfield.kernel.errors import LostRace
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 6  # child processes of one worker
+AT_ONCE = 16  # cells of one worker: each has a connection or two, and slow steps keep their cell waiting
 PATIENCE_SECONDS = 20.0  # for a place among them; bells are rung again after 5 to 60 s anyway
-LONGEST_SECONDS = 700.0  # the longest step may take 600; a child that takes longer has lost its own watchdog
+LONGEST_SECONDS = 700.0  # the longest step may take 600; a cell that takes longer has lost its own watchdog
+WITNESS_SECONDS = 0.5  # a worker that outlives its killed cell by this much has seen the cell's own death
 _places = threading.BoundedSemaphore(AT_ONCE)
+_numbers = itertools.count(1)
+_ids_underway: set[int] = set()
+_ids_lock = threading.Lock()
+line = CellLine()
 
 DUE = f"""
 SELECT s.id FROM executions_steprun s
@@ -52,7 +59,7 @@ WHERE s.id = ANY(%(ids)s::bigint[]) AND s.run_id = ANY(%(locked)s::uuid[]) AND {
 ORDER BY s.run_id FOR UPDATE OF s
 """
 
-# Only for steps whose owner is known to have ended: the child has been waited for. Every claim adds a token to
+# Only for steps whose owner is known to have ended: it has been waited for. Every claim adds a token to
 # its owner's name.
 END_LEASES = """
 WITH m AS MATERIALIZED (
@@ -69,36 +76,48 @@ FROM m WHERE s.id = m.id RETURNING s.id, s.lost
 
 
 def run_in_child(ids: list[int], lane: str) -> None:
-    """Start a child for these steps and wait for it, after waiting for a place.
+    """Have a cell run these steps and wait for its end, after waiting for a place.
 
-    Bells are rung again while one waits: by the time there is a place, another child may have done the work.
+    Bells are rung again while one waits: whatever this process has in a cell or about to be is skipped, and by the
+    time there is a place another worker may have done the work.
     """
     sql.release()
-    if not _places.acquire(timeout=PATIENCE_SECONDS):
-        return  # the sweeper rings again
+    name = f"{worker_name()}:cell:{next(_numbers) % 100_000}"
+    due: list[int] = []
+    code: int | None = 0
+    with _underway(ids) as ours:
+        if not ours or not _places.acquire(timeout=PATIENCE_SECONDS):
+            return  # the sweeper rings again
+        try:
+            due = [found[0] for found in sql.rows(DUE, {"ids": ours, "lane": lane})]
+            sql.release()
+            if due:
+                code = line.run(Order(name, lane, tuple(due), LONGEST_SECONDS))
+        finally:
+            _places.release()
+    if code is None:
+        logger.warning("cell_end_unknown", extra={"step_run_ids": due})
+    elif due:
+        _see_off(due, lane, name, code)
+
+
+@contextmanager
+def _underway(ids: list[int]) -> Iterator[list[int]]:
+    """Those of `ids` that this process has in no cell yet; inside the block it has."""
+    with _ids_lock:
+        ours = [step_run_id for step_run_id in ids if step_run_id not in _ids_underway]
+        _ids_underway.update(ours)
     try:
-        due = [found[0] for found in sql.rows(DUE, {"ids": ids, "lane": lane})]
-        if due:
-            _start_child(due, lane)
+        yield ours
     finally:
-        _places.release()
+        with _ids_lock:
+            _ids_underway.difference_update(ours)
 
 
-def _start_child(ids: list[int], lane: str) -> None:
-    name = f"{worker_name()}:cell:{threading.get_native_id()}"
-    command = [sys.executable, "-m", "django", "run_cell", "--lane", lane, "--name", name, *map(str, ids)]
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
-        "LIGHTFIELD_POOL_SIZE": "2",
-    }
-    sql.release()
-    try:
-        code = subprocess.run(
-            command, env=environment, cwd=settings.BASE_DIR, check=False, timeout=LONGEST_SECONDS
-        ).returncode
-    except subprocess.TimeoutExpired:  # it has been killed
-        code = -9
+def _see_off(ids: list[int], lane: str, name: str, code: int) -> None:
+    if code == -signal.SIGKILL:
+        # Whoever kills a container kills its processes one by one: be sure not to be the next before bearing witness.
+        time.sleep(WITNESS_SECONDS)
     if code != 0:
         logger.warning("cell_died", extra={"returncode": code, "step_run_ids": ids})
     note_end(ids, lane, name, died=code != 0)
@@ -115,7 +134,7 @@ def note_end(ids: list[int], lane: str, name: str, *, died: bool) -> None:
 
 
 def run_here(ids: list[int], lane: str) -> None:
-    """The child's whole work: give up what may not be tried again, then run the rest."""
+    """A cell's whole work: give up what may not be tried again, then run the rest."""
     left = give_up_exhausted(ids)
     if left and lane == "fast":
         _run_fast(left)

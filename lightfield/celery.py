@@ -91,6 +91,15 @@ def _raise_file_limit(**_: Any) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
+@worker_init.connect
+def _prepare_cells(**_: Any) -> None:
+    """Before the first thread: afterwards a lost step would wait for a new interpreter. Fast workers have no cells."""
+    if settings.ROLE in ("worker-http", "worker-ai"):
+        from executions import cell_server
+
+        cell_server.prepare()
+
+
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
     logs.configure()

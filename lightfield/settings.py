@@ -50,6 +50,7 @@ LIGHTFIELD_WINDOWS = {  # slow steps in flight per lane, over all workers
     "http": env.whole("LIGHTFIELD_HTTP_WINDOW", 600, least=1, most=100_000),
     "ai": env.whole("LIGHTFIELD_AI_WINDOW", 100, least=1, most=100_000),
 }
+LIGHTFIELD_CELL_MEMORY_MB = env.whole("LIGHTFIELD_CELL_MEMORY_MB", 1024, least=256, most=1_000_000)
 LIGHTFIELD_MAX_DEPTH = env.whole("LIGHTFIELD_MAX_DEPTH", 8, least=1, most=100)
 LIGHTFIELD_EGRESS_ALLOW = env.text("LIGHTFIELD_EGRESS_ALLOW")
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from executions import admission, cells, claims, reports, sweeper
+from executions.cell_line import Order
 from executions.models import Attempt, Effect, Run, StepRun
 from executions.outcomes import Retry
 from executions.settling import settle
@@ -249,20 +251,67 @@ def test_given_no_free_place_when_a_cell_is_wanted_then_it_is_left_to_the_next_b
     assert everything() == before
 
 
-def test_given_a_child_that_takes_for_ever_when_its_time_is_over_then_it_is_ended(
+def test_given_steps_that_wait_for_a_cell_here_when_rung_again_then_they_are_left_to_it(
     bellboy: Bellboy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A child is its own watchdog; this is for one that cannot even do that."""
-    monkeypatch.setattr(cells, "LONGEST_SECONDS", 0.01)
-    monkeypatch.setattr(cells, "_places", threading.BoundedSemaphore(1))
+    first, second = (a_claimed_step().step_run_id for _ in range(2))
+    for step_run_id in (first, second):
+        end_lease(step_run_id)
+    ordered: list[tuple[int, ...]] = []
+
+    class Line:
+        def run(self, order: Order) -> int:
+            ordered.append(order.ids)
+            if len(ordered) == 1:
+                cells.run_in_child([first], "http")  # the doubled bell
+                cells.run_in_child([first, second], "http")  # and one that has a new step besides
+            return 0
+
+    monkeypatch.setattr(cells, "line", Line())
+
+    cells.run_in_child([first], "http")
+    cells.run_in_child([first], "http")
+
+    assert ordered == [(first,), (second,), (first,)]
+
+
+def test_given_nobody_who_saw_a_cell_end_then_its_steps_keep_their_leases_and_nothing_is_charged(
+    bellboy: Bellboy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     step = a_claimed_step()
     end_lease(step.step_run_id)
-    before = everything()
+
+    class Line:
+        def run(self, order: Order) -> None:
+            claim(order.ids[0], worker=order.name, in_cell=True)
+
+    monkeypatch.setattr(cells, "line", Line())
 
     cells.run_in_child([step.step_run_id], "http")
 
-    assert everything() == before
-    assert cells._places.acquire(blocking=False)
+    row = StepRun.objects.get()
+    assert row.lease_expires_at is not None
+    assert row.lease_expires_at > timezone.now()
+    assert not Attempt.objects.filter(witnessed=True).exists()
+
+
+@pytest.mark.parametrize("died", [True, False])
+def test_what_an_ended_cell_held_is_free_at_once_and_its_loss_witnessed_only_if_it_died(
+    bellboy: Bellboy, died: bool
+) -> None:
+    step, other = a_claimed_step(), a_claimed_step()
+    for lost in (step, other):
+        end_lease(lost.step_run_id)
+    claims.claim([step.step_run_id], worker="w:cell:1", owner=claims.new_owner("w:cell:1"), in_cell=True)
+    claims.claim([other.step_run_id], worker="w:cell:12", owner=claims.new_owner("w:cell:12"), in_cell=True)
+
+    cells.note_end([step.step_run_id, other.step_run_id], "http", "w:cell:1", died=died)
+
+    assert rung_to_cells(bellboy) == [[step.step_run_id]]
+    assert claim(step.step_run_id, in_cell=True).lost == 2
+    assert list(Attempt.objects.filter(witnessed=True).values_list("step_run_id", "number")) == (
+        [(step.step_run_id, 2)] if died else []
+    )
 
 
 def test_no_continuation_in_a_cell(bellboy: Bellboy, slow_step: ScriptedSlow) -> None:
