@@ -12,6 +12,7 @@ import time
 
 import psycopg
 
+from tests.chaos.pace import own_time
 from tests.chaos.processes import process_with_port
 from tests.chaos.stack import Stack
 
@@ -71,8 +72,8 @@ class Hold:
 
     def catch(self, seconds: float) -> int | None:
         """Wait until a transaction is held; the process that waits for it. None: none came, or it has gone."""
-        give_up = time.monotonic() + seconds
-        while time.monotonic() < give_up:
+        give_up = own_time.now() + seconds
+        while own_time.now() < give_up:
             found = self.connection.execute(VICTIM, (self.number + 1,)).fetchone()
             port = self.stack.postgres_line.port_behind(found[0]) if found else None
             if found and port:

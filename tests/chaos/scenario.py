@@ -108,7 +108,7 @@ class Scenario:
         """Stop the load, let everything end. What did not."""
         problems = []
         self.operator.finish()
-        if not self.sender.finish(60):
+        if not self.sender.finish(60 * own_time.stretch):
             problems.append("deliveries that were never acknowledged")
         if not wait_until(
             lambda: self._ends.is_set() or self.stack.ask(UNFINISHED) == [(0, 0, 0)], QUIET_SECONDS, every=0.5

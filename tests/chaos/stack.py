@@ -22,6 +22,7 @@ from lightfield.local import environment, ports, processes, valkey
 from lightfield.local.boot import ROOT, CannotStart
 from lightfield.local.calls import Api
 from lightfield.local.children import end_all, spawn, working_in
+from lightfield.local.ending import ending
 from lightfield.local.home import Home
 from lightfield.local.servers import Servers
 from lightfield.local.supervised import Supervised, stop_all
@@ -34,6 +35,7 @@ from tests.chaos.sink import Sink
 
 LEASE_SECONDS = 6.0
 SWEEP_SECONDS = 1.0
+START_SECONDS = 60.0  # for web to answer the first time
 STOPPED_SECONDS = 2 * LEASE_SECONDS
 
 
@@ -113,8 +115,10 @@ class Stack:
         if made.returncode != 0:
             raise CannotStart(f"no API key could be made: {made.stderr}")
         self.api.key = made.stdout.strip()
-        if not wait_for_web(self.supervisor):
-            raise CannotStart(f"web did not answer; see {self.home.log_file('web')}")
+        give_up = own_time.now() + START_SECONDS
+        while not wait_for_web(self.supervisor) and not ending.is_requested():
+            if own_time.now() > give_up:
+                raise CannotStart(f"web did not answer; see {self.home.log_file('web')}")
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of manage.py, around the proxies."""

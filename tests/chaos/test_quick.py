@@ -12,7 +12,7 @@ import pytest
 
 from lightfield.local.boot import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 OWN = ("LIGHTFIELD_", "FLOWER_", "DATABASE_URL", "REDIS_URL", "COV_", "PYTEST")
 
@@ -35,6 +35,8 @@ def test_deaths_at_six_points_lose_nothing_and_double_nothing() -> None:
 
     assert played.returncode == 0, played.stdout + played.stderr
     assert "books and rows agree" in played.stdout
+    assert "6 of 6 hits" in played.stdout
+    assert "seed 20261123" in played.stdout
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
