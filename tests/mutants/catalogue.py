@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from tests.mutants import effects, endings, events, lanes, steps, stories
+from tests.mutants import captures, claims, dispatches, effects, endings, lanes, outcomes, stories
 
 MUTANTS = (
-    *events.MUTANTS,
-    *steps.MUTANTS,
+    *captures.MUTANTS,
+    *dispatches.MUTANTS,
+    *claims.MUTANTS,
+    *outcomes.MUTANTS,
     *endings.MUTANTS,
     *effects.MUTANTS,
     *lanes.MUTANTS,

@@ -46,6 +46,21 @@ MUTANTS = (
         ),
     ),
     *breaking(
+        "No two transactions wait for each other in a circle",
+        planted(
+            "cancel-locks-the-step-first",
+            "a cancel locks the step before its run, all others the run before its step",
+            edit(
+                ENDING,
+                '        found = sql.row(LOCK_RUN, {"run_id": run_id})\n',
+                '        sql.rows(LOCK_STEP, {"run_id": run_id})\n'
+                '        found = sql.row(LOCK_RUN, {"run_id": run_id})\n',
+            ),
+            by="test_lock_order.py::"
+            "test_given_every_transaction_at_once_on_the_same_rows_then_none_waits_for_another_in_a_circle",
+        ),
+    ),
+    *breaking(
         "What was on its way when a run ended is told truly",
         planted(
             "cancel-decides-a-live-effect",
