@@ -119,17 +119,20 @@ class Server:
                 os.kill(self.pid, signal.SIGKILL)
 
     def _listen(self) -> None:
-        with self._line.makefile("rb") as answers, contextlib.suppress(OSError):
-            for answer in answers:
-                self._note(json.loads(answer))
+        try:
+            with self._line.makefile("rb") as answers:
+                for answer in answers:
+                    self._note(json.loads(answer))
+        except (OSError, ValueError, KeyError) as error:  # no answer: give the server up
+            logger.warning("cell_line_broken", extra={"server": self.pid, "error": str(error)})
         with self._lock:
             self._is_gone = True
             left, self._awaited = self._awaited, {}
-        self._reap()
-        logger.info("cell_server_ended", extra={"server": self.pid, "unanswered": len(left)})
         for awaited in left.values():
             awaited.note_end(None)
         self._line.close()
+        self._reap()
+        logger.info("cell_server_ended", extra={"server": self.pid, "unanswered": len(left)})
 
     def _note(self, answer: dict[str, object]) -> None:
         name, code = str(answer["name"]), answer.get("code")

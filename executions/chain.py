@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from executions import claims, ending, published, reports
+from executions import cell_limits, claims, ending, published, reports
 from executions.attempts import (
     checked_output,
     checked_request,
@@ -143,7 +143,8 @@ class Chain:
             logger.info("step_lost_to_another", extra=facts)
         except (OperationalError, InterfaceError) as error:
             logger.warning("outcome_not_written", extra={**facts, "error": str(error)})
-        except Exception:
+        except Exception as error:
+            cell_limits.end_cell_if_out_of_memory(error)
             logger.exception("step_left_behind", extra=facts)
 
     def _send_and_settle(self) -> StepInHand | None:

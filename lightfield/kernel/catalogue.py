@@ -116,7 +116,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("run.cancelled", False, None, "The run was cancelled by a person.", "Replay it if that was a mistake." ),
     Entry("run.timeout", False, None, "The run took longer than the workflow's timeout_seconds.", "Raise the timeout or find the slow step."),
     Entry("run.depth_exceeded", False, None, "The event lies too deep in a chain of workflows that start each other.", "Break the loop between the workflows."),
-    Entry("step.worker_lost", False, None, "The step ended its worker process three times while running alone.", "Look at the step's memory use and native code; replay when mended."),
+    Entry("step.worker_lost", False, None, "The step ended its process three times while running alone, or lost it ten times.", "Look at the step's memory use and native code; replay when mended."),
     Entry("step.unexpected", True, None, "The step raised an error that it does not declare.", "See the metadata and the worker's log under the trace id."),
     Entry("step.timeout", True, None, "The step did not end within its time limit.", "Raise the step's timeout or make the work smaller."),
     Entry("step.invalid_output", False, None, "The step's output is not JSON that can be kept.", "Change the step type: finite numbers, text without NUL, at most 32 levels."),
