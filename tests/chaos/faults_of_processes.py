@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 
 from tests.chaos import fences
 from tests.chaos.ordeal import Spread, Trial
-from tests.chaos.processes import children_of, state_of
+from tests.chaos.processes import children_of, megabytes_asked_for, state_of
 from tests.chaos.stack import LEASE_SECONDS, STOPPED_SECONDS, SWEEP_SECONDS
 
-KILLERS = {"kills_by_exit": 1, "kills_fast": 1}
+KILLERS = ("kills_by_exit", "kills_by_memory", "kills_fast")
+MOST_GROWTH = 8_000.0  # MB that a worker may ask for before it is ended, as a small machine's kernel would
 HELD = "SELECT count(*) FROM executions_steprun WHERE status = 'running' AND split_part(owner, ':', 2) = %s"
 ENDS = """
 SELECT w.name, r.status, r.error_code,
@@ -79,16 +81,22 @@ def two_beats(trial: Trial) -> int:
 def killer(trial: Trial) -> int:
     """Steps that end their process, in the middle of others: `step.worker_lost`, and nobody else fails."""
     began = time.time()
-    number = 0
-    for name, times in KILLERS.items():
-        number += len(trial.sender.burst(name, times))
+    over = threading.Event()
+    kernel = threading.Thread(target=_play_kernel, args=(trial, over), name="kernel", daemon=True)
+    kernel.start()
+    for name in KILLERS:
+        trial.sender.burst(name, 1)
         trial.pause(0.5, 1.5)
 
     def ended() -> bool:
         found = trial.stack.ask(ENDS, began)
-        return len(found) == number and all(row[1] in ("failed", "completed", "cancelled") for row in found)
+        return len(found) == len(KILLERS) and all(
+            row[1] in ("failed", "completed", "cancelled") for row in found
+        )
 
     trial.until(ended, 180, every=0.5)
+    over.set()
+    kernel.join(5)
     for name, status, code, alone, attempts, seconds in trial.stack.ask(ENDS, began):
         words = f"{name.removeprefix('Chaos: ')} ended as {code or status} after {alone} losses alone"
         if (status, code) != ("failed", "step.worker_lost") or alone < 3:
@@ -97,7 +105,19 @@ def killer(trial: Trial) -> int:
             trial.note(f"{words}, {attempts} attempts, {seconds:.0f} s")
     if not ended():
         trial.problems.append("a killer step did not end")
-    return number
+    return len(KILLERS)
+
+
+def _play_kernel(trial: Trial, over: threading.Event) -> None:
+    """End a worker that asks for memory without measure. Cells have a limit of their own."""
+    asked: dict[int, float] = {}
+    while not over.wait(0.02):
+        for name in ("worker-http", "worker-http-2"):
+            with contextlib.suppress(OSError, AssertionError):
+                pid = trial.stack.pid_of(name)
+                size = megabytes_asked_for(pid)
+                if size > asked.setdefault(pid, size) + MOST_GROWTH:
+                    trial.kill(name)
 
 
 def reclaim(trial: Trial) -> int:
@@ -112,7 +132,8 @@ def reclaim(trial: Trial) -> int:
             trial.problems.append(f"{name} never held 20 steps")
             return
         deaths[trial.kill(name)] = time.time()
-        trial.pause(12, 14)
+        trial.until(lambda: trial.stack.ask(HELD, str(pid)) == [(0,)], 60)
+        trial.pause(4, 6)  # until it runs again
 
     if trial.number is not None:
         trial.scale = 1.0

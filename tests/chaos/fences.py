@@ -30,7 +30,7 @@ BEGIN
   VALUES ('step', NEW.id, NEW.lane, CASE TG_OP WHEN 'UPDATE' THEN OLD.fence END, NEW.fence,
     CASE TG_OP WHEN 'UPDATE' THEN OLD.status END, NEW.status,
     TG_OP = 'UPDATE' AND NEW.status = OLD.status AND NEW.fence = OLD.fence AND NEW.owner = OLD.owner
-      AND coalesce(NEW.lease_expires_at < OLD.lease_expires_at, false));
+      AND coalesce(NEW.lease_expires_at < clock_timestamp(), false));
   RETURN NULL;
 END $$;
 CREATE OR REPLACE FUNCTION chaos.note_part() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -78,7 +78,7 @@ class Hold:
             port = self.stack.postgres_line.port_behind(found[0]) if found else None
             if found and port:
                 self.backend = found[0]
-                return process_with_port(port)
+                return process_with_port(port, self.stack.postgres_line.port)
             time.sleep(0.02)
         return None
 

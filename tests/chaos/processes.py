@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def process_with_port(port: int) -> int | None:
-    """Which process of this machine has a connection from this local TCP port."""
-    wanted = f":{port:04X}"
+def process_with_port(port: int, far: int, likely: Sequence[int] = ()) -> int | None:
+    """Which process of this machine has the connection from this local TCP port to that far one.
+
+    Both count: connections to different places may share a local port. `likely` processes are looked at first.
+    """
+    ours, theirs = f":{port:04X}", f":{far:04X}"
     inodes = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         for line in table.read_text().splitlines()[1:] if table.exists() else []:
             columns = line.split()
-            if columns[1].endswith(wanted) and columns[9] != "0":
+            if columns[1].endswith(ours) and columns[2].endswith(theirs) and columns[9] != "0":
                 inodes.add(f"socket:[{columns[9]}]")
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            if any(os.readlink(link) in inodes for link in (folder / "fd").iterdir()):
-                return int(folder.name)
-    return None
+    everybody = (int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit())
+    return next((pid for pid in (*likely, *everybody) if inodes and _has_any(pid, inodes)), None)
+
+
+def _has_any(pid: int, inodes: set[str]) -> bool:
+    try:
+        return any(os.readlink(link) in inodes for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
 
 
 def children_of(pid: int) -> list[int]:
@@ -53,3 +59,11 @@ def megabytes_of(pid: int) -> float | None:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1e6
     except OSError:
         return None
+
+
+def megabytes_asked_for(pid: int) -> float:
+    """What it asked the kernel for, touched or not: heap and stacks. 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[5]) * PAGE / 1e6
+    except OSError:
+        return 0.0

@@ -95,6 +95,7 @@ class Stack:
             **environment.addresses(self.home),
             **environment.flower_login(self.home),
             "DJANGO_SETTINGS_MODULE": "tests.settings_killer",  # the product's, and steps that kill their process
+            "LIGHTFIELD_CELL_MEMORY_MB": "256",
             "LIGHTFIELD_LEASE_SECONDS": str(LEASE_SECONDS),
             "LIGHTFIELD_SWEEP_SECONDS": str(SWEEP_SECONDS),
             "LIGHTFIELD_EGRESS_ALLOW": f"{HOST}:{self.sink.port}",

@@ -58,6 +58,7 @@ def on_demand(sink: str) -> dict[str, list[dict[str, Any]]]:
         "careful_long": [call(sink, "once", "/plain/slow-4000", on_unknown="fail"), say("told", "ok")],
         "hurried": [call(sink, "once", "/keys/slow-4000"), say("told", "ok")],
         "kills_by_exit": [{"key": "kills", "type": "slow_killer", "config": {}}],
+        "kills_by_memory": [{"key": "kills", "type": "slow_killer", "config": {"way": "memory"}}],
         "kills_fast": [say("began", "ok"), {"key": "kills", "type": "fast_killer", "config": {}}],
     }
 
