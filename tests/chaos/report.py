@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import statistics
 import subprocess
 from collections.abc import Sequence
 
 from lightfield.local.boot import ROOT
+from tests.chaos.fences import Log, seconds_to_reclaim
 from tests.chaos.judging import Judgement
-from tests.chaos.ordeal import Ordeal
+from tests.chaos.ordeal import Ordeal, Spread
 from tests.chaos.points import Case
 
 SHOWN = 10  # ids for each broken rule
@@ -25,13 +25,25 @@ def commit() -> str:
     return git("rev-parse", "--short", "HEAD") + (" (with changes)" if git("status", "--porcelain") else "")
 
 
-def table(cases: Sequence[Case]) -> list[str]:
-    lines = [f"{'point':<8}{'action':<8}{'hits':>5}{'p50':>9}{'max':>9}   verdict"]
+def table(cases: Sequence[Case], log: Log) -> list[str]:
+    """A line for each point and action: when all that was on its way had moved, and when the steps that a dead
+    process had held were in other hands."""
+    lines = [
+        f"{'point':<8}{'action':<8}{'hits':>5}{'moved p50':>11}{'max':>8}{'re-claimed':>12}{'p50':>8}{'p95':>8}{'max':>8}"
+        "   verdict"
+    ]
     for case in cases:
-        took = [hit.recovery_seconds for hit in case.hits if hit.recovery_seconds is not None]
-        p50, most = (f"{statistics.median(took):.1f} s", f"{max(took):.1f} s") if took else ("", "")
+        moved = Spread.of([hit.recovery_seconds for hit in case.hits if hit.recovery_seconds is not None])
+        deaths = [(hit.pid, hit.at) for hit in case.hits if hit.action == "kill"]
+        again = Spread.of(seconds_to_reclaim(log, deaths))
         lines.append(
-            f"{case.point:<8}{case.action:<8}{len(case.hits):>5}{p50:>9}{most:>9}   {case.problem or 'ok'}"
+            f"{case.point:<8}{case.action:<8}{len(case.hits):>5}{moved.p50:>9.1f} s{moved.most:>6.1f} s"
+            + (
+                f"{again.number:>12}{again.p50:>6.1f} s{again.p95:>6.1f} s{again.most:>6.1f} s"
+                if again.number
+                else " " * 36
+            )
+            + f"   {case.problem or 'ok'}"
         )
     return lines
 

@@ -127,7 +127,7 @@ class Scenario:
         problems += ["verify found broken invariants"] if verified.returncode else []
         problems += self.memory.problems()
         self.is_well = not problems and not judgement.broken
-        self.told += ["", *report.table(cases)] if cases else []
+        self.told += ["", *report.table(cases, judgement.log)] if cases else []
         self.told += ["", *report.ordeals(self.ordeals)] if self.ordeals else []
         self.told += ["", *report.verdicts(judgement), *(f"BROKEN  {problem}" for problem in problems)]
         said = verified.stdout.strip()
