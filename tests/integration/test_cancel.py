@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
 
 from executions import admission, engine, reports, services, tasks, worker
 from executions.claims import live_step
@@ -18,7 +19,7 @@ from executions.states import AttemptOutcome
 from lightfield.access.models import AuditEntry
 from lightfield.kernel.errors import LostRace, RequestRefused
 from tests.bellboy import Bellboy
-from tests.concurrency import race
+from tests.concurrency import race, wait_until_blocked
 from tests.factories import BY, a_published_workflow
 from tests.scripted import ScriptedSlow
 from tests.staging import (
@@ -208,6 +209,30 @@ def test_given_fifty_cancels_that_race_the_outcome_then_no_ended_run_has_a_live_
         assert not isinstance(settled, Exception) or isinstance(settled, LostRace)
     assert broken_promises() == {}
     assert live_steps() == 0
+
+
+def test_given_a_run_that_is_locked_when_cancelled_then_the_cancel_holds_no_step_while_it_waits(
+    bellboy: Bellboy,
+) -> None:
+    """First the run, then its step, as everybody: the other way round two would wait for each other."""
+    step = a_claimed_step()
+    is_locked = threading.Event()
+
+    def holder() -> int:
+        with transaction.atomic():
+            Run.objects.select_for_update().get(pk=step.run_id)
+            is_locked.set()
+            wait_until_blocked()
+            return len(StepRun.objects.select_for_update(nowait=True).filter(pk=step.step_run_id))
+
+    def canceller() -> Run:
+        assert is_locked.wait(10)
+        return cancel(step.run_id)
+
+    found, run = race(holder, canceller)
+
+    assert found == 1
+    assert run.status == "cancelled"
 
 
 def test_given_cancels_that_race_claims_then_a_run_is_never_both(bellboy: Bellboy) -> None:

@@ -13,16 +13,17 @@ import pytest
 from django.db import OperationalError, transaction
 from django.db.models import F
 
-from executions import tasks, worker
+from executions import claims, leases, reports, tasks, worker
 from executions.leases import keeper
 from executions.models import Attempt, Effect, Run, StepRun
+from executions.settling import settle
 from lightfield.kernel import sql
 from tests.bellboy import Bellboy
 from tests.concurrency import race, wait_until_blocked
 from tests.database import django_through_a_proxy, no_database
 from tests.proxy import Proxy
 from tests.scripted import ScriptedSlow
-from tests.staging import a_queued_step, everything, slow, told
+from tests.staging import a_queued_step, end_lease, everything, intend, slow, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept", "slow_step")]
 
@@ -112,6 +113,34 @@ def test_given_an_outcome_that_another_wrote_first_then_nothing_is_adopted(
     assert run.steps.get().status == "running"
     assert len(slow_step.sent) == 1
     StepRun.objects.update(fence=F("fence") - 1)
+
+
+def test_given_an_outcome_that_another_thread_of_the_worker_wrote_first_then_nothing_is_adopted(
+    bellboy: Bellboy, slow_step: ScriptedSlow
+) -> None:
+    """It goes on with the next step under the same worker's name and fence: only its token tells whose that is."""
+    me = leases.worker_name()
+
+    def script(request: Any, context: Any) -> dict[str, Any]:
+        step = StepRun.objects.get()
+        end_lease(step.pk)
+        (heir,) = claims.claim([step.pk], worker=me, owner=claims.new_owner(me), in_cell=True)
+        intend(heir)
+        token = claims.new_owner(me)
+        settle(
+            reports.completed(
+                heir, {}, effect="done", may_continue=True, worker=me, owner=token, lease_seconds=30.0
+            )
+        )
+        return {"status_code": 200}
+
+    slow_step.script = script
+
+    worker.execute([a_queued_step(slow("one"), slow("two")).pk])
+
+    assert [context.step_key for _, context in slow_step.sent] == ["one"]
+    two = StepRun.objects.get(key="two")
+    assert (two.status, two.fence) == ("running", 1)
 
 
 def test_given_a_claim_whose_reply_is_lost_then_the_worker_finds_its_steps_and_goes_on(

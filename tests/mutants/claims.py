@@ -173,7 +173,8 @@ MUTANTS = (
             "token-of-the-worker",
             "a worker adopts a step that another of its transactions took",
             edit(CLAIMS, '    return f"{worker}#{secrets.token_hex(4)}"\n', "    return worker\n"),
-            by=f"{CONNECTIONS}::test_given_an_outcome_that_another_wrote_first_then_nothing_is_adopted",
+            by=f"{CONNECTIONS}::"
+            "test_given_an_outcome_that_another_thread_of_the_worker_wrote_first_then_nothing_is_adopted",
         ),
         planted(
             "outcome-written-once-only",

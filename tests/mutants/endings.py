@@ -56,8 +56,8 @@ MUTANTS = (
                 '        sql.rows(LOCK_STEP, {"run_id": run_id})\n'
                 '        found = sql.row(LOCK_RUN, {"run_id": run_id})\n',
             ),
-            by="test_lock_order.py::"
-            "test_given_every_transaction_at_once_on_the_same_rows_then_none_waits_for_another_in_a_circle",
+            by="test_cancel.py::"
+            "test_given_a_run_that_is_locked_when_cancelled_then_the_cancel_holds_no_step_while_it_waits",
         ),
     ),
     *breaking(
