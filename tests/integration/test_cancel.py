@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import transaction
+from django.db import DataError, transaction
 
 from executions import admission, engine, reports, services, tasks, worker
 from executions.claims import live_step
@@ -180,6 +180,16 @@ def test_who_cancelled_is_in_the_audit_trail_and_the_lanes_are_rung(bellboy: Bel
     entry = AuditEntry.objects.get(action="run.cancelled")
     assert (entry.actor, entry.subject) == (BY, str(run.pk))
     assert [bell.args for bell in bellboy.rung] == [("http",), ("ai",)]
+
+
+def test_given_a_deed_that_cannot_be_told_then_it_is_not_done(bellboy: Bellboy) -> None:
+    run = a_run()
+
+    with pytest.raises(DataError):
+        services.cancel_run(run_id=run.pk, by="a name longer than any " * 100)
+
+    run.refresh_from_db()
+    assert run.status == "pending"
 
 
 def test_of_eight_cancels_one_is_written(bellboy: Bellboy) -> None:

@@ -21,6 +21,12 @@ DISPATCH = (
             by="test_dispatcher.py::test_an_event_that_was_dispatched_meanwhile_is_not_taken_again",
         ),
         planted(
+            "dispatch-without-a-lock",
+            "two dispatchers take the same events",
+            edit(DISPATCHER, "ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),\n", "ORDER BY e.id),\n"),
+            by="test_dispatcher.py::test_given_eight_dispatchers_on_one_shard_then_each_event_has_one_run",
+        ),
+        planted(
             "second-run-of-an-event",
             "nothing in the database stands against a second run of an event",
             edit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import breaking, edit, planted
 
 ENDING = "executions/ending.py"
+REPLAYING = "executions/services.py"
 
 MUTANTS = (
     *breaking(
@@ -58,6 +59,30 @@ MUTANTS = (
             ),
             by="test_cancel.py::"
             "test_given_a_run_that_is_locked_when_cancelled_then_the_cancel_holds_no_step_while_it_waits",
+        ),
+    ),
+    *breaking(
+        "A replay is one new run of what was the newest",
+        planted(
+            "replay-of-an-older-run",
+            "a run that was replayed can be replayed once more",
+            edit(
+                REPLAYING,
+                "  SELECT uuid_v7(), event_id, generation + 1,",
+                "  SELECT uuid_v7(), event_id, (SELECT max(x.generation) + 1 FROM executions_run x\n"
+                "    WHERE x.event_id = old.event_id),",
+            ),
+            by="test_replay.py::test_only_the_newest_run_of_an_event_can_be_replayed",
+        ),
+        planted(
+            "replay-of-what-goes-on",
+            "a run that still goes on can be replayed beside itself",
+            edit(
+                REPLAYING,
+                "        if status not in (RunStatus.FAILED, RunStatus.CANCELLED):\n",
+                "        if status == RunStatus.COMPLETED:\n",
+            ),
+            by="test_replay.py::test_a_run_that_goes_on_or_completed_cannot_be_replayed",
         ),
     ),
     *breaking(

@@ -34,7 +34,7 @@ class Mutant:
     name: str
     breaks: str  # what the engine does now, in one line
     promise: str  # the row of docs/guarantees.md, word for word
-    tests: tuple[str, ...]  # file::function; each of them is expected to fail
+    tests: tuple[str, ...]  # file::function; one of them has to fail, and each of them should
     edits: tuple[Edit, ...]
 
     def texts(self, root: Path) -> dict[Path, str]:

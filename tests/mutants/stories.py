@@ -62,6 +62,21 @@ MUTANTS = (
         ),
     ),
     *breaking(
+        "What a person did to a run is told together with the deed",
+        planted(
+            "cancel-before-its-transaction",
+            "a run is cancelled for good before it is written down who did it",
+            edit(
+                "executions/services.py",
+                "    with transaction.atomic():\n"
+                '        before = end_run(str(run_id), status=RunStatus.CANCELLED, metadata={"by": by})\n',
+                '    before = end_run(str(run_id), status=RunStatus.CANCELLED, metadata={"by": by})\n'
+                "    with transaction.atomic():\n",
+            ),
+            by="test_cancel.py::test_given_a_deed_that_cannot_be_told_then_it_is_not_done",
+        ),
+    ),
+    *breaking(
         "Every failure has a namespaced code with a meaning and a remedy",
         planted(
             "uncatalogued-code-raised",
