@@ -85,8 +85,12 @@ def test_while_a_request_is_out_its_thread_holds_no_connection(
     bellboy: Bellboy, slow_step: ScriptedSlow
 ) -> None:
     held: list[bool] = []
-    slow_step.script = lambda request, context: {"n": held.append(connection.connection is not None)}
 
+    def script(request: Any, context: Any) -> dict[str, Any]:
+        held.append(connection.connection is not None)
+        return {}
+
+    slow_step.script = script
     worker.execute([a_queued_step(slow("one"), slow("two")).pk])
 
     assert held == [False, False]

@@ -179,7 +179,7 @@ def test_given_postgresql_away_when_a_claim_is_tried_for_long_then_the_message_i
     step = a_queued_step()
     line.refuse()
 
-    tasks.execute_steps.apply(args=[[step.pk]]).get()
+    tasks.execute_steps.apply(args=([step.pk],)).get()
     line.mend()
 
     step.refresh_from_db()
