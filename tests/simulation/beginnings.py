@@ -6,6 +6,7 @@ import json
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError
 
@@ -56,7 +57,10 @@ def capture_webhook(tables: Tables, p: Params) -> Found:
 @answers(outbox.WINNER)
 def winner(tables: Tables, p: Params) -> Found:
     return [
-        (event.id, event.body_digest == p["digest"] or json.loads(event.payload) == json.loads(p["payload"]))
+        (
+            UUID(event.id),
+            event.body_digest == p["digest"] or json.loads(event.payload) == json.loads(p["payload"]),
+        )
         for event in tables.events.values()
         if (event.trigger_id, event.source, event.idempotency_key) == (p["trigger_id"], p["source"], p["key"])
     ]
@@ -65,7 +69,7 @@ def winner(tables: Tables, p: Params) -> Found:
 @answers(outbox.ALREADY_THERE)
 def already_there(tables: Tables, p: Params) -> Found:
     event = tables.events.get(str(p["id"]))
-    return [(event.id, True)] if event else []
+    return [(UUID(event.id), True)] if event else []
 
 
 # --- dispatch ---------------------------------------------------------------------------------------

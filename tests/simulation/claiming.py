@@ -178,7 +178,9 @@ def context_of_live(tables: Tables, p: Params) -> Found:
 
 @answers(claims.INTENT)
 def intent(tables: Tables, p: Params) -> Found:
-    frozen = []
+    frozen: Found = []
+    if "intent not committed" in tables.planted:
+        return [(wanted["id"], json.dumps(wanted["request"])) for wanted in p["wanted"]]
     for wanted in sorted(p["wanted"], key=lambda w: w["run_id"]):
         step = tables.steps.get(wanted["id"])
         if step is None or not _holds(tables, step, wanted["fence"]):

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import models, transaction
 
 from executions.models import Attempt, Effect, Run, StepRun, TimelineEntry
+from lightfield.kernel import sql
 from tests.simulation import flows
 from tests.simulation.tables import Tables
 from triggers.models import OutboxEvent, Trigger
@@ -61,3 +62,12 @@ def _insert(model: type[models.Model], rows: Iterable[Any]) -> None:
 
 def _event(event: Any) -> dict[str, Any]:
     return {**asdict(event), "payload": json.loads(event.payload)}
+
+
+def empty() -> None:
+    """Forget all rows of worlds, keep their workflows."""
+    sql.rows(
+        "TRUNCATE executions_timelineentry, executions_effect, executions_attempt, executions_steprun, "
+        "executions_run, triggers_outboxevent",
+        {},
+    )

@@ -100,10 +100,14 @@ def _write_run(tables: Tables, run: Run, p: Params, *, entries: int) -> datetime
 
 
 def _write_step(tables: Tables, step: Step, p: Params, at: datetime) -> None:
-    delay = p["delay_seconds"]
+    delay, status = p["delay_seconds"], p["status"]
+    if status == "cancelled" and "cancel leaves the step" in tables.planted:
+        return
+    if status == "waiting" and step.lane != "fast" and "retry keeps its slot" in tables.planted:
+        status = "queued"
     tables.change(
         step,
-        status=p["status"],
+        status=status,
         fence=step.fence + p["fence_raise"],
         attempts=step.attempts + p["opens"],
         lost=step.lost + p["was_lost"],

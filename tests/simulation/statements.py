@@ -11,6 +11,7 @@ Params = dict[str, Any]
 Answer = Callable[[Tables, Params], list[tuple[Any, ...]]]
 
 ANSWERS: dict[str, Answer] = {}
+asked: set[str] = set()  # names of the answers given so far
 
 
 def answers(*statements: str) -> Callable[[Answer], Answer]:

@@ -17,7 +17,7 @@ from django.db import OperationalError
 from psycopg.types.json import Jsonb
 
 from tests.simulation import beginnings, claiming, moving, outcomes
-from tests.simulation.statements import ANSWERS
+from tests.simulation.statements import ANSWERS, asked
 from tests.simulation.tables import Tables
 
 __all__ = ["Ending", "Store", "UnknownStatement", "beginnings", "claiming", "moving", "outcomes"]
@@ -50,6 +50,7 @@ class Store:
         answer = ANSWERS.get(statement)
         if answer is None:
             raise UnknownStatement(statement)
+        asked.add(answer.__name__)
         plain = {name: value.obj if isinstance(value, Jsonb) else value for name, value in params.items()}
         if self._depth:
             return answer(self.tables, plain)

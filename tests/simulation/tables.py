@@ -36,6 +36,7 @@ class Tables:
         self.number = number  # of the world: its ids are in nobody else's way
         self.planted = planted  # faults that the statements are to have, see `planting`
         self.clock = BEGINNING
+        self.tick = MICROSECOND
         self.flows = {flow.id: flow for flow in flows}
         self.versions = {flow.version_id: flow for flow in self.flows.values()}
         self.lanes = {lane.name: lane for lane in lanes}
@@ -54,8 +55,8 @@ class Tables:
     # --- identity and time ------------------------------------------------------------------------
 
     def now(self) -> datetime:
-        """clock_timestamp(): never the same twice."""
-        self.clock += MICROSECOND
+        """clock_timestamp(): never the same twice, while it ticks."""
+        self.clock += self.tick
         return self.clock
 
     def new_uuid(self) -> str:

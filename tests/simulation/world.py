@@ -52,6 +52,7 @@ class World:
         self.messages: list[Bell] = []
         self.flags: dict[str, Any] = {}
         self.current: Actor | None = None
+        self.nobody = Process("nobody")  # who acts while no thread has the turn
         self.surprises: list[str] = []
         self.trace: list[str] = []
         self.acknowledged: dict[str, str] = {}  # key → event id, as senders were told
@@ -86,12 +87,11 @@ class World:
 
     @property
     def process(self) -> Process:
-        assert self.current is not None
-        process: Process = self.current.process
+        process: Process = self.current.process if self.current else self.nobody
         return process
 
     def monotonic(self) -> float:
-        return self.process.monotonic(self.elapsed) if self.current else self.elapsed
+        return self.process.monotonic(self.elapsed)
 
     def sleep(self, seconds: float) -> None:
         end = self.tables.clock + timedelta(seconds=seconds)
