@@ -26,6 +26,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from executions import cell_limits, cells, leases
 from executions.cell_line import Order, Server
@@ -146,7 +147,7 @@ def become_cell(order: Order) -> NoReturn:
         leases.rename(order.name)
         cell_limits.limit_this_process()
         _keep_to_few_connections(len(order.ids))
-        cells.run_here(list(order.ids), order.lane)
+        run_steps(order)
         bells.flush()
         code = 0
     except BaseException as error:
@@ -154,6 +155,14 @@ def become_cell(order: Order) -> NoReturn:
         logger.exception("cell_failed", extra={"step_run_ids": order.ids})
     finally:
         os._exit(code)
+
+
+def run_steps(order: Order) -> None:
+    """A database that is away ends the cell in order: that must not be charged to its steps."""
+    try:
+        cells.run_here(list(order.ids), order.lane)
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("database_unavailable", extra={"step_run_ids": order.ids, "error": str(error)})
 
 
 def _keep_to_few_connections(steps: int) -> None:

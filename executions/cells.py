@@ -33,7 +33,7 @@ from lightfield.kernel.errors import LostRace
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 16  # cells of one worker: each has a connection or two, and slow steps keep their cell waiting
+AT_ONCE = 12  # cells of one worker: each has a database connection or two, and there are 100
 PATIENCE_SECONDS = 30.0  # for a place among them; bells are rung again after 5 to 60 s anyway
 LONGEST_SECONDS = 700.0  # the longest step may take 600; a cell that takes longer has lost its own watchdog
 WITNESS_SECONDS = 0.5  # a worker that outlives its killed cell by this much has seen the cell's own death

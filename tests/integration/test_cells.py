@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from django.utils import timezone
 
-from executions import admission, cells, claims, reports, sweeper
-from executions.cell_line import Order
+from executions import admission, cells, claims, reports, sweeper, worker
 from executions.models import Attempt, Effect, Run, StepRun
 from executions.outcomes import Retry
 from executions.settling import settle
@@ -26,7 +24,6 @@ from tests.staging import (
     claim,
     die_in_cells,
     end_lease,
-    everything,
     intend,
     live,
     say,
@@ -224,96 +221,6 @@ def test_two_cells_at_once_give_a_step_up_once(bellboy: Bellboy) -> None:
     assert told(Run.objects.get()).count("run.failed") == 1
 
 
-def test_a_cell_takes_only_what_is_due_there_and_in_its_lane(bellboy: Bellboy) -> None:
-    alive, queued, expired = a_claimed_step(), a_queued_step(), a_claimed_step()
-    end_lease(expired.step_run_id)
-    before = everything()
-
-    cells.run_here([alive.step_run_id, queued.pk], "http")
-    cells.run_in_child([alive.step_run_id, queued.pk], "http")
-    cells.run_in_child([expired.step_run_id], "ai")
-
-    assert everything() == before
-
-
-def test_given_no_free_place_when_a_cell_is_wanted_then_it_is_left_to_the_next_bell(
-    bellboy: Bellboy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cells, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(cells, "_places", threading.BoundedSemaphore(1))
-    step = a_claimed_step()
-    end_lease(step.step_run_id)
-    before = everything()
-
-    with cells._places:
-        cells.run_in_child([step.step_run_id], "http")
-
-    assert everything() == before
-
-
-def test_given_steps_that_wait_for_a_cell_here_when_rung_again_then_they_are_left_to_it(
-    bellboy: Bellboy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = (a_claimed_step().step_run_id for _ in range(2))
-    for step_run_id in (first, second):
-        end_lease(step_run_id)
-    ordered: list[tuple[int, ...]] = []
-
-    class Line:
-        def run(self, order: Order) -> int:
-            ordered.append(order.ids)
-            if len(ordered) == 1:
-                cells.run_in_child([first], "http")  # the doubled bell
-                cells.run_in_child([first, second], "http")  # and one that has a new step besides
-            return 0
-
-    monkeypatch.setattr(cells, "line", Line())
-
-    cells.run_in_child([first], "http")
-    cells.run_in_child([first], "http")
-
-    assert ordered == [(first,), (second,), (first,)]
-
-
-def test_given_nobody_who_saw_a_cell_end_then_its_steps_keep_their_leases_and_nothing_is_charged(
-    bellboy: Bellboy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step = a_claimed_step()
-    end_lease(step.step_run_id)
-
-    class Line:
-        def run(self, order: Order) -> None:
-            claim(order.ids[0], worker=order.name, in_cell=True)
-
-    monkeypatch.setattr(cells, "line", Line())
-
-    cells.run_in_child([step.step_run_id], "http")
-
-    row = StepRun.objects.get()
-    assert row.lease_expires_at is not None
-    assert row.lease_expires_at > timezone.now()
-    assert not Attempt.objects.filter(witnessed=True).exists()
-
-
-@pytest.mark.parametrize("died", [True, False])
-def test_what_an_ended_cell_held_is_free_at_once_and_its_loss_witnessed_only_if_it_died(
-    bellboy: Bellboy, died: bool
-) -> None:
-    step, other = a_claimed_step(), a_claimed_step()
-    for lost in (step, other):
-        end_lease(lost.step_run_id)
-    claims.claim([step.step_run_id], worker="w:cell:1", owner=claims.new_owner("w:cell:1"), in_cell=True)
-    claims.claim([other.step_run_id], worker="w:cell:12", owner=claims.new_owner("w:cell:12"), in_cell=True)
-
-    cells.note_end([step.step_run_id, other.step_run_id], "http", "w:cell:1", died=died)
-
-    assert rung_to_cells(bellboy) == [[step.step_run_id]]
-    assert claim(step.step_run_id, in_cell=True).lost == 2
-    assert list(Attempt.objects.filter(witnessed=True).values_list("step_run_id", "number")) == (
-        [(step.step_run_id, 2)] if died else []
-    )
-
-
 def test_no_continuation_in_a_cell(bellboy: Bellboy, slow_step: ScriptedSlow) -> None:
     """The next step is no suspect: it goes back to the others."""
     step = a_claimed_step(slow("one"), slow("two"))
@@ -323,3 +230,17 @@ def test_no_continuation_in_a_cell(bellboy: Bellboy, slow_step: ScriptedSlow) ->
 
     assert live(Run.objects.get()).status == "ready"
     assert bellboy.names()[-1] == "admit"
+
+
+def test_outside_a_cell_no_memory_is_an_error_like_any_other(
+    bellboy: Bellboy, slow_step: ScriptedSlow
+) -> None:
+    def script(request: Any, context: Any) -> dict[str, Any]:
+        raise MemoryError
+
+    slow_step.script = script
+
+    worker.execute([a_queued_step().pk])
+
+    row = StepRun.objects.get()
+    assert (row.status, row.error_code) == ("waiting", "step.unexpected")

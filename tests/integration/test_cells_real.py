@@ -26,6 +26,9 @@ from tests.bellboy import Bellboy
 from tests.staging import a_claimed_step, a_run, end_lease, live, say
 from workflows import step_types
 
+MEMORY = pytest.param(
+    "memory", marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps the limit")
+)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
@@ -64,7 +67,7 @@ def killer(deaths: int = 1000, kind: str = "slow_killer", way: str = "exit") -> 
     return {"key": "kill", "type": kind, "config": {"deaths": deaths, "way": way}}
 
 
-@pytest.mark.parametrize("way", ["exit", "signal", "memory"])
+@pytest.mark.parametrize("way", ["exit", "signal", MEMORY])
 def test_given_a_step_that_kills_its_process_when_tried_in_real_cells_then_it_fails_after_three_alone(
     bellboy: Bellboy, way: str
 ) -> None:
@@ -118,7 +121,7 @@ def test_given_a_fast_step_that_kills_a_real_cell_then_the_next_one_completes_it
     assert StepRun.objects.values_list("attempts", "lost", "lost_alone").get() == (2, 1, 1)
 
 
-@pytest.mark.parametrize("way", ["exit", "memory"])
+@pytest.mark.parametrize("way", ["exit", MEMORY])
 def test_given_a_fast_step_that_kills_every_cell_then_it_fails_after_three_and_no_neighbour_does(
     bellboy: Bellboy, way: str
 ) -> None:
@@ -163,6 +166,7 @@ def tell() -> dict[str, Any]:
     return dict(output)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the step looks into /proc")
 def test_cells_are_children_of_one_server_and_inherit_nothing_of_its_line() -> None:
     first, second = tell(), tell()
 
