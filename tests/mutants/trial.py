@@ -125,7 +125,7 @@ class Bench:
         server = urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path="/postgres"))
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(
-                psycopg.sql.SQL("DROP DATABASE IF EXISTS {}").format(
+                psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
                     psycopg.sql.Identifier(f"test_{self._database()}")
                 )
             )
