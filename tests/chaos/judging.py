@@ -17,7 +17,7 @@ SELECT e.id::text, e.idempotency_key, e.status,
 FROM triggers_outboxevent e WHERE e.source = 'webhook'
 """
 RUNS = "SELECT r.id::text, w.name, r.status, r.error_code FROM executions_run r JOIN workflows_workflow w ON w.id = r.workflow_id"
-# A request that was intended when its run was cancelled may still leave, until the effect is decided.
+# A request that was intended when its run was cancelled or timed out may still leave, until the effect is decided.
 # A key may be kept by a replay: then several effects, of one run each, share it.
 EFFECTS = """
 SELECT e.key, e.status, extract(epoch FROM e.decided_at)::float8, e.answer->>'status_code', e.request->>'on_unknown',
@@ -26,7 +26,7 @@ FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
 """
 ATTEMPTS = """
 SELECT e.key, extract(epoch FROM a.intent_at)::float8,
-  extract(epoch FROM CASE WHEN s.status = 'cancelled' AND a.number = s.attempts THEN greatest(a.finished_at, e.decided_at)
+  extract(epoch FROM CASE WHEN s.status IN ('cancelled', 'failed') AND a.number = s.attempts THEN greatest(a.finished_at, e.decided_at)
                           ELSE coalesce(a.finished_at, now()) END)::float8
 FROM executions_attempt a JOIN executions_effect e ON e.step_run_id = a.step_run_id
 JOIN executions_steprun s ON s.id = a.step_run_id WHERE a.intent_at IS NOT NULL

@@ -16,7 +16,7 @@ from tests.chaos.ordeal import Trial
 OFTEN = ("capture", "dispatch", "admit", "claim", "intent", "settle", "renew", "sweep")
 RARE = ("cancel", "replay", "give_up", "late_truth", "settle_effects", "timeout")
 EACH = 100
-MOST_SECONDS = 240.0  # for each of the two groups, scaled
+MOST_SECONDS = 400.0  # for each of the two groups, scaled
 
 OUT = """
 SELECT r.id::text FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
@@ -94,9 +94,9 @@ def _sweep(trial: Trial) -> None:
 def _settle_effects(trial: Trial) -> None:
     """Often, so that few effects are decided at a time."""
     with messenger(trial) as app:
-        for _ in range(10):
+        for _ in range(20):
             app.send_task("executions.settle_effects", queue="fast", ignore_result=True)
-            time.sleep(0.1)
+            time.sleep(0.05)
 
 
 def _cancel_and_replay(trial: Trial) -> None:
