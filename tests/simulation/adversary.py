@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.simulation.quiet import quiesce
 from tests.simulation.store import Ending
 from tests.simulation.world import World
 
-MOVES = 220
+MOVES = 260
 MOST_EVENTS = 6
 MOST_ACTORS = 12
 SECONDS = (0.3, 1.5, 6.0, 12.0, 36.0, 70.0)
@@ -24,7 +24,7 @@ MISCHIEF = {
     "kill": 4.0,
     "pause": 2.5,
     "lose": 3.0,
-    "double": 3.0,
+    "double": 5.0,
     "cancel": 1.0,
     "replay": 3.0,
     "forge": 3.0,
@@ -37,14 +37,18 @@ MISCHIEF = {
 class Adversary:
     """Moves one world."""
 
-    def __init__(self, world: World, random: Random) -> None:
+    def __init__(self, world: World, random: Random, likes: Mapping[str, float] | None = None) -> None:
         self.world = world
         self.random = random
-        mischief = {name: w * random.uniform(0.3, 3) for name, w in MISCHIEF.items() if random.random() < 0.7}
+        mischief = {
+            name: w * random.choice((0.3, 1, 1, 3, 8))
+            for name, w in MISCHIEF.items()
+            if random.random() < 0.7
+        }
         self.breaks_line = mischief.pop("break line", 0.0) / 100
         self.answers_badly = mischief.pop("bad answers", 0.0) / 40
         self.shapes = random.sample(list(world.tables.flows), k=random.randint(1, 4))
-        self.weights = {**NEEDED, **mischief}
+        self.weights = {**NEEDED, **mischief, **(likes or {})}
         self.moves: dict[str, Callable[[], None]] = {
             "go on": self.go_on,
             "deliver": self.deliver,
@@ -153,17 +157,19 @@ class Adversary:
             self.world.receive(self.random.choice(people.forgeries(self.world)), process)
 
 
-def play(seed: int, *, planted: frozenset[str] = frozenset(), number: int | None = None) -> World:
-    """A whole world: mischief, then quiet. `number` tells its ids from those of others; the same seed plays the same.
+def play(
+    seed: int, *, planted: frozenset[str] = frozenset(), likes: Mapping[str, float] | None = None
+) -> World:
+    """A whole world: mischief, then quiet. The same seed plays the same; `likes` are weights of certain moves.
 
     Raises:
         Failure: with the seed and the trace.
     """
     random = Random(seed)
     widths = (random.randint(1, 4), random.randint(1, 2))
-    with World(seed if number is None else number, planted=planted, widths=widths) as world:
+    with World(seed, planted=planted, widths=widths) as world:
         try:
-            Adversary(world, random).play()
+            Adversary(world, random, likes).play()
             quiesce(world, loses_messages=random.random() < 0.5)
         except BaseException as error:
             raise Failure(seed, world, error) from error

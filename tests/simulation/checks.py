@@ -29,6 +29,18 @@ def check_touched(tables: Tables) -> None:
         demand(max(flying.values(), default=0) <= lane.per_workflow, "a share is kept", lane, flying)
 
 
+def check_closed(tables: Tables, process: str | None) -> None:
+    """An answer is written by the worker that got it; `process` is who has just committed, if anybody did."""
+    for attempt in tables.closed:
+        demand(
+            process in (None, attempt.worker) or attempt.outcome in ("lost", "unknown", "cancelled"),
+            "what came of an attempt is told by its own worker",
+            process,
+            attempt,
+        )
+    tables.closed.clear()
+
+
 def _check_run(tables: Tables, run: Run) -> None:
     steps = tables.steps_of[run.id]
     live = [step for step in steps if step.status in LIVE_STEP]
@@ -77,6 +89,7 @@ class Sink:
         self.requests.append(request)
         attempt = self._tables.attempts[step.id][number - 1]
         demand(attempt.intent_at is not None, "an intent is committed before its request", attempt)
+        demand(attempt.outcome != "lost", "nothing is sent once others hold the step", attempt)
         effect = next((e for e in self._tables.effects_of(step) if e.key == key), None)
         demand(effect is not None, "a request is in the ledger", step, key)
         assert effect is not None

@@ -63,7 +63,7 @@ def replay(world: World, process: Process, run_id: str) -> Actor:
 
 def forgeries(world: World) -> list[Bell]:
     """Messages that nobody rang, for whatever there is."""
-    steps, runs = list(world.tables.steps), list(world.tables.runs)
+    steps, runs = list(world.tables.live) or list(world.tables.steps), list(world.tables.runs)
     return [
         *(Bell("executions.execute_steps", "http", ([step],)) for step in steps),
         *(

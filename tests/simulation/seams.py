@@ -38,6 +38,8 @@ class Surroundings(Protocol):
 
     def sleep(self, seconds: float) -> None: ...
 
+    def release(self) -> None: ...
+
     def ask(self, kind: str, context: Any) -> str: ...
 
     def ring(self, bell: Any) -> None: ...
@@ -147,7 +149,7 @@ def installed(around: Surroundings) -> Iterator[None]:
     versions = {flow.version_id: published_flow(flow) for flow in store.tables.flows.values()}
     replacements: list[tuple[Any, str, Any]] = [
         (sql, "rows", store.rows),
-        (sql, "release", lambda: None),
+        (sql, "release", around.release),
         (transaction, "atomic", store.atomic),
         (transaction, "on_commit", store.on_commit),
         (published, "load", versions.__getitem__),

@@ -49,6 +49,7 @@ class Tables:
         self.entries: dict[str, list[Entry]] = {}
         self.live: dict[int, Step] = {}  # the partial indexes: steps that have not ended
         self.touched: set[str] = set()  # runs changed since somebody last looked
+        self.closed: list[Attempt] = []  # attempts that got their outcome since then
         self._undo: list[Callable[[], Any]] = []
         self._ids = 0
 
@@ -96,6 +97,8 @@ class Tables:
                 self.touched.add(row.id)
             case Attempt():
                 self.touched.add(self.steps[row.step_run_id].run_id)
+                if row.outcome is not None:
+                    self.closed.append(row)
             case Effect():
                 self.touched.add(row.scope)
             case _:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.adversary import Failure, play
+from tests.simulation.checks import InvariantBroken
+from tests.simulation.rows import GuardBroken
 
 MOST_SEEDS = 400
 
@@ -14,7 +16,6 @@ FAULTS = {
     "fence not raised": "two claims hold the same fence",
     "claims a live lease": "a step is taken from a worker that works on it",
     "claims ready steps": "a forged message overruns the window",
-    "claims beyond the limit": "a step is tried more often than its plan allows",
     "no window": "admission does not count what is in flight",
     "dispatches twice": "an event that has its run gets another",
     "outcome without follow-up": "a run whose step completed stands still",
@@ -28,18 +29,45 @@ FAULTS = {
 }
 
 
+# The moves that lead to it, where chance alone would need thousands of seeds.
+LIKES: dict[str, dict[str, float]] = {
+    "no fence guard": {"pause": 10.0, "time": 30.0, "sweep": 20.0, "forge": 30.0, "deliver": 40.0},
+    "no status guard": {"double": 20.0, "forge": 15.0, "time": 10.0},
+    "claims a live lease": {"forge": 40.0},
+    "cancel decides a live effect": {"cancel": 10.0},
+    "sender ignores its lease": {"pause": 12.0, "time": 15.0},
+}
+
+# What a fault may be noticed by: a check, a guard of the database, or an assertion of the product.
+NOTICED = (InvariantBroken, GuardBroken, AssertionError)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault: str) -> None:
-    for seed in range(1, MOST_SEEDS + 1):
-        try:
-            play(seed, planted=frozenset({fault}))
-        except Failure as failure:
-            assert f"seed {seed}" in str(failure)
-            return
-    pytest.fail(f"{fault}: {FAULTS[fault]}, and {MOST_SEEDS} seeds did not notice")
+    found = next((seed for seed in range(1, MOST_SEEDS + 1) if _is_noticed(seed, fault)), None)
+
+    assert found is not None, f"{FAULTS[fault]}, and {MOST_SEEDS} seeds did not notice"
 
 
-def test_a_retry_that_keeps_its_slot_survives() -> None:
-    """On purpose: only the backoff is lost by it, and no invariant speaks of that. A test of the statement does."""
-    for seed in range(1, 31):
-        play(seed, planted=frozenset({"retry keeps its slot"}))
+def _is_noticed(seed: int, fault: str) -> bool:
+    try:
+        play(seed, planted=frozenset({fault}), likes=LIKES.get(fault))
+    except Failure as failure:
+        if not isinstance(failure.__cause__, NOTICED):
+            raise
+        return True
+    return False
+
+
+SURVIVORS = {
+    "retry keeps its slot": "only the backoff is lost by it, and no invariant speaks of that",
+    "claims beyond the limit": "nothing is queued beyond it: `executions.outcomes.decide` has failed the step before",
+}
+
+
+@pytest.mark.parametrize("fault", SURVIVORS)
+def test_these_faults_survive(fault: str) -> None:
+    """On purpose: two guards of the product are watched by tests of their own statements, not by any invariant."""
+    played = [play(seed, planted=frozenset({fault})) for seed in range(1, 31)]
+
+    assert all(world.tables.runs or world.tables.events for world in played), SURVIVORS[fault]

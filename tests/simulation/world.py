@@ -15,23 +15,28 @@ from typing import Any, Self
 from celery.exceptions import Retry
 from django.db import OperationalError
 
-from executions import cells, tasks, worker
+from executions import cells, sweeper, tasks, worker
 from executions.cell_line import Order
 from executions.models import Run
 from lightfield.kernel.bells import FLAG_SECONDS, Bell
 from lightfield.kernel.errors import RequestRefused
 from tests.bellboy import TASKS
 from tests.simulation.actors import Actor, Killed
-from tests.simulation.checks import InvariantBroken, Sink, check_touched
+from tests.simulation.checks import InvariantBroken, Sink, check_closed, check_touched, demand
 from tests.simulation.flows import flows
 from tests.simulation.processes import Process
-from tests.simulation.rows import Lane
+from tests.simulation.rows import Attempt, Lane
 from tests.simulation.seams import ProcessKeeper, installed
 from tests.simulation.store import Ending, Store
 from tests.simulation.tables import BEGINNING, Tables
 
 FORESEEN = (RequestRefused, Retry, OperationalError, Run.DoesNotExist)
 MOST_MESSAGES = 200
+STOPS_AT_RELEASE = (
+    0.0,
+    0.3,
+    1.0,
+)  # how often, by world: a stop more for every wait leaves fewer moves for all else
 
 
 class World:
@@ -44,6 +49,7 @@ class World:
         self._stage = threading.Semaphore(0)
         self.number = number
         self.randomness = random.Random(number)
+        self._stops_at_release = self.randomness.choice(STOPS_AT_RELEASE)
         lanes = [Lane("http", widths[0], max(1, widths[0] - 1)), Lane("ai", widths[1], widths[1])]
         self.tables = Tables(number, flows(), lanes, planted)
         self.store = Store(self.tables, self._gate, self._committed)
@@ -80,6 +86,21 @@ class World:
 
     def _committed(self) -> None:
         check_touched(self.tables)
+        for attempt in self.tables.closed:
+            if attempt.outcome == "lost":
+                demand(not self._may_be_sending(attempt), "a step is taken from nobody who may send", attempt)
+        check_closed(self.tables, self.process.name if self.current else None)
+
+    def _may_be_sending(self, attempt: Attempt) -> bool:
+        """Does a process that moves hold this attempt, with enough of the lease left by its own clock?"""
+        margin = sweeper.margin_seconds()
+        return any(
+            hold.fence == attempt.fence and process.monotonic(self.elapsed) < hold.lease_until - margin
+            for process in self.processes
+            if process.is_alive and process.name == attempt.worker
+            for hold in process.keeper.holds()
+            if hold.step_run_id == attempt.step_run_id and not hold.is_lost
+        )
 
     @property
     def elapsed(self) -> float:
@@ -92,6 +113,11 @@ class World:
 
     def monotonic(self) -> float:
         return self.process.monotonic(self.elapsed)
+
+    def release(self) -> None:
+        """In place of `sql.release`: between a transaction and a wait, where a process may be paused or killed."""
+        if self.current and self.randomness.random() < self._stops_at_release:
+            self.current.stop("lets go of its connection")
 
     def sleep(self, seconds: float) -> None:
         end = self.tables.clock + timedelta(seconds=seconds)
