@@ -59,6 +59,7 @@ class Scenario:
             self._play()
         except Exception as error:
             self.told.append(f"BROKEN  the harness itself: {type(error).__name__}: {error}")
+            self.told += self._origin()
             raise
         finally:
             self.sender.abandon()
@@ -135,9 +136,12 @@ class Scenario:
         self.told += self._figures(judgement)
         self.told += ["", *self._summary(judgement, problems)]
         self.told.append(f"{'all well' if self.is_well else 'FAILED'} in {seconds:.0f} s{_stretched()}")
-        self.told.append(f"seed {self.wanted.seed}, commit {report.commit()}")
-        if not self.is_well:
-            self.told.append(f"again: {self.wanted.again}")
+        self.told += self._origin()
+
+    def _origin(self) -> list[str]:
+        """What it takes to see the same again."""
+        again = [] if self.is_well else [f"again: {self.wanted.again}"]
+        return [f"seed {self.wanted.seed}, commit {report.commit()}", *again]
 
     def _figures(self, judgement: Judgement) -> list[str]:
         firsts = [d.answers[0] for d in self.books.deliveries.values() if d.answers]
