@@ -158,7 +158,11 @@ class Adversary:
 
 
 def play(
-    seed: int, *, planted: frozenset[str] = frozenset(), likes: Mapping[str, float] | None = None
+    seed: int,
+    *,
+    planted: frozenset[str] = frozenset(),
+    likes: Mapping[str, float] | None = None,
+    moves: int = MOVES,
 ) -> World:
     """A whole world: mischief, then quiet. The same seed plays the same; `likes` are weights of certain moves.
 
@@ -169,7 +173,7 @@ def play(
     widths = (random.randint(1, 4), random.randint(1, 2))
     with World(seed, planted=planted, widths=widths) as world:
         try:
-            Adversary(world, random, likes).play()
+            Adversary(world, random, likes).play(moves)
             quiesce(world, loses_messages=random.random() < 0.5)
         except BaseException as error:
             raise Failure(seed, world, error) from error

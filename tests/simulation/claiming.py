@@ -224,7 +224,7 @@ def _holds(tables: Tables, step: Step, fence: int) -> bool:
 
 @answers(claims.RENEW)
 def renew(tables: Tables, p: Params) -> Found:
-    ours = [s for held in p["held"] if (s := tables.steps[held["id"]]) and _holds(tables, s, held["fence"])]
+    ours = [tables.steps[h["id"]] for h in p["held"] if _holds(tables, tables.steps[h["id"]], h["fence"])]
     for step in ours:
         tables.change(step, lease_expires_at=tables.now() + timedelta(seconds=p["lease"]))
     return [(step.id,) for step in ours]

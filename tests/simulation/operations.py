@@ -117,7 +117,7 @@ class Operations:
                 idempotency_key=key,
                 trace_id="f" * 32,
             )
-            return found and found.is_duplicate
+            return found.is_duplicate if found else None
 
         self.twins.both(f"capture {shape} {key} {body}", captured)
 
@@ -256,7 +256,11 @@ class Operations:
         ]
         if names:
             name = names[0]
-            self.twins.both(f"fast cell {name}", lambda half: _nothing(cells._run_fast([half.step_id(name)])))
+
+            def ran(half: Half) -> None:
+                cells._run_fast([half.step_id(name)])
+
+            self.twins.both(f"fast cell {name}", ran)
 
     def give_up(self) -> None:
         if steps := self._steps("running"):

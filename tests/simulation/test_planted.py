@@ -9,6 +9,7 @@ from tests.simulation.checks import InvariantBroken
 from tests.simulation.rows import GuardBroken
 
 MOST_SEEDS = 400
+MOVES = 600
 
 FAULTS = {
     "no fence guard": "an older claim's outcome is written over a newer one's",
@@ -31,7 +32,7 @@ FAULTS = {
 
 # The moves that lead to it, where chance alone would need thousands of seeds.
 LIKES: dict[str, dict[str, float]] = {
-    "no fence guard": {"pause": 10.0, "time": 30.0, "sweep": 20.0, "forge": 30.0, "deliver": 40.0},
+    "no fence guard": {"pause": 4.0, "time": 12.0, "sweep": 12.0},
     "no status guard": {"double": 20.0, "forge": 15.0, "time": 10.0},
     "claims a live lease": {"forge": 40.0},
     "cancel decides a live effect": {"cancel": 10.0},
@@ -51,7 +52,7 @@ def test_a_planted_fault_is_found(fault: str) -> None:
 
 def _is_noticed(seed: int, fault: str) -> bool:
     try:
-        play(seed, planted=frozenset({fault}), likes=LIKES.get(fault))
+        play(seed, planted=frozenset({fault}), likes=LIKES.get(fault), moves=MOVES)
     except Failure as failure:
         if not isinstance(failure.__cause__, NOTICED):
             raise

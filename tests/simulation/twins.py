@@ -148,12 +148,12 @@ class RealHalf(Half):
 
     def _rows(self) -> dict[str, list[dict[str, Any]]]:
         return {
-            "events": [row | {"payload": dict(row["payload"])} for row in OutboxEvent.objects.values()],
-            "runs": list(Run.objects.values()),
-            "steps": list(StepRun.objects.values()),
-            "attempts": list(Attempt.objects.values()),
-            "effects": list(Effect.objects.values()),
-            "entries": list(TimelineEntry.objects.values()),
+            "events": [dict(row) | {"payload": dict(row["payload"])} for row in OutboxEvent.objects.values()],
+            "runs": [dict(row) for row in Run.objects.values()],
+            "steps": [dict(row) for row in StepRun.objects.values()],
+            "attempts": [dict(row) for row in Attempt.objects.values()],
+            "effects": [dict(row) for row in Effect.objects.values()],
+            "entries": [dict(row) for row in TimelineEntry.objects.values()],
         }
 
 
