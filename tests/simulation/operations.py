@@ -71,6 +71,7 @@ class Operations:
 
     def play(self, number: int) -> None:
         self.capture()
+        self.capture(again=True)
         while len(self.twins.done) < number:
             (operation,) = self.random.choices(list(self.weights), list(self.weights.values()))
             operation()
@@ -97,10 +98,12 @@ class Operations:
 
     # --- beginnings -------------------------------------------------------------------------------
 
-    def capture(self) -> None:
+    def capture(self, *, again: bool = False) -> None:
+        """A webhook; now and then the last sender's again, who missed the reply."""
         shape = self.random.choice(self.shapes)
         flow = next(f for f in self.twins.simulated.world.tables.flows.values() if f.name == shape)
-        key = self.random.choice((None, "a", "b"))
+        again = again or self.random.random() < 0.1
+        key = None if again else self.random.choice((None, "a", "b"))
         body = json.dumps({"n": self.random.choice((1, 9))})
         if self.random.random() < 0.9:
             self.numbers += 1
