@@ -24,8 +24,8 @@ def main() -> int:
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    print(
-        f"seeds {wanted.first_seed} to {wanted.first_seed + wanted.seeds - 1} at commit {commit or 'unknown'}"
+    sys.stdout.write(
+        f"seeds {wanted.first_seed} to {wanted.first_seed + wanted.seeds - 1} at commit {commit or 'unknown'}\n"
     )
     tests = ["tests/simulation/test_volume.py"]
     if wanted.twins:

@@ -44,7 +44,7 @@ class Operations:
         self.random = Random(seed)
         self.held: list[Held] = []
         self.numbers = 0
-        self.shapes = self.random.sample(list(SHAPES), k=3)
+        self.shapes = [*self.random.sample(list(SHAPES), k=3), *(["broken"] if seed % 4 == 1 else [])]
         self.weights: dict[Callable[[], None], int] = {
             self.capture: 5,
             self.dispatch: 6,
@@ -105,11 +105,8 @@ class Operations:
         again = again or self.random.random() < 0.1
         key = None if again else self.random.choice((None, "a", "b"))
         body = json.dumps({"n": self.random.choice((1, 9))})
-        if self.random.random() < 0.9:
-            self.numbers += 1
-        event_id = UUID(
-            int=(1 << 100) + self.numbers
-        )  # now and then the last sender's again: its reply was lost
+        self.numbers += not again
+        event_id = UUID(int=(1 << 100) + self.numbers)
 
         def captured(half: Half) -> bool | None:
             found = outbox.capture_webhook(
