@@ -44,7 +44,7 @@ class Operations:
         self.random = Random(seed)
         self.held: list[Held] = []
         self.numbers = 0
-        self.shapes = [*self.random.sample(list(SHAPES), k=3), *(["broken"] if seed % 4 == 1 else [])]
+        self.shapes = self.random.sample(list(SHAPES), k=3)
         self.weights: dict[Callable[[], None], int] = {
             self.capture: 5,
             self.dispatch: 6,
@@ -72,6 +72,8 @@ class Operations:
     def play(self, number: int) -> None:
         self.capture()
         self.capture(again=True)
+        if self.random.random() < 0.5:
+            self.poison()
         while len(self.twins.done) < number:
             (operation,) = self.random.choices(list(self.weights), list(self.weights.values()))
             operation()
@@ -98,9 +100,16 @@ class Operations:
 
     # --- beginnings -------------------------------------------------------------------------------
 
-    def capture(self, *, again: bool = False) -> None:
+    def poison(self) -> None:
+        """An event that cannot be dispatched, three times."""
+        self.capture("broken")
+        for _ in range(3):
+            self.dispatch(0)
+            self.dispatch(1)
+
+    def capture(self, shape: str = "", *, again: bool = False) -> None:
         """A webhook; now and then the last sender's again, who missed the reply."""
-        shape = self.random.choice(self.shapes)
+        shape = shape or self.random.choice(self.shapes)
         flow = next(f for f in self.twins.simulated.world.tables.flows.values() if f.name == shape)
         again = again or self.random.random() < 0.1
         key = None if again else self.random.choice((None, "a", "b"))
@@ -121,8 +130,8 @@ class Operations:
 
         self.twins.both(f"capture {shape} {key} {body}", captured)
 
-    def dispatch(self) -> None:
-        shard = self.random.choice((0, 1))
+    def dispatch(self, shard: int | None = None) -> None:
+        shard = self.random.choice((0, 1)) if shard is None else shard
         self.twins.both(f"dispatch {shard}", lambda half: dispatcher.dispatch_batch(shard).taken)
 
     def archive(self) -> None:
