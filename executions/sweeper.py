@@ -133,9 +133,9 @@ def _ring_all(swept: Swept, careful: list[Any], queued: list[Any], expired: list
         bells.ring_admit(lane, forced=True)
     bells.ring_advance(swept.advanced)
     admission.ring_cells("fast", [(found[0], found[1]) for found in careful])
-    for lane in {found[5] for found in queued}:
+    for lane in sorted({found[5] for found in queued}):
         admission.ring(lane, [admission.Admitted(*found[:5]) for found in queued if found[5] == lane])
-    for lane in {found[5] for found in expired}:
+    for lane in sorted({found[5] for found in expired}):
         crashpoint("CP-X1")
         # Its loss is not counted yet: the first one shares a cell, the second makes it run alone.
         admission.ring_cells(lane, [(found[0], found[1] + 1) for found in expired if found[5] == lane])
