@@ -146,7 +146,7 @@ def become_cell(order: Order) -> NoReturn:
         os.closerange(3, MOST_FILES)
         leases.rename(order.name)
         cell_limits.limit_this_process()
-        _keep_to_few_connections(len(order.ids))
+        _keep_to_few_connections()
         run_steps(order)
         bells.flush()
         code = 0
@@ -165,11 +165,14 @@ def run_steps(order: Order) -> None:
         logger.warning("database_unavailable", extra={"step_run_ids": order.ids, "error": str(error)})
 
 
-def _keep_to_few_connections(steps: int) -> None:
-    """Many cells may run at once, and PostgreSQL serves so many connections only."""
+def _keep_to_few_connections() -> None:
+    """Many cells may run at once, and PostgreSQL serves so many connections only.
+
+    Two: while one stays with a thread that runs an author's code, the leases are still renewed through the other.
+    """
     pool = settings.DATABASES["default"].get("OPTIONS", {}).get("pool")
     if isinstance(pool, dict):
-        pool["max_size"] = 1 if steps == 1 else 2
+        pool["max_size"] = 2
 
 
 def serve(line: socket.socket) -> None:
