@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 NAMES = ("fsync", "full_page_writes", "synchronous_commit")
 
 
-def told() -> list[tuple[str, str]]:
+def told() -> list[tuple[str | None, str]]:
     """(id, setting) of each message of ours."""
     found = run_checks(tags=[Tags.database], databases=["default"])
     return [(one.id, name) for one in found for name in NAMES if f" {name} = off" in one.msg]
