@@ -147,22 +147,30 @@ def become_cell(order: Order) -> NoReturn:
         leases.rename(order.name)
         cell_limits.limit_this_process()
         _keep_to_few_connections()
-        run_steps(order)
+        code = run_steps(order)
         bells.flush()
-        code = 0
-    except BaseException as error:
+    except BaseException as error:  # a step's own, e.g. SystemExit: its cell's death is the step's doing
         cell_limits.end_cell_if_out_of_memory(error)
         logger.exception("cell_failed", extra={"step_run_ids": order.ids})
     finally:
         os._exit(code)
 
 
-def run_steps(order: Order) -> None:
-    """A database that is away ends the cell in order: that must not be charged to its steps."""
+def run_steps(order: Order) -> int:
+    """The cell's exit code. Neither a database that is away nor an error of ours may be charged to the steps.
+
+    Whatever a step raises has become its outcome by then. What is raised here is for want of something else: no
+    thread could be started, for one, because the container may have no more of them.
+    """
     try:
         cells.run_here(list(order.ids), order.lane)
     except (OperationalError, InterfaceError) as error:
         logger.warning("database_unavailable", extra={"step_run_ids": order.ids, "error": str(error)})
+    except Exception as error:
+        cell_limits.end_cell_if_out_of_memory(error)
+        logger.exception("cell_failed", extra={"step_run_ids": order.ids})
+        return cells.ENGINE_FAILED
+    return 0
 
 
 def _keep_to_few_connections() -> None:

@@ -37,6 +37,7 @@ AT_ONCE = 12  # cells of one worker: each has a database connection or two, and 
 PATIENCE_SECONDS = 30.0  # for a place among them; bells are rung again after 5 to 60 s anyway
 LONGEST_SECONDS = 700.0  # the longest step may take 600; a cell that takes longer has lost its own watchdog
 WITNESS_SECONDS = 0.5  # a worker that outlives its killed cell by this much has seen the cell's own death
+ENGINE_FAILED = 70  # a cell's exit code: an error that was none of its steps'
 _places = threading.BoundedSemaphore(AT_ONCE)
 _numbers = itertools.count(1)
 _ids_underway: set[int] = set()
@@ -115,6 +116,10 @@ def _underway(ids: list[int]) -> Iterator[list[int]]:
 
 
 def _see_off(ids: list[int], lane: str, name: str, code: int) -> None:
+    if code == ENGINE_FAILED:
+        # Another cell would fail at once in the same way: the leases are the pause before it.
+        logger.warning("cell_end_unknown", extra={"step_run_ids": ids, "returncode": code})
+        return
     if code == -signal.SIGKILL:
         # Whoever kills a container kills its processes one by one: be sure not to be the next before bearing witness.
         time.sleep(WITNESS_SECONDS)
