@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import resource
+import threading
 from pathlib import Path
 
 from django.conf import settings
@@ -18,16 +19,23 @@ logger = logging.getLogger(__name__)
 
 OUT_OF_MEMORY = 75  # exit code
 FIRST_TO_GO = "1000"  # the kernel's highest oom_score_adj: raising one's own needs no rights
+STACK = 8 << 20  # bytes of address space for each thread, whatever the system's own measure is
+STACKS = 24  # a full cell's threads: its 16 steps', and those that keep leases, ring and connect
 _is_limited = False
 
 
 def limit_this_process() -> None:
-    """From here on: at most LIGHTFIELD_CELL_MEMORY_MB of heap, stacks of threads included."""
+    """From here on: at most LIGHTFIELD_CELL_MEMORY_MB of heap.
+
+    The kernel counts a thread's whole stack when the thread starts, although hardly any of it is ever used. So there
+    is room for a full cell's stacks besides. A step alone in its cell has the main thread's stack, which is not counted.
+    """
     global _is_limited
     _is_limited = True
+    threading.stack_size(STACK)
     with contextlib.suppress(OSError):  # only Linux has it
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
-    wanted = settings.LIGHTFIELD_CELL_MEMORY_MB << 20
+    wanted = (settings.LIGHTFIELD_CELL_MEMORY_MB << 20) + STACKS * STACK
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     try:
