@@ -4,8 +4,9 @@ A cell is there within milliseconds where a new interpreter would take more than
 reads orders from the line on its standard input, reports how each cell ended, and ends one that takes too long.
 When the line ends, its worker is gone: it takes no more orders and ends with its last cell.
 
-SIGTERM and SIGINT end neither the server nor a cell. They come to all processes at once when a service manager
-or a terminal stops a worker, which then waits for what it holds, cells included.
+SIGTERM, SIGINT and SIGHUP end neither the server nor a cell. They come to all processes at once when a service
+manager or a terminal stops a worker, which then waits for what it holds, cells included: a cell that was ended
+by one would be taken for one that its step had ended.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def _keep_to_few_connections() -> None:
 
 def serve(line: socket.socket) -> None:
     """Be the cell server until the line ends."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _ignored)
     logs.configure()
     _import_what_cells_need()

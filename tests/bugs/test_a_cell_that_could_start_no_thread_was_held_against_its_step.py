@@ -5,6 +5,7 @@ Every cell ended with an error of the engine's own, three times in a row, and ea
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -59,7 +60,7 @@ def test_given_a_lack_of_memory_in_the_engines_own_part_of_a_cell_then_the_cell_
 
     monkeypatch.setattr(cells, "run_here", refuse)
     monkeypatch.setattr(cell_limits, "_is_limited", True)
-    monkeypatch.setattr(cell_limits.os, "_exit", exit_with)
+    monkeypatch.setattr(os, "_exit", exit_with)
 
     with pytest.raises(SystemExit) as ended:
         cell_server.run_steps(Order("w:cell:1", "http", (1,), 5.0))
