@@ -86,7 +86,9 @@ def run_in_child(ids: list[int], lane: str) -> None:
     name = f"{worker_name()}:cell:{next(_numbers) % 100_000}"
     due: list[int] = []
     code: int | None = 0
-    with _underway(ids) as ours:
+    with _underway(
+        ids[: admission.CELL]
+    ) as ours:  # a bell for more was forged; a cell has threads for no more
         if not ours or not _places.acquire(timeout=PATIENCE_SECONDS):
             return  # the sweeper rings again
         try:
