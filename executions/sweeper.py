@@ -38,9 +38,11 @@ WHERE EXISTS (SELECT 1 FROM executions_steprun s WHERE s.lane = l.name AND s.sta
   AND (SELECT count(*) FROM executions_steprun s WHERE s.lane = l.name AND s.status IN ('queued', 'running')) < l.width
 """
 
-# Rung again after 5, 10, 20, 40, then every 60 seconds without an answer. A first bell is due at once.
+# Rung again at distances that double up to 60 seconds without an answer. A first bell is due at once. A step whose
+# worker died is rung for soon again: its bell may have gone to that worker's own connection, if it was only stopped.
 _RING_DUE = """(s.rung_at IS NULL OR s.rung_at < statement_timestamp()
-    - make_interval(secs => least(60, 5 * power(2, least(s.rings, 10)))))"""
+    - make_interval(secs => least(60, {base} * power(2, least(s.rings, 10)))))"""
+BASE_SECONDS, BASE_SECONDS_WHEN_LOST = 5, 1
 
 _RING = """
 WITH m AS MATERIALIZED (
@@ -53,8 +55,8 @@ RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, s.lane, s.run_id, s.ri
 """
 
 
-def _ring(which: str) -> str:
-    return _RING.format(which=which, ring_due=_RING_DUE, at_once=AT_ONCE)
+def _ring(which: str, base: int = BASE_SECONDS) -> str:
+    return _RING.format(which=which, ring_due=_RING_DUE.format(base=base), at_once=AT_ONCE)
 
 
 FAST = _ring(
@@ -63,7 +65,8 @@ FAST = _ring(
 )
 QUEUED = _ring("s.status = 'queued'")
 EXPIRED = _ring(
-    "s.status = 'running' AND s.lease_expires_at < statement_timestamp() - make_interval(secs => %(margin)s::float8)"
+    "s.status = 'running' AND s.lease_expires_at < statement_timestamp() - make_interval(secs => %(margin)s::float8)",
+    base=BASE_SECONDS_WHEN_LOST,
 )
 
 UNDECIDED = """

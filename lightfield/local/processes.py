@@ -72,6 +72,9 @@ def _beat() -> Process:
 
 
 def _flower(bind: str, port: str) -> Process:
-    """Its login comes in FLOWER_BASIC_AUTH: a command line can be read by everybody on the machine."""
-    command = f"{PYTHON} -m celery -A lightfield flower --address={bind} --port={port}"
+    """Its login comes in FLOWER_BASIC_AUTH: a command line can be read by everybody on the machine.
+
+    It keeps what it has seen in memory; its own 100,000 tasks would be some 400 MB.
+    """
+    command = f"{PYTHON} -m celery -A lightfield flower --address={bind} --port={port} --max_tasks=10000"
     return Process("flower", "flower", tuple(command.split()))

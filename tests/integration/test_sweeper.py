@@ -126,6 +126,20 @@ def test_a_queued_step_that_nobody_claims_is_rung_at_growing_distances(
     assert sweeper.sweep().queued == ([step.pk] if is_rung else [])
 
 
+@pytest.mark.parametrize(
+    ("rings", "seconds", "is_rung"), [(1, 1.9, False), (1, 2.5, True), (3, 7.5, False), (3, 8.5, True), (9, 59, False), (9, 61, True)]
+)  # fmt: skip
+def test_a_step_that_lost_its_worker_is_rung_for_soon_again(
+    bellboy: Bellboy, rings: int, seconds: float, is_rung: bool
+) -> None:
+    """The dead worker may only have been stopped, and its open connection have taken the bell."""
+    step = a_claimed_step()
+    end_lease(step.step_run_id)
+    rung_at(seconds, rings=rings)
+
+    assert sweeper.sweep().expired == ([step.step_run_id] if is_rung else [])
+
+
 def test_moving_on_ends_the_growing_distances(bellboy: Bellboy) -> None:
     step = a_queued_step(slow(), say())
     rung_at(100, rings=4)

@@ -103,7 +103,8 @@ def _sleeps(step: Step) -> bool:
 
 
 def _is_ring_due(step: Step, now: datetime) -> bool:
-    distance = timedelta(seconds=min(60, 5 * 2 ** min(step.rings, 10)))
+    base = sweeper.BASE_SECONDS_WHEN_LOST if step.status == "running" else sweeper.BASE_SECONDS
+    distance = timedelta(seconds=min(60, base * 2 ** min(step.rings, 10)))
     return step.rung_at is None or step.rung_at < now - distance
 
 
