@@ -15,6 +15,7 @@ from django.db import connections
 
 NEEDED = ("fsync", "full_page_writes", "synchronous_commit")
 ASK = "SELECT " + ", ".join(f"current_setting('{name}')" for name in NEEDED)
+OR_FOR_ROLE = ", or for this role with ALTER ROLE … SET"  # the others are the whole server's
 
 
 @register(Tags.database)
@@ -29,7 +30,7 @@ def check_durability(*, databases: Sequence[str] | None = None, **_: Any) -> lis
         found += [
             kind(
                 f"PostgreSQL runs with {name} = off: acknowledged events may be lost when the power fails.",
-                hint=f"Set {name} = on in postgresql.conf, or for this role with ALTER ROLE … SET.",
+                hint=f"Set {name} = on in postgresql.conf{OR_FOR_ROLE if name == 'synchronous_commit' else ''}.",
                 id=f"lightfield.{kind.__name__[0]}001",
             )
             for name, value in zip(NEEDED, values, strict=True)
