@@ -44,6 +44,18 @@ def limit_this_process() -> None:
         logger.warning("cell_memory_not_limited", extra={"error": str(error)})
 
 
+def kernel_oom_kills() -> int:
+    """How many processes the kernel has ended for want of memory, since the machine started; 0 where it does not say.
+
+    Cells are the first to go. Whose fault it was is not known: the rest of the machine has more memory than a cell may take.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
 def end_cell_if_out_of_memory(error: BaseException) -> None:
     """A cell that was refused memory ends as if the kernel had ended it; in other processes nothing happens.
 

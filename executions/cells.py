@@ -21,6 +21,7 @@ from dataclasses import replace
 from django.db import transaction
 
 from executions import admission, claims, engine, reports, worker
+from executions.cell_limits import kernel_oom_kills
 from executions.cell_line import CellLine, Order
 from executions.claims import StepInHand
 from executions.leases import keeper, worker_name
@@ -86,6 +87,7 @@ def run_in_child(ids: list[int], lane: str) -> None:
     name = f"{worker_name()}:cell:{next(_numbers) % 100_000}"
     due: list[int] = []
     code: int | None = 0
+    oom_kills_before = kernel_oom_kills()
     with _underway(
         ids[: admission.CELL]
     ) as ours:  # a bell for more was forged; a cell has threads for no more
@@ -100,6 +102,9 @@ def run_in_child(ids: list[int], lane: str) -> None:
             _places.release()
     if code is None:
         logger.warning("cell_end_unknown", extra={"step_run_ids": due})
+    elif due and code == -signal.SIGKILL and kernel_oom_kills() > oom_kills_before:
+        # The machine was short of memory, and cells are the first to go. That says nothing about the steps in this one.
+        logger.warning("cell_ended_by_kernel", extra={"step_run_ids": due})
     elif due:
         _see_off(due, lane, name, code)
 
