@@ -96,8 +96,8 @@ class Adversary:
 
     def deliver(self, *, keeps: bool = False) -> None:
         process = self._free_process()
-        if process and self.world.messages:
-            self.world.deliver(self.random.randrange(len(self.world.messages)), process, keeps=keeps)
+        if process and self.world.broker.messages:
+            self.world.deliver(self.random.randrange(len(self.world.broker.messages)), process, keeps=keeps)
 
     def double(self) -> None:
         self.deliver(keeps=True)
@@ -133,13 +133,13 @@ class Adversary:
             self.world.pause(self.random.choice(self.world.living), is_paused=True)
 
     def lose(self) -> None:
-        if self.world.messages:
-            self.world.lose(self.random.randrange(len(self.world.messages)))
+        if self.world.broker.messages:
+            self.world.lose(self.random.randrange(len(self.world.broker.messages)))
 
     def flush(self) -> None:
-        self.world.messages.clear()
+        self.world.broker.messages.clear()
         if self.random.random() < 0.5:
-            self.world.flags.clear()
+            self.world.broker.flags.clear()
 
     def cancel(self) -> None:
         process = self._free_process()

@@ -12,11 +12,9 @@ from django.db import IntegrityError
 
 from executions import dispatcher, services
 from tests.simulation.rows import Effect, Event, Flow, Run, Step
-from tests.simulation.statements import Params, answers
+from tests.simulation.statements import Found, Params, answers
 from tests.simulation.tables import Tables
 from triggers import outbox
-
-Found = list[tuple[Any, ...]]
 
 
 @answers(outbox.CAPTURE_WEBHOOK)

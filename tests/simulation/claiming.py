@@ -1,4 +1,4 @@
-"""Claims, intents, renewals, and what is known of a step in hand: the statements of `executions.claims` and `cells`."""
+"""Claims, intents and renewals: the statements of `executions.claims` that change something."""
 
 from __future__ import annotations
 
@@ -6,28 +6,17 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from executions import cells, claims
+from executions import claims
 from executions.states import LIVE_RUN
+from tests.simulation.contexts import asked_for
 from tests.simulation.rows import Attempt, Effect, Run, Step
-from tests.simulation.statements import Params, answers
-from tests.simulation.tables import MICROSECOND, Tables
-
-Found = list[tuple[Any, ...]]
-_CONTEXT_OF = {
-    "ids": "s.id = ANY(%(ids)s::bigint[])",
-    "owned": "s.id = ANY(%(ids)s::bigint[]) AND s.status = 'running' AND s.owner = %(owner)s::text",
-    "owned in run": "s.run_id = %(run_id)s::uuid AND s.status = 'running' AND s.owner = %(owner)s::text",
-    "live": "s.run_id = %(run_id)s::uuid AND s.status IN ('ready', 'queued', 'running', 'waiting')",
-}
-
-
-def _asked(tables: Tables, ids: list[int]) -> list[Step]:
-    return sorted((s for i in set(ids) if (s := tables.steps.get(i))), key=lambda step: step.run_id)
+from tests.simulation.statements import Found, Params, answers
+from tests.simulation.tables import Tables
 
 
 @answers(claims.LOCK_RUNS)
 def lock_runs(tables: Tables, p: Params) -> Found:
-    runs = {step.run_id for step in _asked(tables, p["ids"])}
+    runs = {step.run_id for step in asked_for(tables, p["ids"])}
     return [(run_id,) for run_id in sorted(runs) if tables.runs[run_id].status in LIVE_RUN]
 
 
@@ -66,7 +55,7 @@ def claim_in_cell(tables: Tables, p: Params) -> Found:
 
 def _claim(tables: Tables, p: Params, is_eligible: Any) -> Found:
     taken = []
-    for step in _asked(tables, p["ids"]):
+    for step in asked_for(tables, p["ids"]):
         used = step.attempts - step.lost - (step.status == "running")
         if used >= step.max_attempts and "claims beyond the limit" not in tables.planted:
             continue
@@ -119,58 +108,6 @@ def _close_lost(tables: Tables, step: Step) -> Attempt | None:
         return None
     tables.change(old, outcome="lost", error_code="step.worker_lost", finished_at=tables.now())
     return old
-
-
-# --- contexts ---------------------------------------------------------------------------------------
-
-
-def _context(tables: Tables, steps: list[Step]) -> Found:
-    return [_row(tables, step) for step in sorted(steps, key=lambda step: step.run_id)]
-
-
-def _row(tables: Tables, step: Step) -> tuple[Any, ...]:
-    run = tables.runs[step.run_id]
-    flow = tables.flows[run.workflow_id]
-    outputs = {s.key: s.output for s in tables.steps_of[run.id] if s.status == "completed"}
-    effect = tables.intended(step)
-    last = tables.last_attempt(step)
-    where = (step.id, run.id, run.workflow_id, run.version_id, step.position, step.key, step.type, step.lane)
-    state = (step.status, step.fence, step.attempts, step.lost, step.max_attempts, run.trace_id, run.status)
-    known = (tables.events[run.event_id].payload, flow.name, flow.version_number)
-    done = json.dumps(outputs) if outputs else None
-    request = (effect.key, json.dumps(effect.request)) if effect else (None, None)
-    return (
-        *where,
-        *state,
-        *known,
-        done,
-        *request,
-        step.due_at,
-        step.due_at <= tables.now(),
-        last and last.outcome,
-    )
-
-
-@answers(claims.CONTEXT.format(which=_CONTEXT_OF["ids"]))
-def context_of_ids(tables: Tables, p: Params) -> Found:
-    return _context(tables, _asked(tables, p["ids"]))
-
-
-@answers(claims.CONTEXT.format(which=_CONTEXT_OF["owned"]))
-def context_of_owned(tables: Tables, p: Params) -> Found:
-    steps = _asked(tables, p["ids"])
-    return _context(tables, [s for s in steps if s.status == "running" and s.owner == p["owner"]])
-
-
-@answers(claims.CONTEXT.format(which=_CONTEXT_OF["owned in run"]))
-def context_of_owned_in_run(tables: Tables, p: Params) -> Found:
-    steps = tables.steps_of.get(p["run_id"], [])
-    return _context(tables, [s for s in steps if s.status == "running" and s.owner == p["owner"]])
-
-
-@answers(claims.CONTEXT.format(which=_CONTEXT_OF["live"]))
-def context_of_live(tables: Tables, p: Params) -> Found:
-    return _context(tables, [s for s in tables.steps_of.get(p["run_id"], []) if s.id in tables.live])
 
 
 # --- intents and leases -----------------------------------------------------------------------------
@@ -233,50 +170,3 @@ def renew(tables: Tables, p: Params) -> Found:
 @answers(claims.STILL_OURS)
 def still_ours(tables: Tables, p: Params) -> Found:
     return [(h["id"],) for h in p["held"] if _holds(tables, tables.steps[h["id"]], h["fence"])]
-
-
-# --- cells ------------------------------------------------------------------------------------------
-
-
-@answers(cells.DUE)
-def due_in_cell(tables: Tables, p: Params) -> Found:
-    steps = [s for i in set(p["ids"]) if (s := tables.steps.get(i)) and s.lane == p["lane"]]
-    return [(step.id,) for step in sorted(steps, key=lambda s: s.id) if in_cell(tables, step, tables.now())]
-
-
-@answers(cells.SUSPECTS)
-def suspects(tables: Tables, p: Params) -> Found:
-    return [
-        _suspect(tables, step)
-        for step in _asked(tables, p["ids"])
-        if step.run_id in p["locked"] and in_cell(tables, step, tables.now())
-    ]
-
-
-def _suspect(tables: Tables, step: Step) -> tuple[Any, ...]:
-    last = tables.last_attempt(step)
-    effect = tables.intended(step)
-    policy = (effect.request.get("on_unknown") if effect else None) or "retry_same_key"
-    lost_lately = sum(
-        a.number > step.attempts - 3 and a.alone and a.outcome in (None, "lost")
-        for a in tables.attempts[step.id]
-    )
-    to_blame = bool(last and last.alone and last.witnessed)
-    was_intended = last is not None and last.intent_at is not None
-    counts = (step.lost, step.lost_alone, to_blame)
-    return (step.id, step.status == "running", *counts, was_intended, policy, lost_lately)
-
-
-@answers(cells.END_LEASES)
-def end_leases(tables: Tables, p: Params) -> Found:
-    ended = []
-    for step in _asked(tables, p["ids"]):
-        owner = p["owner"]
-        if step.status != "running" or not (step.owner == owner or step.owner.startswith(f"{owner}#")):
-            continue
-        last = tables.last_attempt(step)
-        if p["died"] and last is not None and last.outcome is None and last.fence == step.fence:
-            tables.change(last, witnessed=True)
-        tables.change(step, lease_expires_at=tables.now() - MICROSECOND)
-        ended.append((step.id, step.lost))
-    return ended

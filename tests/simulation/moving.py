@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from executions import admission, sweeper
 from executions.states import FINAL_STEP, LIVE_RUN
 from tests.simulation.rows import Effect, Step
-from tests.simulation.statements import Params, answers
+from tests.simulation.statements import Found, Params, answers
 from tests.simulation.tables import BEGINNING, Tables
 
-Found = list[tuple[Any, ...]]
 IN_FLIGHT = ("queued", "running")
 WAITING = ("ready", "waiting")
 

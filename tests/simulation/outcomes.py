@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from executions import ending, settling
 from executions.states import LIVE_RUN, LIVE_STEP
 from lightfield.kernel.errors import LostRace
 from tests.simulation.rows import Attempt, Effect, Run, Step
-from tests.simulation.statements import Params, answers
+from tests.simulation.statements import Found, Params, answers
 from tests.simulation.tables import Tables
-
-Found = list[tuple[Any, ...]]
 
 
 @answers(settling.SETTLE)

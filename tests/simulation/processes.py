@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from executions import sweeper
 from executions.worker import Slots
 from tests.simulation.actors import Actor
+from tests.simulation.rows import Attempt
 from tests.simulation.seams import ProcessKeeper
 
 THREADS = 3  # for slow steps, in each process
@@ -32,3 +34,16 @@ class Process:
 
     def monotonic(self, elapsed: float) -> float:
         return self.clock_zero + elapsed * self.clock_rate
+
+    def may_be_sending(self, attempt: Attempt, elapsed: float) -> bool:
+        """Does it live and hold this attempt, with enough of the lease left by its own clock?"""
+        return (
+            self.is_alive
+            and self.name == attempt.worker
+            and any(
+                hold.fence == attempt.fence
+                and self.monotonic(elapsed) < hold.lease_until - sweeper.margin_seconds()
+                for hold in self.keeper.holds()
+                if hold.step_run_id == attempt.step_run_id and not hold.is_lost
+            )
+        )

@@ -20,7 +20,7 @@ def quiesce(world: World, *, loses_messages: bool = False) -> int:
     for process in world.living_or_paused():
         world.pause(process, is_paused=False)
     if loses_messages:
-        world.messages.clear()
+        world.broker.messages.clear()
     for sweeps in range(MOST_SWEEPS):
         settle_down(world)
         if not (left := unended(world)):
@@ -35,7 +35,7 @@ def settle_down(world: World) -> None:
     for _ in range(MOST_STEPS):
         if ready := world.ready:
             world.resume(ready[0])
-        elif world.messages:
+        elif world.broker.messages:
             world.deliver(0, world.living[0])
         else:
             return

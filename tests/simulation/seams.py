@@ -16,21 +16,20 @@ from executions.cell_line import Order
 from executions.leases import Hold, Keeper
 from executions.models import Run
 from lightfield.kernel import bells, sql
+from tests.simulation.broker import Broker
 from tests.simulation.flows import published as published_flow
 from tests.simulation.flows import step_types
 from tests.simulation.store import Store
 from triggers import outbox
 
-EXPECTED = {
-    "event_poisoned",
-    "worker_ended_by_watchdog",
-}  # what the product logs as an error with good reason
+EXPECTED = {"event_poisoned", "worker_ended_by_watchdog"}  # logged as errors with good reason
 
 
 class Surroundings(Protocol):
     """What stands in for the outside of the product's processes."""
 
     store: Store
+    broker: Broker
     randomness: Any
     surprises: list[str]
 
@@ -41,10 +40,6 @@ class Surroundings(Protocol):
     def release(self) -> None: ...
 
     def ask(self, kind: str, context: Any) -> str: ...
-
-    def ring(self, bell: Any) -> None: ...
-
-    def answered(self, topic: str) -> None: ...
 
     def pool(self) -> Any: ...
 
@@ -154,7 +149,7 @@ def installed(around: Surroundings) -> Iterator[None]:
         (transaction, "on_commit", store.on_commit),
         (published, "load", versions.__getitem__),
         (attempts, "random", around.randomness),
-        (bells, "answered", around.answered),
+        (bells, "answered", around.broker.answered),
         (services, "audit", _NoAudit()),
         (services, "Run", _Runs),
         (worker, "_pool", around.pool),
@@ -197,7 +192,7 @@ class _Ringer:
 
 @contextmanager
 def _ringing(around: Surroundings) -> Iterator[None]:
-    before = bells.use(_Ringer(around.ring))
+    before = bells.use(_Ringer(around.broker.ring))
     try:
         yield
     finally:

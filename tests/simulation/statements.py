@@ -8,7 +8,8 @@ from typing import Any
 from tests.simulation.tables import Tables
 
 Params = dict[str, Any]
-Answer = Callable[[Tables, Params], list[tuple[Any, ...]]]
+Found = list[tuple[Any, ...]]
+Answer = Callable[[Tables, Params], Found]
 
 ANSWERS: dict[str, Answer] = {}
 asked: set[str] = set()  # names of the answers given so far

@@ -16,11 +16,18 @@ from typing import Any
 from django.db import OperationalError
 from psycopg.types.json import Jsonb
 
-from tests.simulation import beginnings, claiming, moving, outcomes
-from tests.simulation.statements import ANSWERS, asked
+from tests.simulation import beginnings, claiming, contexts, moving, outcomes, suspecting
+from tests.simulation.statements import ANSWERS, Found, asked
 from tests.simulation.tables import Tables
 
-__all__ = ["Ending", "Store", "UnknownStatement", "beginnings", "claiming", "moving", "outcomes"]
+ANSWERING = (
+    beginnings,
+    contexts,
+    claiming,
+    suspecting,
+    moving,
+    outcomes,
+)  # importing them has filled ANSWERS
 
 
 class Ending(Enum):
@@ -32,7 +39,7 @@ class Ending(Enum):
 
 
 class UnknownStatement(BaseException):
-    """The product has a statement that the simulator does not know yet: write it in one of the modules above."""
+    """The product has a statement that the simulator does not know yet: answer it in one of ANSWERING."""
 
 
 class Store:
@@ -45,7 +52,7 @@ class Store:
         self._depth = 0
         self._hooks: list[Callable[[], Any]] = []
 
-    def rows(self, statement: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def rows(self, statement: str, params: Mapping[str, Any]) -> Found:
         """In place of `sql.rows`."""
         answer = ANSWERS.get(statement)
         if answer is None:

@@ -57,18 +57,18 @@ class Installation(RuleBasedStateMachine):
         for _ in range(times):
             if ready := self.world.ready:
                 self.world.resume(ready[0], Ending.HEARD)
-            elif self.world.messages:
+            elif self.world.broker.messages:
                 self.world.deliver(0, self._process(0))
 
-    @precondition(lambda self: self.world.messages)
+    @precondition(lambda self: self.world.broker.messages)
     @rule(message=any_place, process=any_place, keeps=st.booleans())
     def deliver(self, message: int, process: int, keeps: bool) -> None:
-        self.world.deliver(message % len(self.world.messages), self._process(process), keeps=keeps)
+        self.world.deliver(message % len(self.world.broker.messages), self._process(process), keeps=keeps)
 
-    @precondition(lambda self: self.world.messages)
+    @precondition(lambda self: self.world.broker.messages)
     @rule(message=any_place)
     def lose(self, message: int) -> None:
-        self.world.lose(message % len(self.world.messages))
+        self.world.lose(message % len(self.world.broker.messages))
 
     @rule(process=any_place)
     def kill(self, process: int) -> None:

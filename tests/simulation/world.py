@@ -15,28 +15,25 @@ from typing import Any, Self
 from celery.exceptions import Retry
 from django.db import OperationalError
 
-from executions import cells, sweeper, tasks, worker
+from executions import cells, tasks, worker
 from executions.cell_line import Order
 from executions.models import Run
-from lightfield.kernel.bells import FLAG_SECONDS, Bell
+from lightfield.kernel.bells import Bell
 from lightfield.kernel.errors import RequestRefused
 from tests.bellboy import TASKS
 from tests.simulation.actors import Actor, Killed
+from tests.simulation.broker import Broker
 from tests.simulation.checks import InvariantBroken, Sink, check_closed, check_touched, demand
 from tests.simulation.flows import flows
 from tests.simulation.processes import Process
-from tests.simulation.rows import Attempt, Lane
+from tests.simulation.rows import Lane
 from tests.simulation.seams import ProcessKeeper, installed
 from tests.simulation.store import Ending, Store
 from tests.simulation.tables import BEGINNING, Tables
 
 FORESEEN = (RequestRefused, Retry, OperationalError, Run.DoesNotExist)
-MOST_MESSAGES = 200
-STOPS_AT_RELEASE = (
-    0.0,
-    0.3,
-    1.0,
-)  # how often, by world: a stop more for every wait leaves fewer moves for all else
+# How often a thread stops where it gives its connection back, by world: each stop leaves fewer moves for all else.
+STOPS_AT_RELEASE = (0.0, 0.3, 1.0)
 
 
 class World:
@@ -55,8 +52,7 @@ class World:
         self.store = Store(self.tables, self._gate, self._committed)
         self.sink = Sink(self.tables)
         self.processes: list[Process] = []
-        self.messages: list[Bell] = []
-        self.flags: dict[str, Any] = {}
+        self.broker = Broker(self.tables)
         self.current: Actor | None = None
         self.nobody = Process("nobody")  # who acts while no thread has the turn
         self.surprises: list[str] = []
@@ -88,19 +84,9 @@ class World:
         check_touched(self.tables)
         for attempt in self.tables.closed:
             if attempt.outcome == "lost":
-                demand(not self._may_be_sending(attempt), "a step is taken from nobody who may send", attempt)
+                is_sent = any(process.may_be_sending(attempt, self.elapsed) for process in self.processes)
+                demand(not is_sent, "a step is taken from nobody who may send", attempt)
         check_closed(self.tables, self.process.name if self.current else None)
-
-    def _may_be_sending(self, attempt: Attempt) -> bool:
-        """Does a process that moves hold this attempt, with enough of the lease left by its own clock?"""
-        margin = sweeper.margin_seconds()
-        return any(
-            hold.fence == attempt.fence and process.monotonic(self.elapsed) < hold.lease_until - margin
-            for process in self.processes
-            if process.is_alive and process.name == attempt.worker
-            for hold in process.keeper.holds()
-            if hold.step_run_id == attempt.step_run_id and not hold.is_lost
-        )
 
     @property
     def elapsed(self) -> float:
@@ -133,17 +119,6 @@ class World:
             self.sink.receive(step, context.attempt, context.idempotency_key)
         order = self.current.stop(kind)
         return order if isinstance(order, str) else "ok"
-
-    def ring(self, bell: Bell) -> None:
-        if bell.topic is not None:
-            if not bell.forced and self.flags.get(bell.topic, BEGINNING) > self.tables.clock:
-                return
-            self.flags[bell.topic] = self.tables.clock + timedelta(seconds=FLAG_SECONDS)
-        self.messages.append(bell)
-        del self.messages[:-MOST_MESSAGES]
-
-    def answered(self, topic: str) -> None:
-        self.flags.pop(topic, None)
 
     def pool(self) -> World:
         return self
@@ -252,7 +227,7 @@ class World:
 
     def deliver(self, place: int, process: Process, *, keeps: bool = False) -> Actor:
         """A worker takes a message; or a copy of it, and the message comes again."""
-        bell = self.messages[place] if keeps else self.messages.pop(place)
+        bell = self.broker.messages[place] if keeps else self.broker.messages.pop(place)
         return self.receive(bell, process)
 
     def receive(self, bell: Bell, process: Process) -> Actor:
@@ -261,7 +236,7 @@ class World:
         return self.act(name, lambda: TASKS[bell.task].run(*bell.args), process)
 
     def lose(self, place: int) -> None:
-        self.trace.append(f"{self.elapsed:9.3f} lost: {self.messages.pop(place)}")
+        self.trace.append(f"{self.elapsed:9.3f} lost: {self.broker.messages.pop(place)}")
 
     def sweep(self, process: Process) -> Actor:
         return self.act("sweep", tasks.sweep.run, process)
