@@ -1,6 +1,7 @@
 """`bin/chaos`: break the system in every way we know while it works, and prove afterwards that nothing is missing.
 
 Everything is started here, in a home of its own: servers, all processes, a sender and a receiver that keep books.
+Without options every point is walked, which takes about 18 minutes. See docs/chaos.md.
 """
 
 from __future__ import annotations
@@ -48,13 +49,19 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bin/chaos", description=__doc__)
-    parser.add_argument("--points", default="", help=f"comma-separated; all: {', '.join(ROLE)}")
+    parser.add_argument("--points", default="", help=f"crash points, comma-separated; all: {', '.join(ROLE)}")
     parser.add_argument(
         "--action", choices=ACTIONS, help="only kill, or only stop for two leases; default both"
     )
     parser.add_argument("--hits", type=int, default=5, help="of each point and action (default 5)")
-    parser.add_argument("--matrix", default="", help=f"comma-separated, or all: {', '.join(FAULTS)}")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the matrix' lengths and numbers")
+    parser.add_argument("--matrix", default="", help=f"faults, comma-separated, or all: {', '.join(FAULTS)}")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="of the faults' lengths and numbers: 0.2 makes each a fifth (default 1)",
+    )
     parser.add_argument(
         "--soak", type=float, default=0.0, metavar="MINUTES", help="random faults for so long"
     )
@@ -68,8 +75,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--reclaim", type=int, metavar="N", help="kill an http worker that holds 20 steps N times"
     )
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--quick", action="store_true", help="a few points once, in less than a minute")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=random.SystemRandom().randrange(1 << 32),
+        help="draw as the walk did whose report names it (default: a new one)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"kill once at {', '.join(QUICK_POINTS)} only; less than a minute",
+    )
     wanted = parser.parse_args()
     names = [name for name in wanted.points.split(",") if name]
     faults = list(FAULTS) if wanted.matrix == "all" else [name for name in wanted.matrix.split(",") if name]
