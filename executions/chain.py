@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
@@ -31,6 +31,7 @@ from executions.attempts import (
 from executions.claims import StepInHand
 from executions.engine import next_in_hand
 from executions.leases import Hold, keeper, worker_name
+from executions.lost_replies import committed_unheard, persist
 from executions.outcomes import Retry
 from executions.settling import Settled, Settlement, settle
 from executions.states import StepStatus
@@ -40,8 +41,6 @@ from lightfield.kernel.errors import LostRace
 from workflows.step_types import SlowStepType
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 RENDER_SECONDS = 10.0  # allowed for everything around the request
 
@@ -85,9 +84,8 @@ class Chain:
     def prepare(self) -> bool:
         """Render and freeze the request, unless an earlier attempt did. False: the step has ended by it."""
         try:
-            published.load(
-                self.step.version_id
-            )  # once something was sent, writing what came of it needs no read
+            # Now, so that once something was sent, writing what came of it needs no read.
+            published.load(self.step.version_id)
             self.request = self.step.request or self._freeze()
         except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
             with self._stopping_quietly():
@@ -227,7 +225,7 @@ class Chain:
         except LostRace:
             if settlement.effect == "done":
                 ending.tell_late_truth(self.step, settlement.answer or {})
-            settled = _committed_unheard(settlement)
+            settled = committed_unheard(settlement)
         crashpoint("CP-S7")
         is_waiting = settlement.status == StepStatus.WAITING
         code = settlement.error["code"] if settlement.error else None
@@ -235,36 +233,3 @@ class Chain:
         if settled.lane_waits and not settled.continues:
             bells.ring_admit(self.step.lane)  # the slot is free, and somebody waits for it
         return settled
-
-
-def _committed_unheard(settlement: Settlement) -> Settled:
-    """What the settlement led to, when it was this worker's own that had committed and only its reply was lost.
-
-    The next step then carries the token of this very settlement, and the worker may go on with it.
-
-    Raises:
-        LostRace: it carries no such step: somebody else's transaction was first, or nothing followed here.
-    """
-    if settlement.may_continue:
-        for step in claims.owned_in_run(settlement.owner, settlement.run_id):
-            return Settled(step.step_run_id, continues=True, due_at=None, lane_waits=False)
-    raise LostRace
-
-
-def persist(transaction: Callable[[], T], hold: Hold) -> T:
-    """Write an intent or an outcome although the database restarts meanwhile.
-
-    A broken connection may have broken after COMMIT. Intents may be repeated; an outcome, written again, finds
-    its guard no longer matching and raises LostRace, which is right either way. Gives up when the lease is over.
-    """
-    delay = 0.05
-    while True:
-        try:
-            return sql.retrying_conflicts(transaction)()
-        except (OperationalError, InterfaceError) as error:
-            if hold.is_lost or time.monotonic() + delay > hold.lease_until:
-                raise
-            logger.info("outcome_written_again", extra={"error": str(error)})
-            sql.release()
-            time.sleep(delay)
-            delay = min(delay * 2, 1.0)

@@ -91,7 +91,7 @@ def _execute(ids: list[int], *, in_cell: bool) -> list[Ended]:
 
 
 def _claim(ids: list[int], *, in_cell: bool) -> list[StepInHand]:
-    """Claim although the line to the database breaks.
+    """Claim although the connection to the database breaks.
 
     It may have broken after COMMIT: then the steps carry this call's token, and are adopted. Otherwise each of
     them would cost a lease and count as lost.

@@ -6,6 +6,7 @@ from tests.mutants.mutant import breaking, edit, planted
 
 CLAIMS = "executions/claims.py"
 LEASES = "executions/leases.py"
+LOST_REPLIES = "executions/lost_replies.py"
 SETTLING = "executions/settling.py"
 CONNECTIONS = "test_effects_outlive_connections.py"
 
@@ -165,7 +166,7 @@ MUTANTS = (
         planted(
             "continuation-unheard-is-lost",
             "a next step that was taken unheard is left to run out",
-            edit("executions/chain.py", "    if settlement.may_continue:\n", "    if False:\n"),
+            edit(LOST_REPLIES, "    if settlement.may_continue:\n", "    if False:\n"),
             by=f"{CONNECTIONS}::"
             "test_given_an_outcome_whose_reply_is_lost_then_it_counts_once_and_the_worker_goes_on_with_its_next_step",
         ),
@@ -180,7 +181,7 @@ MUTANTS = (
             "outcome-written-once-only",
             "an outcome that meets a broken line is thrown away",
             edit(
-                "executions/chain.py",
+                LOST_REPLIES,
                 "            if hold.is_lost or time.monotonic() + delay > hold.lease_until:\n",
                 "            if True:\n",
             ),

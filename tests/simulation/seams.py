@@ -11,7 +11,18 @@ from unittest import mock
 
 from django.db import transaction
 
-from executions import attempts, cells, chain, dispatcher, leases, published, services, tasks, worker
+from executions import (
+    attempts,
+    cells,
+    chain,
+    dispatcher,
+    leases,
+    lost_replies,
+    published,
+    services,
+    tasks,
+    worker,
+)
 from executions.cell_line import Order
 from executions.leases import Hold, Keeper
 from executions.models import Run
@@ -160,7 +171,10 @@ def installed(around: Surroundings) -> Iterator[None]:
         (cells, "_places", threading.Semaphore(1000)),  # waiting for a place would stop the whole world
         (leases, "os", _Os(around)),
         *((module, "connection", _Line()) for module in (tasks, leases, outbox)),
-        *((module, "time", clock) for module in (chain, worker, leases, dispatcher, attempts, cells)),
+        *(
+            (module, "time", clock)
+            for module in (chain, worker, lost_replies, leases, dispatcher, attempts, cells)
+        ),
         *((module, "keeper", _Keepers(around)) for module in (chain, worker, cells)),
         *((module, "worker_name", around.worker_name) for module in (chain, worker, cells)),
     ]
