@@ -27,8 +27,9 @@ _is_limited = False
 def limit_this_process() -> None:
     """From here on: at most LIGHTFIELD_CELL_MEMORY_MB of heap.
 
-    The kernel counts a thread's whole stack when the thread starts, although hardly any of it is ever used. So there
-    is room for a full cell's stacks besides. A step alone in its cell has the main thread's stack, which is not counted.
+    The kernel counts a thread's whole stack when the thread starts, although hardly any of it is ever used. So
+    there is room for a full cell's stacks besides. A step alone in its cell has the main thread's stack, which is
+    not counted.
     """
     global _is_limited
     _is_limited = True

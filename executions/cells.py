@@ -1,10 +1,10 @@
 """Cells: processes of their own for steps that lost their worker.
 
 Whoever dies with a worker is a suspect: in a worker of hundreds of threads one killer step would otherwise be
-charged to all its neighbours. Suspects run in processes forked for them: after the first loss several together, after the second each alone.
-Only losses alone count against a step, and only those that the worker saw: a cell that died together with its
-worker may have done nothing wrong. A cell's death is known at once, so its steps need not wait for their leases
-to run out.
+charged to all its neighbours. Suspects run in processes forked for them: after the first loss several together,
+after the second each alone. Only losses alone count against a step, and only those that the worker saw: a cell
+that died together with its worker may have done nothing wrong. A cell's death is known at once, so its steps need
+not wait for their leases to run out. Why so: docs/adr/0005-cells-for-lost-steps.md.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ FROM m WHERE s.id = m.id RETURNING s.id, s.lost
 """
 
 
-def run_in_child(ids: list[int], lane: str) -> None:
+def run_in_cell(ids: list[int], lane: str) -> None:
     """Have a cell run these steps and wait for its end, after waiting for a place.
 
     Bells are rung again while one waits: whatever this process has in a cell or about to be is skipped, and by the

@@ -77,7 +77,7 @@ def execute_steps(step_run_ids: list[int]) -> None:
 @door("executions.execute_in_cell")
 def execute_in_cell(step_run_ids: list[int], lane: str) -> None:
     if lane in ("fast", "http", "ai"):
-        cells.run_in_child([int(step_run_id) for step_run_id in step_run_ids], lane)
+        cells.run_in_cell([int(step_run_id) for step_run_id in step_run_ids], lane)
 
 
 @door("executions.sweep")

@@ -42,7 +42,7 @@ def test_given_an_error_of_the_engine_in_a_cell_then_its_step_is_not_charged_and
     step = a_claimed_step()
     end_lease(step.step_run_id)
 
-    cells.run_in_child([step.step_run_id], "http")
+    cells.run_in_cell([step.step_run_id], "http")
 
     assert not any(bell.task == "executions.execute_in_cell" for bell in bellboy.rung)
     assert not Attempt.objects.filter(witnessed=True).exists()

@@ -34,7 +34,7 @@ def test_given_a_cell_that_is_killed_then_its_step_is_to_blame_unless_the_machin
     end_lease(step.step_run_id)
 
     def run() -> None:
-        cells.run_in_child([step.step_run_id], "http")
+        cells.run_in_cell([step.step_run_id], "http")
         connection.close()
 
     running = threading.Thread(target=run)

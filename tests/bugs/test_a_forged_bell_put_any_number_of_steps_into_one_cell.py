@@ -31,6 +31,6 @@ def test_given_a_bell_for_more_steps_than_a_cell_takes_then_the_rest_waits_for_b
 
     monkeypatch.setattr(cells, "line", Line())
 
-    cells.run_in_child(lost, "http")
+    cells.run_in_cell(lost, "http")
 
     assert ordered == [tuple(lost[:CELL])]

@@ -32,8 +32,8 @@ def test_a_cell_takes_only_what_is_due_there_and_in_its_lane(bellboy: Bellboy) -
     before = everything()
 
     cells.run_here([alive.step_run_id, queued.pk], "http")
-    cells.run_in_child([alive.step_run_id, queued.pk], "http")
-    cells.run_in_child([expired.step_run_id], "ai")
+    cells.run_in_cell([alive.step_run_id, queued.pk], "http")
+    cells.run_in_cell([expired.step_run_id], "ai")
 
     assert everything() == before
 
@@ -48,7 +48,7 @@ def test_given_no_free_place_when_a_cell_is_wanted_then_it_is_left_to_the_next_b
     before = everything()
 
     with cells._places:
-        cells.run_in_child([step.step_run_id], "http")
+        cells.run_in_cell([step.step_run_id], "http")
 
     assert everything() == before
 
@@ -65,14 +65,14 @@ def test_given_steps_that_wait_for_a_cell_here_when_rung_again_then_they_are_lef
         def run(self, order: Order) -> int:
             ordered.append(order.ids)
             if len(ordered) == 1:
-                cells.run_in_child([first], "http")  # the doubled bell
-                cells.run_in_child([first, second], "http")  # and one that has a new step besides
+                cells.run_in_cell([first], "http")  # the doubled bell
+                cells.run_in_cell([first, second], "http")  # and one that has a new step besides
             return 0
 
     monkeypatch.setattr(cells, "line", Line())
 
-    cells.run_in_child([first], "http")
-    cells.run_in_child([first], "http")
+    cells.run_in_cell([first], "http")
+    cells.run_in_cell([first], "http")
 
     assert ordered == [(first,), (second,), (first,)]
 
@@ -89,7 +89,7 @@ def test_given_nobody_who_saw_a_cell_end_then_its_steps_keep_their_leases_and_no
 
     monkeypatch.setattr(cells, "line", Line())
 
-    cells.run_in_child([step.step_run_id], "http")
+    cells.run_in_cell([step.step_run_id], "http")
 
     row = StepRun.objects.get()
     assert row.lease_expires_at is not None
@@ -141,7 +141,7 @@ def test_given_a_worker_that_is_killed_right_after_its_cell_then_it_bears_no_wit
     monkeypatch.setattr(time, "sleep", killed)
 
     with pytest.raises(KeyboardInterrupt):
-        cells.run_in_child([step.step_run_id], "http")
+        cells.run_in_cell([step.step_run_id], "http")
 
     assert not Attempt.objects.filter(witnessed=True).exists()
 
@@ -156,7 +156,7 @@ def test_every_end_but_an_orderly_one_is_a_death(
     step = a_claimed_step()
     end_lease(step.step_run_id)
 
-    cells.run_in_child([step.step_run_id], "http")
+    cells.run_in_cell([step.step_run_id], "http")
 
     assert Attempt.objects.filter(witnessed=True).count() == witnessed
     assert rung_to_cells(bellboy) == [[step.step_run_id]]

@@ -113,7 +113,7 @@ def test_given_a_fast_step_that_kills_a_real_cell_then_the_next_one_completes_it
     run = a_run(killer(kind="fast_killer", deaths=1))
     StepRun.objects.update(rings=3)
 
-    cells.run_in_child([live(run).pk], "fast")
+    cells.run_in_cell([live(run).pk], "fast")
     bellboy.answer_all()
 
     run.refresh_from_db()
@@ -128,7 +128,7 @@ def test_given_a_fast_step_that_kills_every_cell_then_it_fails_after_three_and_n
     run, neighbour = a_run(killer(kind="fast_killer", way=way)), a_run(say())
     StepRun.objects.update(rings=3)
 
-    cells.run_in_child(list(StepRun.objects.values_list("pk", flat=True)), "fast")
+    cells.run_in_cell(list(StepRun.objects.values_list("pk", flat=True)), "fast")
     bellboy.answer_all()
 
     run.refresh_from_db()
@@ -145,7 +145,7 @@ def test_given_a_cell_that_takes_for_ever_when_its_time_is_over_then_it_is_ended
     step = a_claimed_step(killer(way="hang"))
     end_lease(step.step_run_id)
 
-    cells.run_in_child([step.step_run_id], "http")
+    cells.run_in_cell([step.step_run_id], "http")
 
     assert rung(bellboy) == [[step.step_run_id]]
     assert Attempt.objects.get(step_run_id=step.step_run_id, number=2).witnessed
@@ -160,7 +160,7 @@ def tell() -> dict[str, Any]:
     """A step run again in a cell, and what it says of it."""
     step = a_claimed_step({"key": "tell", "type": "witness", "config": {}})
     end_lease(step.step_run_id)
-    cells.run_in_child([step.step_run_id], "http")
+    cells.run_in_cell([step.step_run_id], "http")
     output = StepRun.objects.get(pk=step.step_run_id).output
     assert output is not None
     return dict(output)

@@ -15,7 +15,7 @@ FIRST_SEED = int(os.environ.get("SIMULATION_FIRST_SEED", "1"))
 SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("SIMULATION_TWINS", "4")))
 OPERATIONS = 100
 NOT_COMPARED = {
-    "due_in_cell"  # a question of `run_in_child`, which starts processes; the same condition as a claim's in a cell
+    "due_in_cell"  # a question of `run_in_cell`, which starts processes; the same condition as a claim's in a cell
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)
