@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from executions import chain, worker
+from executions import chain, lost_replies, worker
 from executions.leases import Hold, Keeper
 from executions.models import Run
 from tests.bellboy import Bellboy
@@ -58,7 +58,7 @@ def test_while_an_outcome_is_being_written_the_watchdog_waits(
 ) -> None:
     """A row that somebody keeps locked must not cost a worker with hundreds of other steps in it."""
     seen: list[float] = []
-    persist = chain.persist
+    persist = lost_replies.persist
 
     def watch(transaction: Any, hold: Any) -> Any:
         seen.append(hold.must_end_by)

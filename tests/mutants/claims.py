@@ -179,7 +179,7 @@ MUTANTS = (
         ),
         planted(
             "outcome-written-once-only",
-            "an outcome that meets a broken line is thrown away",
+            "an outcome that meets a broken connection is thrown away",
             edit(
                 LOST_REPLIES,
                 "            if hold.is_lost or time.monotonic() + delay > hold.lease_until:\n",
