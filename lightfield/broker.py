@@ -14,6 +14,8 @@ from functools import partial
 from queue import Empty
 from typing import Any
 
+from celery.app import amqp
+from kombu import Connection as KombuConnection
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 LONGEST_NAME = 255
 RedisChannel: Any = kombu_redis.Channel  # kombu tells types of its base classes only
 RedisQoS: Any = kombu_redis.QoS
+PAUSES = {"interval_start": 0.25, "interval_step": 0.25, "interval_max": 1.0}  # seconds between two tries
 TEXTS = ("root_id", "parent_id", "shadow", "expires", "argsrepr", "kwargsrepr", "origin")
 
 
@@ -101,6 +104,19 @@ class Channel(RedisChannel):
 
 class Transport(kombu_redis.Transport):
     Channel = Channel
+
+
+class Connection(KombuConnection):
+    """Tries again at least every second: kombu's pauses grow to 30 s, in which Redis is back and nobody listens."""
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+        return super().ensure_connection(*args, **{**PAUSES, **kwargs})
+
+
+class AMQP(amqp.AMQP):
+    """What Celery makes its connections with, in workers and beat."""
+
+    Connection = Connection
 
 
 def install() -> None:

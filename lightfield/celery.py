@@ -27,7 +27,7 @@ OPEN_FILES = 8192  # of one worker
 broker.install()
 if settings.ROLE == "flower":
     flower_login.install()
-app = Celery("lightfield")
+app = Celery("lightfield", amqp="lightfield.broker:AMQP")
 app.set_default()  # for every thread: without it, only the importing thread would find this app
 app.conf.update(
     broker_url=settings.REDIS_URL,
