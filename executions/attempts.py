@@ -44,7 +44,7 @@ def names_of(step: StepInHand) -> dict[str, Any]:
     }
 
 
-def context_of(step: StepInHand, *, limit_seconds: float) -> StepContext:
+def context_of(step: StepInHand, *, limit_seconds: float, **more: Any) -> StepContext:
     return StepContext(
         run_id=step.run_id,
         step_key=step.key,
@@ -52,6 +52,7 @@ def context_of(step: StepInHand, *, limit_seconds: float) -> StepContext:
         trace_id=step.trace_id,
         idempotency_key=step.effect_key,
         deadline=time.monotonic() + limit_seconds,
+        **more,
     )
 
 

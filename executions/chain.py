@@ -182,10 +182,13 @@ class Chain:
         crashpoint("CP-S3")
         limit = step_type.time_limit(self.request)
         self.hold.must_end_by = time.monotonic() + limit
-        context = context_of(self.step, limit_seconds=limit)
+        self._may_send()
+        context = context_of(self.step, limit_seconds=limit, before_sending=self._may_send)
+        return checked_output(step_type.send(self.request, context))
+
+    def _may_send(self) -> None:
         if not self.hold.may_send():
             raise LostRace  # paused for too long: the lease may be over in the database's eyes
-        return checked_output(step_type.send(self.request, context))
 
     def _may_continue(self) -> bool:
         following = reports.following_of(self.step)

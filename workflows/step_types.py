@@ -7,6 +7,7 @@ To add one: subclass `FastStepType` or `SlowStepType`, give it a `Config` and de
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
@@ -29,6 +30,10 @@ class StepConfig(BaseModel):
 C = TypeVar("C", bound=BaseModel)
 
 
+def _no_lease() -> None:
+    """Nobody else could have taken the step over."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepContext:
     """Who is asking: one attempt of one step of one run."""
@@ -39,6 +44,9 @@ class StepContext:
     trace_id: str  # 32 hex digits
     idempotency_key: str  # the same on every attempt of the step
     deadline: float  # `time.monotonic()` instant by which `run` or `send` must have returned
+    # A slow step calls it right before the first byte leaves, after every wait (lookup, connecting): it raises when
+    # the step is no longer this worker's to send for. Let that exception pass.
+    before_sending: Callable[[], None] = _no_lease
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,13 +71,14 @@ class Client:
         timeout_seconds: float,
         max_bytes: int = MAX_BYTES,
         allow_redirects: bool = False,
+        before_sending: Callable[[], None] | None = None,
     ) -> Answer:
         """See `executions.egress.request`."""
         if method not in METHODS:
             raise PermanentStepError("egress.denied_method", f"The method {method[:20]!r} is not allowed.")
         target = parse_target(url, params)
         fields = encode_fields(headers or {})
-        exchange = Exchange(host=target.host, seconds=timeout_seconds)
+        exchange = Exchange(host=target.host, seconds=timeout_seconds, before_sending=before_sending)
         try:
             for _ in range(MAX_REDIRECTS + 1):
                 answer = self._send(method, target, fields, body, exchange, max_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -70,11 +70,13 @@ def request(
     timeout_seconds: float,
     max_bytes: int = MAX_BYTES,
     allow_redirects: bool = False,
+    before_sending: Callable[[], None] | None = None,
 ) -> Answer:
     """Send one HTTP request to the outside and return the answer, whatever its status.
 
     `timeout_seconds` is for everything from the name lookup to the last byte, redirects included.
     `max_bytes` is for the decoded body of a success; of other answers at most 64 KiB are read, and cut.
+    `before_sending` is called right before the first byte of each request; what it raises keeps the request here.
     `url` may hold characters beyond ASCII and spaces in path and query; `params` are added to its query.
 
     At most one request leaves per call (and per hop, where redirects are allowed): nothing is sent again.
@@ -95,4 +97,5 @@ def request(
         timeout_seconds=timeout_seconds,
         max_bytes=max_bytes,
         allow_redirects=allow_redirects,
+        before_sending=before_sending,
     )

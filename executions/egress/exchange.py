@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 from lightfield.kernel.errors import PermanentStepError, TransientStepError
@@ -18,13 +19,16 @@ class Exchange:
     be read to its end is not answered when trying again may get it, and answered when it cannot.
     """
 
-    def __init__(self, *, host: str, seconds: float) -> None:
+    def __init__(
+        self, *, host: str, seconds: float, before_sending: Callable[[], None] | None = None
+    ) -> None:
         self.started_at = time.monotonic()
         self.deadline = self.started_at + seconds
         self.seconds = seconds
         self.host = host
         self.phase: Phase = "lookup"
         self.sent = False
+        self._before_sending = before_sending
         self.status_code: int | None = None
 
     def begin(self, host: str) -> None:
@@ -32,6 +36,11 @@ class Exchange:
         self.host = host
         self.phase = "lookup"
         self.status_code = None
+
+    def may_send(self) -> None:
+        """Ask whether a request may still leave; whatever the asked one raises keeps it here."""
+        if self._before_sending is not None:
+            self._before_sending()
 
     @property
     def elapsed_seconds(self) -> float:

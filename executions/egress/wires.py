@@ -40,6 +40,7 @@ class Wire:
 
     def write(self, raw: bytes, exchange: Exchange) -> None:
         view = memoryview(raw)
+        exchange.may_send()  # as late as can be: looking up and connecting may have taken longer than a lease
         # A failed send() on a plain socket took nothing; TLS may have written half a record before it fails.
         exchange.sent = exchange.sent or isinstance(self._sock, ssl.SSLSocket)
         while view:

@@ -124,6 +124,7 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
                 body=None if request["body"] is None else request["body"].encode(),
                 timeout_seconds=seconds,
                 allow_redirects=request["allow_redirects"],
+                before_sending=context.before_sending,
             )
         except StepError as error:
             error.metadata["attempt"] = context.attempt

@@ -148,6 +148,13 @@ MUTANTS = (
             by="test_effects.py::test_given_a_worker_paused_beyond_its_lease_when_it_wakes_then_it_sends_nothing",
         ),
         planted(
+            "leave-to-send-asked-once",
+            "a worker that was stopped while it connected sends when it wakes",
+            edit("executions/egress/wires.py", "        exchange.may_send()  #", "        #"),
+            by="bugs/test_a_worker_stopped_while_it_connected_sent_when_it_woke.py"
+            "::test_given_a_lease_that_ended_while_the_worker_connected_then_nothing_is_sent",
+        ),
+        planted(
             "no-margin",
             "a worker sends in the last moment of its lease",
             edit(LEASES, "margin = settings.LIGHTFIELD_LEASE_SECONDS / 6\n", "margin = 0.0\n"),
