@@ -16,7 +16,7 @@ from tests.chaos.ordeal import Trial
 OFTEN = ("capture", "dispatch", "admit", "claim", "intent", "settle", "renew", "sweep")
 RARE = ("cancel", "replay", "give_up", "late_truth", "settle_effects", "timeout")
 EACH = 100
-MOST_SECONDS = 400.0  # for each of the two groups, scaled
+MOST_SECONDS = 600.0  # for each of the two groups, scaled
 
 OUT = """
 SELECT r.id::text FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
@@ -108,7 +108,7 @@ def _cancel_and_replay(trial: Trial) -> None:
 
 
 def _time_out(trial: Trial) -> None:
-    trial.sender.burst("hurried", 3)
+    trial.sender.burst("hurried", 6)
     time.sleep(1)
 
 
