@@ -5,7 +5,6 @@ Why each setting has its value is told in `docs/adr/0002-celery-rings-postgresql
 
 from __future__ import annotations
 
-import math
 import os
 import resource
 from datetime import timedelta
@@ -22,6 +21,9 @@ from lightfield.kernel import logs
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lightfield.settings")
 
 LONGEST_STEP_SECONDS = 600  # an AI step may take this long; http_request at most 300
+# A sweep waits behind what its queue holds. Were it dropped after a second, nobody would look after lost steps for as
+# long as the queue is longer than that; a few too many at once cost milliseconds each.
+SWEEP_KEPT_SECONDS = 30
 OPEN_FILES = 8192  # of one worker
 
 broker.install()
@@ -66,7 +68,7 @@ app.conf.update(
         "lightfield: sweep": {
             "task": "executions.sweep",
             "schedule": timedelta(seconds=settings.LIGHTFIELD_SWEEP_SECONDS),
-            "options": {"queue": "fast", "expire_seconds": math.ceil(settings.LIGHTFIELD_SWEEP_SECONDS)},
+            "options": {"queue": "fast", "expire_seconds": SWEEP_KEPT_SECONDS},
         },
         **{
             f"lightfield: heartbeat {queue}": {
