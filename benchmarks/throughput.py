@@ -1,133 +1,123 @@
-"""Three-step HTTP runs per second, and the CPU that a thousand of them cost, against the naive baseline.
+"""Three-step HTTP runs per second, and what a thousand of them cost, against the naive chain in the same round.
 
-    .lightfield/venv/bin/python -m benchmarks.throughput --events 1000 --rounds 3
-
-Both systems run on this machine in turn, with the same sink and the same load: the machine may be noisy, so
-the ratio of one session counts and not a figure alone. Nothing but the sink and the load is left out of the CPU.
+The events come through 8 closed-loop connections. Speed counts from the first webhook to the end of the last run; CPU
+is that of all the system's processes, PostgreSQL and Valkey included, sink and load left out.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from itertools import islice
 
-from benchmarks import cpu, load
-from lightfield.local import ports
-from lightfield.local.home import Home
-from lightfield.local.servers import Servers
-from tests.acceptance import installation as installations
-from tests.acceptance import sink as sinks
-from tests.acceptance.sink import Sink
+from benchmarks import counters, load, systems, validity, waiting
+from benchmarks.figures import (
+    Line,
+    Round,
+    Values,
+    at_least_naive,
+    at_most,
+    at_most_naive,
+    milliseconds,
+)
+from benchmarks.installation import Installation
+from benchmarks.load import Sender
+from benchmarks.stage import STEPS, Bench, Stage, judged
+from benchmarks.systems import System
+from lightfield.local.boot import say
 
-ROOT = Path(__file__).resolve().parent.parent
-STEPS = 3
-PATIENCE = 180.0
+SETTLE_SECONDS = (
+    0.5  # the last outcomes are written, and the last messages acknowledged, after the last answer
+)
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One round: runs per second from first webhook to last request answered, CPU seconds per 1,000 runs."""
-
+class Figures:
     runs_per_second: float
-    cpu_per_1000: float
+    cpu_per_1000: float  # seconds
+    accept_p50_ms: float
+    accept_p99_ms: float
+    sink_cpu_per_1000: float
+    load_cpu_per_1000: float
+    cores_of_others: float
+    lost: float
+    doubled: float
 
 
-def measure(
-    sink: Sink, url: str, events: int, roots: list[int], body: Callable[[], dict[str, object]]
-) -> Figure:
-    """Send `events` webhooks and wait until the sink has seen every step of every run once."""
-    wanted = sum(sink.seen.values()) + events * STEPS
-    before, started = cpu.seconds_of(roots), time.monotonic()
-    statuses = load.send(url, [body() for _ in range(events)])
-    assert set(statuses) == {202}, f"webhooks were answered {set(statuses)}"
-    while sum(sink.seen.values()) < wanted:
-        assert time.monotonic() - started < PATIENCE, "the runs did not end in time"
-        time.sleep(0.02)
-    seconds = time.monotonic() - started
-    time.sleep(0.5)  # the last outcomes are written after the last answer
-    spent = cpu.seconds_of(roots) - before
-    return Figure(events / seconds, spent / events * 1000)
+LINES = (
+    Line("runs_per_second", "runs/s", 0, at_least_naive(1.5, "runs_per_second")),
+    Line("cpu_per_1000", "CPU s / 1000 runs", 2, at_most_naive(0.67, "cpu_per_1000")),
+    Line("accept_p50_ms", "accept p50 ms"),
+    Line("accept_p99_ms", "accept p99 ms", 1, at_most(80)),
+    Line("lost", "lost effects", 0, at_most(0)),
+    Line("doubled", "doubled effects", 0, at_most(0)),
+    Line("transactions_per_run", "PostgreSQL transactions / run", 2),
+    Line("statements_per_run", "PostgreSQL statements / run", 2),
+    Line("rows_written_per_run", "rows written / run", 1),
+    Line("buffers_per_run", "buffers read / run", 0),
+    Line("wal_bytes_per_run", "WAL bytes / run", 0),
+    Line("wal_records_per_run", "WAL records / run", 1),
+    Line("messages_per_run", "Celery messages / run", 2),
+    Line("redis_commands_per_run", "Valkey commands / run", 1),
+    Line("cores_of_others", "cores used by others", 2),
+    Line("sink_cpu_per_1000", "CPU s / 1000 runs of the sink", 2),
+    Line("load_cpu_per_1000", "CPU s / 1000 runs of the load", 2),
+)
 
 
-@contextlib.contextmanager
-def naive(sink: Sink) -> Iterator[tuple[str, list[int]]]:
-    """The baseline with a Valkey of its own: (webhook address, process ids)."""
-    with tempfile.TemporaryDirectory(prefix="lf-naive-") as folder, contextlib.ExitStack() as held:
-        home = Home(Path(folder))
-        servers = held.enter_context(Servers(home, postgres=False))
-        port = ports.any_free("127.0.0.1")
-        environ = {**os.environ, "SINK_URL": f"{sink.url}/delay/1", "REDIS_URL": servers.urls["REDIS_URL"]}
-        commands = (
-            f"gunicorn benchmarks.naive --workers 2 --threads 4 --bind 127.0.0.1:{port} --log-level error",
-            "celery -A benchmarks.naive worker --pool prefork -c 2 --loglevel error",
-        )
-        children = [
-            subprocess.Popen([sys.executable, "-m", *command.split()], cwd=ROOT, env=environ)
-            for command in commands
-        ]
-        try:
-            time.sleep(6)
-            server = [one.child.pid for one in servers.running if one.child]
-            yield f"http://127.0.0.1:{port}/hook", [child.pid for child in children] + server
-        finally:
-            for child in children:
-                child.terminate()
-            for child in children:
-                child.wait(30)
+def burst(system: System, hook: str, events: int, *, steps: int = STEPS) -> tuple[Figures, list[str]]:
+    """Send so many webhooks as fast as 8 connections are answered, and wait for their runs."""
+    system.sink.forget()
+    meter = validity.Meter(system.roots, system.sink.pid)
+    replies = load.run(Sender(hook).closed_loop(islice(systems.bodies(steps), events)))
+    system.wait_for(replies, answers=len(replies) * steps)
+    waiting.sleep(SETTLE_SECONDS)
+    used = meter.read()
+    ends, account, problems = judged(system, replies, steps=steps)
+    first, last = min(reply.sent_at for reply in replies), max(ends.at.values())
+    accepted = [reply.seconds for reply in replies]
+    figures = Figures(
+        runs_per_second=events / (last - first),
+        cpu_per_1000=used.system / events * 1000,
+        accept_p50_ms=milliseconds(accepted, 50),
+        accept_p99_ms=milliseconds(accepted, 99),
+        sink_cpu_per_1000=used.sink / events * 1000,
+        load_cpu_per_1000=used.load / events * 1000,
+        cores_of_others=used.cores_of_others,
+        lost=len(account.lost),
+        doubled=len(account.doubled),
+    )
+    return figures, problems
 
 
-@contextlib.contextmanager
-def lightfield(sink: Sink) -> Iterator[tuple[str, list[int]]]:
-    """The whole installation, Flower included: (webhook address, process ids)."""
-    with tempfile.TemporaryDirectory(prefix="lf-bench-") as folder:
-        allowed = {"LIGHTFIELD_EGRESS_ALLOW": f"127.0.0.1:{sink.port}", "LIGHTFIELD_LEASE_SECONDS": "30"}
-        with installations.running(Path(folder), **allowed) as installation:
-            config = {"method": "POST", "url": f"{sink.url}/delay/1", "json": {"run": "{{ trigger.id }}"}}
-            steps = [
-                {"key": f"step{number}", "type": "http_request", "config": config} for number in range(STEPS)
-            ]
-            workflow = installation.publish(*steps)
-            yield installation.api.base + workflow["webhook_url"], [installation.pid]
+def play(stage: Stage) -> Round:
+    played = Round()
+    with stage.naive() as baseline:
+        _measure(stage, baseline, played)
+    played.invalid += validity.of_baseline(played.figures["naive"]["cpu_per_1000"])
+    with stage.lightfield() as lightfield:
+        _measure(stage, lightfield, played)
+        if stage.options.statements:
+            played.notes["statements"] = counters.costliest(lightfield.connection)
+    return played
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    figures: dict[str, list[Figure]] = {"naive": [], "lightfield": []}
-    for _ in range(arguments.rounds):
-        for name, system in (("naive", naive), ("lightfield", lightfield)):
-            with sinks.running() as sink, system(sink) as (url, roots):
-                measure(sink, url, 50, roots, _body)  # warm
-                figures[name].append(measure(sink, url, arguments.events, roots, _body))
-                print(name, figures[name][-1], flush=True)
-    _print_table(figures)
+def _measure(stage: Stage, system: System, played: Round) -> None:
+    options = stage.options
+    hook = system.hook(STEPS)
+    stage.warm(system, hook)
+    waiting.sleep(options.flush_seconds if isinstance(system, Installation) else 0)
+    before = system.counts()
+    figures, problems = burst(system, hook, options.events)
+    waiting.sleep(options.flush_seconds if isinstance(system, Installation) else 0)
+    values: Values = {**asdict(figures), **system.counts().per_run(before, options.events)}
+    played.figures[system.name] = values
+    played.problems += problems
+    played.invalid += [f"{system.name}: {why}" for why in validity.of_machine(figures.cores_of_others)]
+    say(
+        f"{system.name}: {figures.runs_per_second:.0f} runs/s, {figures.cpu_per_1000:.1f} CPU s per 1,000 runs"
+    )
 
 
-def _body() -> dict[str, object]:
-    return {"id": uuid.uuid4().hex, "steps": STEPS}
-
-
-def _print_table(figures: dict[str, list[Figure]]) -> None:
-    speed = {name: statistics.median(f.runs_per_second for f in rounds) for name, rounds in figures.items()}
-    cost = {name: statistics.median(f.cpu_per_1000 for f in rounds) for name, rounds in figures.items()}
-    print(f"\n{'':12}{'runs/s':>10}{'CPU s / 1000 runs':>20}")
-    for name in figures:
-        print(f"{name:12}{speed[name]:>10.0f}{cost[name]:>20.1f}")
-    ratio = speed["lightfield"] / speed["naive"], cost["lightfield"] / cost["naive"]
-    print(f"{'ratio':12}{ratio[0]:>10.2f}{ratio[1]:>20.2f}")
-
-
-if __name__ == "__main__":
-    main()
+BENCH = Bench(
+    "throughput", "three-step runs per second and CPU per 1,000, beside the naive chain", 3, LINES, play
+)

@@ -37,6 +37,7 @@ COMMANDS = {  # command: (module to run, sets of requirements it needs)
     "check": ("lightfield.local.check", ("runtime", "dev")),
     "chaos": ("tests.chaos", ("runtime",)),
     "mutants": ("tests.mutants", ("runtime",)),
+    "bench": ("benchmarks", ("runtime",)),
 }
 
 

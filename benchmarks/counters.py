@@ -1,0 +1,76 @@
+"""What the servers count: transactions, WAL and buffers of PostgreSQL, commands of Valkey.
+
+A backend of PostgreSQL reports its counters once a second while it works, and 10 s after it went idle: a difference is
+exact only between two calm moments (`FLUSH_SECONDS`). What runs by itself meanwhile, some transactions a second,
+is in it too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import redis
+
+FLUSH_SECONDS = 11.0
+
+DATABASE = """
+SELECT xact_commit + xact_rollback AS transactions, blks_hit + blks_read AS buffers,
+  tup_inserted + tup_updated + tup_deleted AS rows_written
+FROM pg_stat_database WHERE datname = current_database()
+"""
+WAL = """
+SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS wal_bytes, wal_records, wal_fpi AS wal_full_pages
+FROM pg_stat_wal
+"""
+HAS_STATEMENTS = "SELECT 1 FROM pg_extension WHERE extname = 'pg_stat_statements'"
+STATEMENTS = "SELECT sum(calls) AS statements FROM pg_stat_statements"
+COSTLIEST = """
+SELECT calls, round(total_exec_time::numeric, 1)::float8 AS milliseconds, rows, left(regexp_replace(query, '\\s+', ' ', 'g'), 200)
+FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 25
+"""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Totals since the servers started, by name."""
+
+    of: dict[str, float]
+
+    def per_run(self, before: Counts, runs: int) -> dict[str, float]:
+        """What one run added since `before`."""
+        return {f"{name}_per_run": (self.of[name] - before.of[name]) / runs for name in self.of}
+
+
+def of_postgres(connection: psycopg.Connection[Any]) -> dict[str, float]:
+    counted = {**_row(connection, DATABASE), **_row(connection, WAL)}
+    if connection.execute(HAS_STATEMENTS).fetchone():
+        counted |= _row(connection, STATEMENTS)
+    return counted
+
+
+def of_valkey(url: str) -> dict[str, float]:
+    """Commands, and of these LPUSH: Kombu sends a message to a queue by LPUSH, and nothing else does."""
+    with redis.Redis.from_url(url) as client:
+        commands: dict[str, Any] = client.info("commandstats")
+    return {
+        "redis_commands": float(sum(of["calls"] for of in commands.values())),
+        "messages": float(commands.get("cmdstat_lpush", {"calls": 0})["calls"]),
+    }
+
+
+def costliest(connection: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+    """The statements that took longest in all, when pg_stat_statements counts them."""
+    if not connection.execute(HAS_STATEMENTS).fetchone():
+        return []
+    names = ("calls", "milliseconds", "rows", "query")
+    return [dict(zip(names, row, strict=True)) for row in connection.execute(COSTLIEST).fetchall()]
+
+
+def _row(connection: psycopg.Connection[Any], query: str) -> dict[str, float]:
+    cursor = connection.execute(query)
+    found, columns = cursor.fetchone(), cursor.description
+    assert found is not None
+    assert columns is not None
+    return {column.name: float(value or 0) for column, value in zip(columns, found, strict=True)}

@@ -1,0 +1,69 @@
+"""What is measured: a system takes webhooks, and its runs send requests to the sink."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import counters, waiting
+from benchmarks.far_end import Account, FarEnd
+from benchmarks.load import Reply
+
+LONGEST_RUN = 120.0  # seconds for the last runs of a burst, beyond what the burst itself took
+
+
+@dataclass(frozen=True)
+class Ends:
+    """When runs ended, in Unix time by the id in their webhook; and what is wrong with others."""
+
+    at: dict[str, float]
+    problems: list[str]
+
+
+class System(ABC):
+    """One running system. `roots`: the processes that are all of it, with everything below them."""
+
+    name: str
+    roots: list[int]
+
+    def __init__(self, sink: FarEnd) -> None:
+        self.sink = sink
+
+    @abstractmethod
+    def hook(self, steps: int) -> str:
+        """The address of a workflow of so many requests, one after the other, each answered after 1 ms."""
+
+    @abstractmethod
+    def wait_for(self, replies: list[Reply], *, answers: int, seconds: float = LONGEST_RUN) -> None:
+        """Return when the runs of these webhooks have ended; the sink gives so many answers until then."""
+
+    @abstractmethod
+    def ends_of(self, replies: list[Reply], account: Account) -> Ends: ...
+
+    @abstractmethod
+    def counts(self) -> counters.Counts:
+        """What the system's servers have counted so far."""
+
+    def wait_for_answers(self, number: int, *, seconds: float = LONGEST_RUN) -> None:
+        what = f"{number} answers of the sink"
+        waiting.until(what, lambda: self.sink.count() >= number, seconds=seconds)
+
+
+def bodies(steps: int = 0) -> Iterator[dict[str, Any]]:
+    """Bodies of webhooks, each with an id of its own, without end."""
+    session = uuid.uuid4().hex[:12]
+    for number in itertools.count():
+        yield {"id": f"{session}-{number}", "steps": steps}
+
+
+def refused(replies: list[Reply]) -> list[str]:
+    """What to say of webhooks that were not accepted."""
+    others = [reply for reply in replies if reply.status != 202]
+    if not others:
+        return []
+    first = others[0]
+    return [f"{len(others)} webhooks not accepted: {first.status} {first.body[:100]!r}"]
