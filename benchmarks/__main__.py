@@ -11,7 +11,20 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import latency, options, results, table, throughput
+from benchmarks import (
+    capture,
+    fairness,
+    growth,
+    idle,
+    latency,
+    memory,
+    options,
+    responsiveness,
+    results,
+    steady,
+    table,
+    throughput,
+)
 from benchmarks.figures import Round
 from benchmarks.installation import forget_other_settings
 from benchmarks.options import Options
@@ -21,8 +34,11 @@ from lightfield.local.boot import ROOT, CannotStart, say
 from lightfield.local.ending import Ended, ending
 from lightfield.local.home import Home
 
-BENCHES = {bench.name: bench for bench in (throughput.BENCH, latency.BENCH)}
-USUAL = ("throughput", "latency")
+BENCHES = {
+    module.BENCH.name: module.BENCH
+    for module in (throughput, latency, responsiveness, fairness, idle, capture, memory, growth, steady)
+}
+USUAL = ("throughput", "latency", "responsiveness", "fairness", "idle", "capture", "memory")
 
 
 def main() -> int:

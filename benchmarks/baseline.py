@@ -71,11 +71,7 @@ def running(home: Home, sink: FarEnd) -> Iterator[Baseline]:
 
 def _wait_until_it_answers(baseline: Baseline) -> None:
     def is_accepted() -> bool:
-        try:
-            reply = load.run(load.Sender(baseline.hook(1)).send(next(bodies(1))))
-        except OSError:
-            return False
-        return reply.status == 202
+        return load.run(load.Sender(baseline.hook(1)).send(next(bodies(1)))).status == 202
 
     waiting.until("the baseline's web", is_accepted, seconds=START_SECONDS, every=0.2)
     baseline.wait_for_answers(1, seconds=START_SECONDS)

@@ -38,9 +38,12 @@ class Counts:
 
     of: dict[str, float]
 
+    def minus(self, before: Counts) -> dict[str, float]:
+        return {name: self.of[name] - before.of[name] for name in self.of}
+
     def per_run(self, before: Counts, runs: int) -> dict[str, float]:
         """What one run added since `before`."""
-        return {f"{name}_per_run": (self.of[name] - before.of[name]) / runs for name in self.of}
+        return {f"{name}_per_run": added / runs for name, added in self.minus(before).items()}
 
 
 def of_postgres(connection: psycopg.Connection[Any]) -> dict[str, float]:

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,14 +59,14 @@ class FarEnd:
     def forget(self) -> None:
         self._api.post("/forget")
 
-    def account(self, runs: Iterable[str], steps: int) -> Account:
-        """Whether every step of these runs came exactly once."""
-        return account_of(self._api.get("/books"), runs, steps)
+    def account(self, wanted: Mapping[str, int]) -> Account:
+        """Whether every step of these runs, each with its number of steps, came exactly once."""
+        return account_of(self._api.get("/books"), wanted)
 
 
-def account_of(books: dict[str, Any], runs: Iterable[str], steps: int) -> Account:
+def account_of(books: dict[str, Any], wanted: Mapping[str, int]) -> Account:
     """Compare the sink's books with the runs that were asked for."""
-    expected = {f"{run}/{step}" for run in runs for step in range(steps)}
+    expected = {f"{run}/{step}" for run, steps in wanted.items() for step in range(steps)}
     effects, keys = books["effects"], books["keys"]
     doubled = [effect for effect, (times, _) in effects.items() if times > 1]
     doubled += [f"key {key or 'missing'}" for key, times in keys.items() if times > 1]

@@ -32,6 +32,12 @@ class Round:
     problems: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)  # for the file of results only
 
+    def add(self, system: str, figures: Values, problems: list[str], invalid: list[str]) -> None:
+        """What one system came to."""
+        self.figures[system] = figures
+        self.problems += problems
+        self.invalid += [f"{system}: {why}" for why in invalid]
+
     @property
     def is_valid(self) -> bool:
         return not self.invalid

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -44,6 +45,14 @@ WHERE event_id = ANY (%s::uuid[])
 """
 
 
+@dataclass(frozen=True)
+class Workflow:
+    """A published workflow: its id and the address of its webhook."""
+
+    id: str
+    hook: str
+
+
 class Installation(System):
     """Calls go through HTTP and SQL; nothing of ours is imported into the bench but the local tools."""
 
@@ -66,15 +75,19 @@ class Installation(System):
         return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
 
     def hook(self, steps: int) -> str:
-        return self.publish("Measured", [request_step(number, self.sink.url()) for number in range(steps)])
+        return self.publish_requests("Measured", steps).hook
 
-    def publish(self, name: str, steps: list[dict[str, Any]]) -> str:
-        """The webhook address of a new workflow."""
+    def publish_requests(self, name: str, steps: int, *, delay_ms: int = 1) -> Workflow:
+        """A new workflow of so many requests, one after the other, each answered after `delay_ms`."""
+        url = self.sink.url(delay_ms)
+        return self.publish(name, [request_step(number, url) for number in range(steps)])
+
+    def publish(self, name: str, steps: list[dict[str, Any]]) -> Workflow:
         trigger = {"type": "webhook", "config": {"signature": {"scheme": "none"}}}
         definition = {"schema": 1, "name": name, "trigger": trigger, "steps": steps}
         workflow = self.api.post("/api/v1/workflows", definition)
         self.api.post(f"/api/v1/workflows/{workflow['id']}/publish")
-        return f"{self.api.base}{workflow['webhook_url']}"
+        return Workflow(workflow["id"], f"{self.api.base}{workflow['webhook_url']}")
 
     def wait_for(self, replies: list[Reply], *, answers: int, seconds: float = LONGEST_RUN) -> None:  # noqa: ARG002
         """First the sink is asked, which costs the system nothing, then the rows."""
@@ -100,8 +113,18 @@ class Installation(System):
             {**counters.of_postgres(self.connection), **counters.of_valkey(self.redis_url)}
         )
 
-    def one(self, query: str) -> Any:
-        row = self.connection.execute(query).fetchone()
+    def backlog_of(self, workflow: Workflow) -> int:
+        """The same of one workflow."""
+        conditions = {"id": workflow.id}
+        events = self.one(f"{PENDING_EVENTS} AND workflow_id = %(id)s", conditions)
+        return int(events) + int(self.one(f"{LIVE_RUNS} AND workflow_id = %(id)s", conditions))
+
+    def pids(self) -> dict[str, int]:
+        """Each process of the installation by its name; with the supervisor, their parent, these are all."""
+        return {path.stem: int(path.read_text()) for path in sorted((self.home.path / "run").glob("*.pid"))}
+
+    def one(self, query: str, params: dict[str, Any] | None = None) -> Any:
+        row = self.connection.execute(query, params).fetchone()
         assert row is not None
         return row[0]
 

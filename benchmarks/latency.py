@@ -88,9 +88,7 @@ def play(stage: Stage) -> Round:
             hook = system.hook(STEPS)
             stage.warm(system, hook)
             figures, problems = measure(system, hook, stage.options.latency_seconds)
-        played.figures[system.name] = asdict(figures)
-        played.problems += problems
-        played.invalid += [f"{system.name}: {why}" for why in validity.of_machine(figures.cores_of_others)]
+        played.add(system.name, asdict(figures), problems, validity.of_machine(figures.cores_of_others))
         told = f"{figures.end_to_end_p50_ms:.0f} / {figures.end_to_end_p99_ms:.0f} ms end to end p50 / p99"
         say(f"{system.name}: {told}")
     return played

@@ -31,6 +31,7 @@ class Reply:
     """What became of one webhook. `status` is 0 when no answer came."""
 
     run: str  # the id in its body
+    steps: int  # how many requests it asked for
     sent_at: float  # Unix time of its first byte
     seconds: float  # until the whole answer was there
     status: int
@@ -95,14 +96,17 @@ class Sender:
 
     async def send(self, body: dict[str, Any], *, late: float = 0.0) -> Reply:
         raw = json.dumps(body).encode()
-        connection = await self._connection()
+        try:
+            connection = await self._connection()
+        except OSError as error:
+            return Reply(body["id"], body["steps"], time.time(), 0.0, 0, str(error).encode(), late)
         sent_at, started = time.time(), time.perf_counter()
         status, answer = await connection.post(self.head % len(raw) + raw)
         seconds = time.perf_counter() - started
         if status and not connection.transport.is_closing():
             connection.used_at = time.monotonic()
             self.idle.append(connection)
-        return Reply(body["id"], sent_at, seconds, status, answer, late)
+        return Reply(body["id"], body["steps"], sent_at, seconds, status, answer, late)
 
     async def closed_loop(
         self, bodies: Iterable[dict[str, Any]], *, connections: int = CONNECTIONS

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from benchmarks import baseline, far_end, installation, load, systems
 from benchmarks.baseline import Baseline
@@ -15,7 +14,7 @@ from benchmarks.figures import Line, Round
 from benchmarks.installation import Installation
 from benchmarks.load import Reply, Sender
 from benchmarks.options import Options
-from benchmarks.systems import System
+from benchmarks.systems import Ends, System
 from lightfield.local.boot import say
 from lightfield.local.home import Home
 
@@ -71,10 +70,14 @@ class Stage:
 
 
 def judged(
-    system: System, replies: list[Reply], *, steps: int = STEPS
-) -> tuple[systems.Ends, Account, list[str]]:
-    """When the runs of these webhooks ended, what the sink saw of them, and everything that is wrong with either."""
-    account = system.sink.account([reply.run for reply in replies], steps)
+    system: System, replies: list[Reply], *, also: Mapping[str, int] | None = None
+) -> tuple[Ends, Account, list[str]]:
+    """When the runs of these webhooks ended, what the sink saw of them, and everything that is wrong with either.
+
+    `also`: runs that no webhook asked for, with their numbers of steps.
+    """
+    wanted = {reply.run: reply.steps for reply in replies} | dict(also or {})
+    account = system.sink.account(wanted)
     ends = system.ends_of(replies, account)
     return ends, account, [f"{system.name}: {problem}" for problem in [*ends.problems, *account.problems]]
 
@@ -82,7 +85,3 @@ def judged(
 def end_to_end(replies: list[Reply], at: dict[str, float]) -> list[float]:
     """Seconds from a webhook's first byte to the end of its run, of those that ended."""
     return [at[reply.run] - reply.sent_at for reply in replies if reply.run in at]
-
-
-def told(problems: list[str]) -> dict[str, Any]:
-    return {"problems": problems}

@@ -6,6 +6,7 @@ is that of all the system's processes, PostgreSQL and Valkey included, sink and 
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from itertools import islice
 
@@ -72,8 +73,8 @@ def burst(system: System, hook: str, events: int, *, steps: int = STEPS) -> tupl
     system.wait_for(replies, answers=len(replies) * steps)
     waiting.sleep(SETTLE_SECONDS)
     used = meter.read()
-    ends, account, problems = judged(system, replies, steps=steps)
-    first, last = min(reply.sent_at for reply in replies), max(ends.at.values())
+    ends, account, problems = judged(system, replies)
+    first, last = min(reply.sent_at for reply in replies), max(ends.at.values(), default=math.nan)
     accepted = [reply.seconds for reply in replies]
     figures = Figures(
         runs_per_second=events / (last - first),
@@ -110,9 +111,7 @@ def _measure(stage: Stage, system: System, played: Round) -> None:
     figures, problems = burst(system, hook, options.events)
     waiting.sleep(options.flush_seconds if isinstance(system, Installation) else 0)
     values: Values = {**asdict(figures), **system.counts().per_run(before, options.events)}
-    played.figures[system.name] = values
-    played.problems += problems
-    played.invalid += [f"{system.name}: {why}" for why in validity.of_machine(figures.cores_of_others)]
+    played.add(system.name, values, problems, validity.of_machine(figures.cores_of_others))
     say(
         f"{system.name}: {figures.runs_per_second:.0f} runs/s, {figures.cpu_per_1000:.1f} CPU s per 1,000 runs"
     )
