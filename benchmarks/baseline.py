@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from benchmarks import counters, load, waiting
 from benchmarks.far_end import HOST, Account, FarEnd
 from benchmarks.load import Reply
-from benchmarks.systems import LONGEST_RUN, Ends, System, bodies, refused
+from benchmarks.systems import LONGEST_RUN, Ends, System, begin_anew, bodies, refused
 from lightfield.local import environment, ports
 from lightfield.local.boot import ROOT
 from lightfield.local.children import spawn, stop
@@ -49,6 +49,7 @@ class Baseline(System):
 @contextlib.contextmanager
 def running(home: Home, sink: FarEnd) -> Iterator[Baseline]:
     """The naive chain, until the block ends."""
+    begin_anew(home)
     with contextlib.ExitStack() as held:
         servers = held.enter_context(Servers(home, postgres=False))
         address = f"{HOST}:{ports.any_free(HOST)}"

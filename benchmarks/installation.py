@@ -8,13 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,17 +21,16 @@ import psycopg
 from benchmarks import counters, waiting
 from benchmarks.far_end import HOST, Account, FarEnd
 from benchmarks.load import Reply
-from benchmarks.systems import LONGEST_RUN, Ends, System, refused
-from lightfield.local import environment, ports, valkey
+from benchmarks.systems import LONGEST_RUN, Ends, System, begin_anew, refused
+from lightfield.local import environment, ports
 from lightfield.local.boot import ROOT, CannotStart
 from lightfield.local.calls import Api
-from lightfield.local.children import end_all, has_ended, spawn, stop, working_in
+from lightfield.local.children import has_ended, spawn, stop
 from lightfield.local.home import Home
 from lightfield.local.servers import Servers
-from lightfield.local.supervisor import end_leftovers
 
 START_SECONDS = 120.0
-STOP_SECONDS = 60.0
+STOP_SECONDS = 60.0  # bin/up waits 30 for running steps
 
 LIVE_RUNS = (
     "SELECT count(*) FROM executions_run WHERE status IN ('pending', 'running', 'waiting')"  # by run_live
@@ -147,7 +144,7 @@ def running(
 
     `statements` loads pg_stat_statements, which costs a little itself.
     """
-    _begin_anew(home)
+    begin_anew(home)
     if statements:
         _load_statements(home)
     environ = environment.basis(home) | {
@@ -181,16 +178,6 @@ def _is_up(home: Home, child: subprocess.Popen[bytes]) -> bool:
     if has_ended(child):
         raise CannotStart(f"bin/up ended: {home.last_lines('up')}")
     return "Lightfield is running" in home.log_file("up").read_text()
-
-
-def _begin_anew(home: Home) -> None:
-    """Empty tables and logs. An installation whose bench was killed ends by itself within a minute."""
-    with home.exclusively("bin/bench", patience=STOP_SECONDS):
-        end_leftovers(home)
-        end_all(partial(working_in, home.path / "postgres", ["postgres"]), first=signal.SIGQUIT, grace=1)
-        end_all(partial(working_in, home.path / "redis", valkey.PROGRAM_NAMES), first=signal.SIGTERM, grace=1)
-        for name in ("postgres", "redis", "logs"):
-            shutil.rmtree(home.path / name, ignore_errors=True)
 
 
 def _load_statements(home: Home) -> None:

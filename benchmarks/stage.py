@@ -43,7 +43,7 @@ class Stage:
 
     @contextlib.contextmanager
     def lightfield(self) -> Iterator[Installation]:
-        """An installation with empty tables and a sink, warm."""
+        """An installation with empty tables, and a sink for its requests."""
         say("starting Lightfield")
         with (
             self.sink() as sink,
@@ -58,6 +58,7 @@ class Stage:
 
     @contextlib.contextmanager
     def naive(self) -> Iterator[Baseline]:
+        """The baseline with empty queues, and a sink for its requests."""
         say("starting the baseline")
         with self.sink() as sink, baseline.running(self.home.inner("naive"), sink) as system:
             yield system

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import signal
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks import counters, waiting
 from benchmarks.far_end import Account, FarEnd
 from benchmarks.load import Reply
+from lightfield.local import valkey
+from lightfield.local.children import end_all, working_in
+from lightfield.local.home import Home
+from lightfield.local.supervisor import end_leftovers
 
+LEFTOVER_SECONDS = 60.0  # bin/up waits 30 for running steps when it is told to end
 LONGEST_RUN = 120.0  # seconds for the last runs of a burst, beyond what the burst itself took
 
 
@@ -51,6 +59,16 @@ class System(ABC):
     def wait_for_answers(self, number: int, *, seconds: float = LONGEST_RUN) -> None:
         what = f"{number} answers of the sink"
         waiting.until(what, lambda: self.sink.count() >= number, seconds=seconds)
+
+
+def begin_anew(home: Home) -> None:
+    """Empty tables, queues and logs. A system whose bench was killed ends by itself, within a minute."""
+    with home.exclusively("bin/bench", patience=LEFTOVER_SECONDS):
+        end_leftovers(home)
+        end_all(partial(working_in, home.path / "postgres", ["postgres"]), first=signal.SIGQUIT, grace=1)
+        end_all(partial(working_in, home.path / "redis", valkey.PROGRAM_NAMES), first=signal.SIGTERM, grace=1)
+        for name in ("postgres", "redis", "logs"):
+            shutil.rmtree(home.path / name, ignore_errors=True)
 
 
 def bodies(steps: int = 0) -> Iterator[dict[str, Any]]:

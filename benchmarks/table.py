@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from benchmarks.figures import Line, Round, Values, counting, medians
 
 HEAD = ("", "naive", "Lightfield", "ratio", "bar", "")
+OF_BASELINE = (1, 3)  # columns that say nothing where no baseline was measured
 
 
 def drawn(title: str, lines: Sequence[Line], rounds: list[Round]) -> str:
-    """One bench as text: its table, then each round that does not count and everything that went wrong."""
+    """One bench as text: its table, then why rounds do not count and everything that went wrong."""
     naive, ours = medians(rounds, "naive"), medians(rounds, "lightfield")
     rows = [HEAD, *[_row(line, naive, ours) for line in lines if line.figure in ours]]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(HEAD))]
-    told = [f"{title}: {_which(rounds)}", *[_aligned(row, widths) for row in rows]]
+    if not naive:
+        rows = [tuple(cell for place, cell in enumerate(row) if place not in OF_BASELINE) for row in rows]
+    told = [f"{title}: {_which(rounds)}", *_aligned(rows)]
     for number, one in enumerate(rounds, 1):
         told += [f"  round {number} is not valid: {why}" for why in one.invalid]
         told += [f"  round {number} WRONG: {problem}" for problem in one.problems]
@@ -23,10 +25,10 @@ def drawn(title: str, lines: Sequence[Line], rounds: list[Round]) -> str:
 
 def _which(rounds: list[Round]) -> str:
     valid = sum(one.is_valid for one in rounds)
+    if len(rounds) == 1:
+        return "one round" if valid else "one round, which is not valid"
     if not valid:
         return f"none of {len(rounds)} rounds is valid; medians of all"
-    if len(rounds) == 1:
-        return "one round"
     return f"medians of {len(counting(rounds))} valid rounds of {len(rounds)}"
 
 
@@ -43,7 +45,14 @@ def _row(line: Line, naive: Values, ours: Values) -> tuple[str, ...]:
     )
 
 
-def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
-    label, *numbers, bar, verdict = row
-    cells = [f"{cell:>{width}}" for cell, width in zip(numbers, widths[1:4], strict=True)]
-    return f"{label:<{widths[0]}}  {'  '.join(cells)}  {bar:<{widths[4]}}  {verdict}".rstrip()
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Numbers to the right; the label, the bar and the verdict to the left."""
+    last = len(rows[0]) - 2  # the bar's column
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if 0 < place < last else f"{cell:<{width}}"
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
