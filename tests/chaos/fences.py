@@ -23,14 +23,19 @@ CREATE SCHEMA IF NOT EXISTS chaos;
 CREATE TABLE IF NOT EXISTS chaos.written (
   id bigserial PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp(),
   tx xid8 NOT NULL DEFAULT pg_current_xact_id(), writer text NOT NULL DEFAULT current_setting('application_name'),
-  what text, step_run_id bigint, lane text, fence_was int, fence int, status_was text, status text, is_let_go bool);
+  what text, step_run_id bigint, lane text, fence_was int, fence int, status_was text, status text, is_let_go bool,
+  is_taken_alive bool);
 CREATE OR REPLACE FUNCTION chaos.note_step() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO chaos.written (what, step_run_id, lane, fence_was, fence, status_was, status, is_let_go)
+  INSERT INTO chaos.written
+    (what, step_run_id, lane, fence_was, fence, status_was, status, is_let_go, is_taken_alive)
   VALUES ('step', NEW.id, NEW.lane, CASE TG_OP WHEN 'UPDATE' THEN OLD.fence END, NEW.fence,
     CASE TG_OP WHEN 'UPDATE' THEN OLD.status END, NEW.status,
     TG_OP = 'UPDATE' AND NEW.status = OLD.status AND NEW.fence = OLD.fence AND NEW.owner = OLD.owner
-      AND coalesce(NEW.lease_expires_at < clock_timestamp(), false));
+      AND coalesce(NEW.lease_expires_at < clock_timestamp(), false),
+    TG_OP = 'UPDATE' AND OLD.status = 'running' AND NEW.fence > OLD.fence  -- a person and a timeout may
+      AND NEW.status <> 'cancelled' AND NEW.error_code IS DISTINCT FROM 'run.timeout'
+      AND coalesce(OLD.lease_expires_at > clock_timestamp(), false));
   RETURN NULL;
 END $$;
 CREATE OR REPLACE FUNCTION chaos.note_part() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -56,7 +61,7 @@ FOR EACH ROW EXECUTE FUNCTION chaos.note_part('effect', 'status');
 """
 WRITTEN = """
 SELECT extract(epoch FROM at)::float8, tx::text, substring(writer FROM '[0-9]+$')::int, what, step_run_id, lane,
-  fence_was, fence, status_was, status, is_let_go
+  fence_was, fence, status_was, status, is_let_go, is_taken_alive
 FROM chaos.written ORDER BY id
 """
 KEYS = "SELECT key, step_run_id FROM executions_effect"
@@ -83,6 +88,7 @@ class Write:
     status_was: str | None
     status: str | None
     is_let_go: bool | None  # a lease ended early, by the parent of a dead cell
+    is_taken_alive: bool | None = False  # claimed or given up although somebody's lease had not run out
 
 
 @dataclass
@@ -125,6 +131,8 @@ class Log:
     def _replay(self, write: Write) -> None:
         held = self._held.get(write.step_run_id)
         if write.fence_was is None or write.fence > write.fence_was:  # it won the race for this fence
+            if write.is_taken_alive:
+                self.strays.append(write)
             self._end(held, write)
             if write.status == "running":
                 taken = Holding(write.step_run_id, write.pid, write.at)
@@ -204,9 +212,10 @@ def sent_after_waking(
 
 
 def _words(write: Write) -> str:
+    taken = " under a live lease" if write.is_taken_alive else ""
     return (
         f"pid {write.pid} wrote {write.what} of step {write.step_run_id}: fence {write.fence_was} -> {write.fence},"
-        f" {write.status_was} -> {write.status}"
+        f" {write.status_was} -> {write.status}{taken}"
     )
 
 

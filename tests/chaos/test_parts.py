@@ -45,6 +45,13 @@ def test_given_a_step_that_changes_hands_by_its_fence_then_no_write_is_a_stray()
     assert Log([CLAIM, RENEWAL, TAKEN_OVER, retried, admitted]).strays == []
 
 
+@pytest.mark.parametrize("status", ["running", "failed"])
+def test_given_a_step_taken_or_given_up_under_a_live_lease_then_it_is_a_stray(status: str) -> None:
+    robbed = wrote(4, HEIR, (1, 2), ("running", status), is_taken_alive=True)
+
+    assert Log([CLAIM, RENEWAL, robbed]).strays == [robbed]
+
+
 @pytest.mark.parametrize("status", ["running", "completed", "waiting"])
 def test_given_a_write_under_somebody_elses_fence_then_it_is_a_stray(status: str) -> None:
     late = wrote(14, ZOMBIE, (2, 2), ("running", status))
