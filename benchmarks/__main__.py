@@ -65,10 +65,10 @@ def _play_all(home: Home, wanted: Options) -> bool:
     stage, is_well = Stage(home, wanted), True
     folder = _results_folder(home, wanted)
     for name in wanted.names:
-        bench = BENCHES[name]
+        bench, commit = BENCHES[name], results.commit_of_checkout()
         rounds = _play(bench, stage, wanted.rounds or bench.rounds)
         print(f"\n{table.drawn(bench.name, bench.lines, rounds)}\n", flush=True)
-        path = results.keep(name, rounds, options=wanted.as_json(), folder=folder)
+        path = results.keep(name, rounds, commit=commit, options=wanted.as_json(), folder=folder)
         say(f"kept in {os.path.relpath(path)}")
         is_well &= all(one.is_valid and not one.problems for one in rounds)
     return is_well

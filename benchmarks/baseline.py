@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from benchmarks import counters, load, waiting
 from benchmarks.far_end import HOST, Account, FarEnd
 from benchmarks.load import Reply
-from benchmarks.systems import LONGEST_RUN, Ends, System, begin_anew, bodies, refused
+from benchmarks.systems import Ends, System, begin_anew, bodies, refused
 from lightfield.local import environment, ports
 from lightfield.local.boot import ROOT
 from lightfield.local.children import spawn, stop
@@ -35,9 +35,6 @@ class Baseline(System):
 
     def hook(self, steps: int) -> str:  # noqa: ARG002  the webhook's body says how many
         return f"http://{self.address}/hook"
-
-    def wait_for(self, replies: list[Reply], *, answers: int, seconds: float = LONGEST_RUN) -> None:  # noqa: ARG002
-        self.wait_for_answers(answers, seconds=seconds)
 
     def ends_of(self, replies: list[Reply], account: Account) -> Ends:
         return Ends(account.answered_at, refused(replies))
@@ -75,5 +72,5 @@ def _wait_until_it_answers(baseline: Baseline) -> None:
         return load.run(load.Sender(baseline.hook(1)).send(next(bodies(1)))).status == 202
 
     waiting.until("the baseline's web", is_accepted, seconds=START_SECONDS, every=0.2)
-    baseline.wait_for_answers(1, seconds=START_SECONDS)
+    waiting.until("the baseline's worker", lambda: baseline.sink.count() >= 1, seconds=START_SECONDS)
     baseline.sink.forget()

@@ -101,7 +101,7 @@ def play(stage: Stage) -> Round:
 def _captured(system: Installation, sending: Coroutine[Any, Any, list[Reply]]) -> Captured:
     meter = validity.Meter(system.roots, system.sink.pid)
     replies = load.run(sending)
-    system.wait_for(replies, answers=0)
+    system.wait_for(replies)
     waiting.sleep(SETTLE_SECONDS)
     used = meter.read()
     ends, _, problems = judged(system, replies)

@@ -25,7 +25,14 @@ SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS wal_bytes, wal_rec
 FROM pg_stat_wal
 """
 HAS_STATEMENTS = "SELECT 1 FROM pg_extension WHERE extname = 'pg_stat_statements'"
-STATEMENTS = "SELECT sum(calls) AS statements FROM pg_stat_statements"
+FOREIGN_KEY_CHECK = (
+    "query LIKE 'SELECT % FOR KEY SHARE OF x'"  # PostgreSQL's own, one for each reference written
+)
+STATEMENTS = f"""
+SELECT sum(calls) FILTER (WHERE NOT {FOREIGN_KEY_CHECK}) AS statements,
+  sum(calls) FILTER (WHERE {FOREIGN_KEY_CHECK}) AS foreign_key_checks
+FROM pg_stat_statements
+"""
 COSTLIEST = """
 SELECT calls, round(total_exec_time::numeric, 1)::float8 AS milliseconds, rows, left(regexp_replace(query, '\\s+', ' ', 'g'), 200)
 FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 25
@@ -61,6 +68,12 @@ def of_valkey(url: str) -> dict[str, float]:
         "redis_commands": float(sum(of["calls"] for of in commands.values())),
         "messages": float(commands.get("cmdstat_lpush", {"calls": 0})["calls"]),
     }
+
+
+def forget_statements(connection: psycopg.Connection[Any]) -> None:
+    """Begin to count statements anew, when pg_stat_statements counts them."""
+    if connection.execute(HAS_STATEMENTS).fetchone():
+        connection.execute("SELECT pg_stat_statements_reset()")
 
 
 def costliest(connection: psycopg.Connection[Any]) -> list[dict[str, Any]]:

@@ -132,7 +132,7 @@ def play(stage: Stage) -> Round:
 
 def _alone(system: Installation, hook: str, seconds: float) -> tuple[Trickle, list[str]]:
     replies = load.run(Sender(hook).open_loop(systems.bodies(STEPS), rate=latency.RATE, seconds=seconds))
-    system.wait_for(replies, answers=len(replies) * STEPS)
+    system.wait_for(replies)
     ends, _, problems = judged(system, replies)
     return Trickle(replies, ends.at), problems
 
@@ -141,7 +141,7 @@ def _beside_a_flood(
     system: Installation, hook: str, flooding: Workflow, stage: Stage
 ) -> tuple[Flood, list[str]]:
     template = load.run(Sender(flooding.hook).send(next(systems.bodies(STEPS))))
-    system.wait_for([template], answers=0)
+    system.wait_for([template])
     system.sink.forget()
     meter = validity.Meter(system.roots, system.sink.pid)
     flood, began = pour(system, template.event_id, stage.options.flood), time.time()
@@ -150,8 +150,7 @@ def _beside_a_flood(
     )
     left, used = system.backlog_of(flooding), meter.read()
     say(f"{left:,} of the flood are left; waiting for them")
-    answers = (len(replies) + len(flood)) * STEPS
-    system.wait_for(replies, answers=answers, seconds=LONGEST_RUN + len(flood) / SLOWEST)
+    system.wait_for(replies, also=len(flood) * STEPS, seconds=LONGEST_RUN + len(flood) / SLOWEST)
     ends, account, problems = judged(system, replies, also=flood)
     ended, others = system.connection.execute(FLOOD_ENDED, [flooding.id]).fetchall()[0]
     if others:

@@ -21,7 +21,7 @@ import psycopg
 from benchmarks import counters, waiting
 from benchmarks.far_end import HOST, Account, FarEnd
 from benchmarks.load import Reply
-from benchmarks.systems import LONGEST_RUN, Ends, System, begin_anew, refused
+from benchmarks.systems import LONGEST_RUN, LOOK_EVERY, Ends, System, begin_anew, refused
 from lightfield.local import environment, ports
 from lightfield.local.boot import ROOT, CannotStart
 from lightfield.local.calls import Api
@@ -86,10 +86,9 @@ class Installation(System):
         self.api.post(f"/api/v1/workflows/{workflow['id']}/publish")
         return Workflow(workflow["id"], f"{self.api.base}{workflow['webhook_url']}")
 
-    def wait_for(self, replies: list[Reply], *, answers: int, seconds: float = LONGEST_RUN) -> None:  # noqa: ARG002
-        """First the sink is asked, which costs the system nothing, then the rows."""
-        self.wait_for_answers(answers, seconds=seconds)
-        waiting.until("all runs to end", lambda: self.backlog() == 0, seconds=seconds)
+    def wait_for(self, replies: list[Reply], *, also: int = 0, seconds: float = LONGEST_RUN) -> None:
+        super().wait_for(replies, also=also, seconds=seconds)
+        waiting.until("all runs to end", lambda: self.backlog() == 0, seconds=seconds, every=LOOK_EVERY)
 
     def backlog(self) -> int:
         """Events that are pending and runs that have not ended, over all workflows."""
@@ -168,6 +167,7 @@ def running(
             with installation.as_superuser() as connection:
                 connection.execute("CREATE EXTENSION pg_stat_statements")
                 connection.execute("GRANT pg_read_all_stats TO lightfield")
+                connection.execute("GRANT EXECUTE ON FUNCTION pg_stat_statements_reset TO lightfield")
         with installation.connection:
             yield installation
     finally:

@@ -53,7 +53,7 @@ def measure(system: System, hook: str, seconds: float) -> tuple[Figures, list[st
     system.sink.forget()
     meter = validity.Meter(system.roots, system.sink.pid)
     replies = load.run(Sender(hook).open_loop(systems.bodies(STEPS), rate=RATE, seconds=seconds))
-    system.wait_for(replies, answers=len(replies) * STEPS)
+    system.wait_for(replies)
     used = meter.read()
     ends, account, problems = judged(system, replies)
     whole, answers = end_to_end(replies, ends.at), end_to_end(replies, account.answered_at)

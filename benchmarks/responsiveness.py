@@ -98,7 +98,7 @@ def play(stage: Stage) -> Round:
         patience = options.slow_ms / 1000 * PATIENCE
         sent = load.run(_side_by_side(system, slow, fast_hook, options.slow, patience))
         replies = sent.slow + sent.fast
-        system.wait_for(replies, answers=sum(reply.steps for reply in replies))
+        system.wait_for(replies)
         used = meter.read()
         ends, account, problems = judged(system, replies)
         figures = _figures(sent, ends.at, quiet, used)

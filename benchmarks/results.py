@@ -18,10 +18,14 @@ from lightfield.local.boot import ROOT
 FOLDER = ROOT / "benchmarks" / "results"
 
 
-def keep(name: str, rounds: list[Round], *, options: dict[str, Any], folder: Path = FOLDER) -> Path:
-    """Write `<UTC date>-<short commit>-<bench>.json`; a second one of the same day gets a number."""
+def keep(
+    name: str, rounds: list[Round], *, commit: dict[str, Any], options: dict[str, Any], folder: Path = FOLDER
+) -> Path:
+    """Write `<UTC date>-<short commit>-<bench>.json`; a second one of the same day gets a number.
+
+    `commit` was looked up before the measurement: somebody may commit while it goes on.
+    """
     now = datetime.now(UTC)
-    commit = commit_of_checkout()
     content = {
         "bench": name,
         "at": now.isoformat(timespec="seconds"),
@@ -38,12 +42,10 @@ def keep(name: str, rounds: list[Round], *, options: dict[str, Any], folder: Pat
 
 
 def commit_of_checkout() -> dict[str, Any]:
-    """The commit that is checked out, and whether files differ from it."""
+    """The commit that is checked out, and whether its files were changed since."""
     commit = _said_by("git", "rev-parse", "HEAD")
-    return {
-        "commit": commit or "unknown",
-        "is_changed": bool(commit and _said_by("git", "status", "--porcelain")),
-    }
+    changes = _said_by("git", "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit or "unknown", "is_changed": bool(changes)}
 
 
 def machine() -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Stage:
     def warm(self, system: System, hook: str, *, steps: int = STEPS) -> None:
         """Some runs that count for nothing, so that every process has connected, imported and cached."""
         replies = load.run(Sender(hook).closed_loop(islice(systems.bodies(steps), self.options.warm)))
-        system.wait_for(replies, answers=len(replies) * steps)
+        system.wait_for(replies)
         system.sink.forget()
 
 

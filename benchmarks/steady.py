@@ -93,7 +93,7 @@ def play(stage: Stage) -> Round:
         sent = load.run(_send(system, hook, steps=steps, rate=rate, seconds=seconds))
         used = meter.read()
         patience = max(LONGEST_RUN, 2 * seconds)
-        system.wait_for(sent.replies, answers=len(sent.replies) * steps, seconds=patience)
+        system.wait_for(sent.replies, seconds=patience)
         ends, account, problems = judged(system, sent.replies)
     figures = _figures(sent, ends.at, used) | {
         "steps": steps,

@@ -53,6 +53,7 @@ LINES = (
     Line("doubled", "doubled effects", 0, at_most(0)),
     Line("transactions_per_run", "PostgreSQL transactions / run", 2),
     Line("statements_per_run", "PostgreSQL statements / run", 2),
+    Line("foreign_key_checks_per_run", "foreign key checks / run", 2),
     Line("rows_written_per_run", "rows written / run", 1),
     Line("buffers_per_run", "buffers read / run", 0),
     Line("wal_bytes_per_run", "WAL bytes / run", 0),
@@ -70,7 +71,7 @@ def burst(system: System, hook: str, events: int, *, steps: int = STEPS) -> tupl
     system.sink.forget()
     meter = validity.Meter(system.roots, system.sink.pid)
     replies = load.run(Sender(hook).closed_loop(islice(systems.bodies(steps), events)))
-    system.wait_for(replies, answers=len(replies) * steps)
+    system.wait_for(replies)
     waiting.sleep(SETTLE_SECONDS)
     used = meter.read()
     ends, account, problems = judged(system, replies)
@@ -106,10 +107,13 @@ def _measure(stage: Stage, system: System, played: Round) -> None:
     options = stage.options
     hook = system.hook(STEPS)
     stage.warm(system, hook)
-    waiting.sleep(options.flush_seconds if isinstance(system, Installation) else 0)
+    if isinstance(system, Installation):
+        waiting.sleep(options.flush_seconds)
+        counters.forget_statements(system.connection)
     before = system.counts()
     figures, problems = burst(system, hook, options.events)
-    waiting.sleep(options.flush_seconds if isinstance(system, Installation) else 0)
+    if isinstance(system, Installation):
+        waiting.sleep(options.flush_seconds)
     values: Values = {**asdict(figures), **system.counts().per_run(before, options.events)}
     played.add(system.name, values, problems, validity.of_machine(figures.cores_of_others))
     say(

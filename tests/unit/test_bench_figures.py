@@ -121,8 +121,9 @@ def test_results_are_kept_with_every_round_and_where_it_was_measured(tmp_path):
     rounds = [a_round(10, 20), played]
 
     # When it is kept twice on one day
-    path = results.keep("throughput", rounds, options={"events": 60}, folder=tmp_path)
-    second = results.keep("throughput", rounds, options={"events": 60}, folder=tmp_path)
+    commit = results.commit_of_checkout()
+    path = results.keep("throughput", rounds, commit=commit, options={"events": 60}, folder=tmp_path)
+    second = results.keep("throughput", rounds, commit=commit, options={"events": 60}, folder=tmp_path)
 
     # Then nothing is overwritten, and all of it can be read again
     assert path != second
