@@ -55,13 +55,14 @@ def _worker_problem(redis_url: str, node: str, patience: float) -> str:
     """Ask the node by name through Redis."""
     from celery import Celery
     from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
 
     app = Celery(broker=redis_url, set_as_current=False)
     app.conf.broker_transport_options = {"socket_timeout": patience, "socket_connect_timeout": patience}
     name = f"{node}@{socket.gethostname()}"
     try:
         answers = app.control.ping(destination=[name], timeout=patience, limit=1)
-    except (OperationalError, OSError):
+    except (OperationalError, RedisError, OSError):
         return ""
     return "" if answers else f"{name} does not answer"
 

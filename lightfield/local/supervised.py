@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightfield.local.boot import CannotStart
@@ -17,6 +18,16 @@ from lightfield.local.home import Home
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds before a process is started again: 0.25, 0.5, 1 … 5
 SETTLED = 5.0  # seconds after which a process counts as having run, and its next pause is the first again
 ASK_EVERY, ANSWER_WITHIN, SILENCES = 30.0, 20.0, 2  # two missed answers: silent for about a minute
+
+
+@dataclass(frozen=True)
+class End:
+    """A process has ended that nobody here asked to. `was_silent`: its checkup killed it."""
+
+    name: str
+    pid: int
+    returncode: int
+    was_silent: bool
 
 
 class Supervised:
@@ -33,6 +44,8 @@ class Supervised:
         self.name = name
         self.stop_signal = stop_signal
         self.child: subprocess.Popen[bytes] | None = None
+        self.was_silent = False
+        self.on_end: Callable[[End], object] = lambda _: None  # for whoever keeps books
         self._spawn = spawn
         self._started_at = 0.0
         self._due_at: float | None = None  # when it may be started again; None while it runs
@@ -43,6 +56,7 @@ class Supervised:
         self.home.write_pid(self.name, self.child.pid)
         self._started_at = time.monotonic()
         self._due_at = None
+        self.was_silent = False
         return self.child
 
     @property
@@ -59,6 +73,7 @@ class Supervised:
             self._quick_ends = self._quick_ends + 1 if now - self._started_at < SETTLED else 0
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._quick_ends)
             self._due_at = now + pause
+            self.on_end(End(self.name, self.child.pid, self.child.returncode, self.was_silent))
             return f"{self.name} ended ({_how(self.child.returncode)}); starting it again in {pause:g} s"
         if now < self._due_at:
             return ""
@@ -128,6 +143,7 @@ class Checkup:
         if self._silences < SILENCES:
             return ""
         self._silences = 0
+        self.process.was_silent = True
         kill(child.pid)
         return f"{self.process.name} has not answered for a minute and was killed"
 

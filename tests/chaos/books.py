@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+SERVERS = ("postgres", "redis")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -76,6 +78,17 @@ class Arrival:
     peer: Peer | None = None
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A process that the supervisor found ended. `was_silent`: its checkup killed it."""
+
+    name: str
+    pid: int
+    returncode: int
+    at: float
+    was_silent: bool = False
+
+
 class Books:
     """Thread-safe. Read freely once everything is quiet."""
 
@@ -88,6 +101,9 @@ class Books:
         )  # cancels, replays, faults: for the report
         self.zombies: list[Zombie] = []
         self.deaths: list[tuple[int, float]] = []  # processes that we killed, and when
+        self.stops: list[tuple[int, float]] = []  # that we stopped, for however long
+        self.disturbances: list[tuple[float, str]] = []  # of a server or the line to it: what took it away
+        self.ends: list[Ended] = []  # whatever the supervisor found ended
         self._known: dict[str, int] = collections.defaultdict(int)
 
     def begin(self, delivery: Delivery) -> None:
@@ -112,6 +128,28 @@ class Books:
             for zombie in self.zombies:
                 if zombie.pid == pid:
                     zombie.last_at = min(zombie.last_at, time.time())
+
+    def note_stop(self, pid: int) -> None:
+        with self._lock:
+            self.stops.append((pid, time.time()))
+
+    def note_obeyed(self, action: str, pid: int) -> None:
+        """A process did to itself what an order at a point said."""
+        if action == "stop":
+            self.note_stop(pid)
+        else:
+            self.note_death(pid)
+
+    def disturb(self, what: str) -> None:
+        """A server cannot be reached now, or does not answer."""
+        with self._lock:
+            self.disturbances.append((time.time(), what))
+
+    def note_end(self, name: str, pid: int, returncode: int, *, was_silent: bool) -> None:
+        with self._lock:
+            self.ends.append(Ended(name, pid, returncode, time.time(), was_silent))
+            if name in SERVERS:
+                self.disturbances.append((time.time(), name))
 
     def note_zombie(self, pid: int, stopped_at: float) -> None:
         """It is woken now."""

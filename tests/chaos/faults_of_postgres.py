@@ -51,7 +51,7 @@ def _stop(trial: Trial, number: signal.Signals) -> int:
     back: list[float] = []
 
     def stop() -> None:
-        os.kill(trial.stack.pid_of("postgres"), number)
+        trial.end("postgres", number)
         stopped_at = time.monotonic()
         trial.until(lambda: not trial.postgres_answers(), 5, every=0.02)
         if trial.until(trial.postgres_answers, 30):
@@ -105,6 +105,7 @@ def _stop_in_transaction(trial: Trial) -> None:
             if row is None or not state_of(row[0]):
                 return False
             os.kill(row[0], signal.SIGSTOP)
+            trial.books.note_stop(row[0])
             time.sleep(0.05)
             if row in watching.execute(IDLE_IN_TRANSACTION).fetchall():
                 caught = row[0]

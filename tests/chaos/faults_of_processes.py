@@ -35,6 +35,7 @@ def zombie_web(trial: Trial) -> int:
             raise OSError("gunicorn has no worker right now")
         pid, stopped_at = trial.drawn.choice(workers), time.time()
         os.kill(pid, signal.SIGSTOP)
+        trial.books.note_stop(pid)
         time.sleep(STOPPED_SECONDS)
         if state_of(pid):
             trial.books.note_zombie(pid, stopped_at)

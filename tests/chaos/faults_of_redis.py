@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 
 import redis
@@ -39,7 +38,7 @@ def redis_restart(trial: Trial) -> int:
 
     def restart() -> None:
         trial.until(trial.redis_answers, 10)
-        os.kill(trial.stack.pid_of("redis"), signal.SIGTERM)
+        trial.end("redis", signal.SIGTERM)
         trial.pause(2, 5)
 
     return trial.times(5, restart)
@@ -67,6 +66,7 @@ def redis_full(trial: Trial) -> int:
     policy = there.config_get("maxmemory-policy")["maxmemory-policy"]
     if policy != "noeviction":
         trial.problems.append(f"Redis runs with maxmemory-policy {policy}: it would throw messages out")
+    trial.books.disturb("redis")
     there.config_set("maxmemory", 1)
     try:
         there.lpush("chaos", "x")
@@ -75,6 +75,7 @@ def redis_full(trial: Trial) -> int:
         trial.last(30)
     finally:
         there.config_set("maxmemory", 0)
+        trial.books.disturb("redis")
     return 1
 
 

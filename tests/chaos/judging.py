@@ -6,9 +6,10 @@ import collections
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos import fences
+from tests.chaos import ends, fences, logs
 from tests.chaos.books import Arrival, Books
 from tests.chaos.fences import TOLERANCE, Log, Told
+from tests.chaos.pace import own_time
 from tests.chaos.stack import Stack
 
 EVENTS = """
@@ -30,6 +31,10 @@ SELECT e.key, extract(epoch FROM a.intent_at)::float8,
                           ELSE coalesce(a.finished_at, now()) END)::float8
 FROM executions_attempt a JOIN executions_effect e ON e.step_run_id = a.step_run_id
 JOIN executions_steprun s ON s.id = a.step_run_id WHERE a.intent_at IS NOT NULL
+"""
+KILLERS = """
+SELECT DISTINCT split_part(a.worker, ':', 2)::int FROM executions_attempt a JOIN executions_steprun s ON s.id = a.step_run_id
+WHERE a.outcome = 'lost' AND s.key = 'kills' AND a.worker NOT LIKE '%:cell:%'
 """
 EXPECTED_CODES = {
     "http.outcome_unknown",  # only where on_unknown is `fail`
@@ -74,7 +79,22 @@ def judge(stack: Stack, books: Books) -> Judgement:
         _judge_key(judgement, key, effects[key], attempts[key], arrivals.get(key, []))
     _judge_operations(judgement, books)
     _judge_zombies(judgement, stack, books)
+    _judge_processes(judgement, stack, books)
     return judgement
+
+
+def _judge_processes(judgement: Judgement, stack: Stack, books: Books) -> None:
+    killers = {pid for (pid,) in stack.ask(KILLERS)}
+    found = ends.unexpected(books, killers=killers, stretch=own_time.stretch_between)
+    found += ends.gunicorns_workers(books, stack.home.log_file("web").read_text(errors="replace"))
+    for words in found:
+        judgement.blame("a process that ended and nobody had ended it", words)
+    for words, times in logs.complaints(stack.home.folder("logs")).items():
+        judgement.blame("a complaint in a log for which no reason is known", f"{times} × {words}")
+    silent = sum(one.was_silent for one in books.ends)
+    judgement.facts["processes that ended"] = (
+        f"{len(books.ends)}, {silent} of them killed by their checkup, {len(found)} without a reason"
+    )
 
 
 def _judge_zombies(judgement: Judgement, stack: Stack, books: Books) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import random
+import signal
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -148,6 +150,11 @@ class Trial:
 
     def kill(self, name: str) -> int:
         """SIGKILL to a process or server by its name, written down. Returns its pid."""
+        return self.end(name, signal.SIGKILL)
+
+    def end(self, name: str, number: signal.Signals) -> int:
+        """The same with another signal that ends it."""
         pid = self.stack.pid_of(name)
         self.books.note_death(pid)
-        return self.stack.kill(name)
+        os.kill(pid, number)
+        return pid

@@ -147,19 +147,19 @@ class Walk:
         unfinished.write_text(f"{action} {passes} {ROLE[point]}")
         unfinished.replace(order)
         self._provoke(point)
-        found: list[int] = []
+        found: list[tuple[str, int]] = []
 
         def is_obeyed() -> bool:
-            found[:] = [int(path.name.rpartition(".")[2]) for path in self.stack.orders.glob(f"{point}.*")]
+            found[:] = self.stack.obeyed(point)
             return bool(found)
 
-        was_hit = wait_until(is_obeyed, HIT_SECONDS, every=0.02)
-        hit = Hit(point, action, found[0], time.time()) if was_hit else None
-        for left in self.stack.orders.glob(f"{point}*"):
-            left.unlink(missing_ok=True)
-        if hit and action == "kill":
-            self.books.note_death(hit.pid)
-        return self._followed(hit) if hit else None
+        if not wait_until(is_obeyed, HIT_SECONDS, every=0.02):
+            found = self.stack.recall(point)  # at the last moment
+        if not found:
+            return None
+        hit = Hit(point, action, found[0][1], time.time())
+        self.books.note_obeyed(action, hit.pid)
+        return self._followed(hit)
 
     def _provoke(self, point: str) -> None:
         """What does not come by itself often enough."""
@@ -194,8 +194,7 @@ class Walk:
         hit = Hit(point, action, pid, time.time())
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL if action == "kill" else signal.SIGSTOP)
-        if action == "kill":
-            self.books.note_death(pid)
+        self.books.note_obeyed(action, pid)
         if is_committed:
             hold.commit()
         else:

@@ -40,8 +40,16 @@ class Line:
 class Proxy:
     """Listens on a loopback port of its own. Faults are set from other threads."""
 
-    def __init__(self, outside: Outside, dial: Callable[[], Awaitable[Stream]], *, listens_in: bool) -> None:
+    def __init__(
+        self,
+        outside: Outside,
+        dial: Callable[[], Awaitable[Stream]],
+        *,
+        listens_in: bool,
+        on_fault: Callable[[], object] = lambda: None,
+    ) -> None:
         self.port = ports.any_free(HOST)
+        self._on_fault = on_fault
         self.swallowed: collections.Counter[str] = collections.Counter()
         self._outside = outside
         self._dial = dial
@@ -57,6 +65,7 @@ class Proxy:
 
     def freeze(self) -> None:
         """Nothing gets through any more, and nobody is told."""
+        self._on_fault()
         self._do(self._flows.clear)
 
     def refuse(self) -> None:
@@ -66,9 +75,12 @@ class Proxy:
 
     def reset(self) -> None:
         """Break every connection; new ones are welcome."""
+        self._on_fault()
         self._do(self._reset_all)
 
     def mend(self) -> None:
+        if self._is_refusing or not self._flows.is_set():
+            self._on_fault()  # until now
         self._is_refusing = False
         self._to_swallow.clear()
         self._do(self._flows.set)

@@ -40,11 +40,11 @@ class Soak:
         self.number = 0
         self.faults: list[tuple[int, str, Callable[[], object]]] = [
             (8, "order at a point", self._order),
-            (4, "process killed", self._kill_process),
+            (4, "process killed", lambda: self._kill(self._name())),
             (2, "process stopped", self._stop_process),
             (2, "flush", lambda: self.stack.redis().flushall()),
-            (1, "redis killed", lambda: self.stack.kill("redis")),
-            (1, "postgres stopped at once", lambda: os.kill(self.stack.pid_of("postgres"), signal.SIGQUIT)),
+            (1, "redis killed", lambda: self._kill("redis")),
+            (1, "postgres stopped at once", self._stop_postgres),
             (2, "backends ended", self._terminate),
             (2, "lines to postgres reset", self.stack.postgres_line.reset),
             (2, "lines to redis reset", self.stack.redis_line.reset),
@@ -64,6 +64,8 @@ class Soak:
                 name = "faults that missed"
             self.books.count(name)
             self._wait(self._drawn.uniform(*GAP_SECONDS))
+        for action, pid in self.stack.recall():
+            self._note_obeyed(action, pid)
         for pid in [*self._stopped]:
             self._wake(pid)
         say("the soak is over")
@@ -75,18 +77,14 @@ class Soak:
             for pid, (_, due) in [*self._stopped.items()]:
                 if time.time() >= due:
                     self._wake(pid)
-            for path in self.stack.orders.glob(
-                "CP-*.*"
-            ):  # obeyed: by dying, or a stopped one is woken in time
-                self._note_obeyed(int(path.name.rpartition(".")[2]))
-                path.unlink(missing_ok=True)
+            for action, pid in self.stack.obeyed():
+                self._note_obeyed(action, pid)
             time.sleep(0.1)
 
-    def _note_obeyed(self, pid: int) -> None:
-        if state_of(pid) == "T":
+    def _note_obeyed(self, action: str, pid: int) -> None:
+        self.books.note_obeyed(action, pid)
+        if action == "stop":
             self._stopped[pid] = (time.time(), time.time() + STOPPED_SECONDS)
-        else:
-            self.books.note_death(pid)
 
     def _wake(self, pid: int) -> None:
         since, _ = self._stopped.pop(pid)
@@ -103,14 +101,19 @@ class Soak:
     def _name(self) -> str:
         return self._drawn.choice([one.name for one in self.stack.supervisor.processes])
 
-    def _kill_process(self) -> None:
-        name = self._name()
+    def _kill(self, name: str) -> None:
         self.books.note_death(self.stack.pid_of(name))
         self.stack.kill(name)
+
+    def _stop_postgres(self) -> None:
+        pid = self.stack.pid_of("postgres")
+        self.books.note_death(pid)
+        os.kill(pid, signal.SIGQUIT)
 
     def _stop_process(self) -> None:
         pid = self.stack.pid_of(self._name())
         os.kill(pid, signal.SIGSTOP)
+        self.books.note_stop(pid)
         self._stopped[pid] = (time.time(), time.time() + self._drawn.uniform(2, 14))
 
     def _terminate(self) -> None:

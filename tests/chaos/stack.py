@@ -25,7 +25,7 @@ from lightfield.local.children import end_all, spawn, working_in
 from lightfield.local.ending import ending
 from lightfield.local.home import Home
 from lightfield.local.servers import Servers
-from lightfield.local.supervised import Supervised, stop_all
+from lightfield.local.supervised import End, Supervised, stop_all
 from lightfield.local.supervisor import MARK, Supervisor, end_leftovers
 from lightfield.local.up import wait_for_web
 from tests.chaos.outside import Outside
@@ -72,6 +72,7 @@ class Stack:
     def __init__(self, home: Home, held: contextlib.ExitStack, outside: Outside, sink: Sink) -> None:
         self.home = home
         self.sink = sink
+        self.books = sink.books
         end_leftovers(home)
         _begin_anew(home)
         self.orders = home.folder("crashpoints")
@@ -81,8 +82,18 @@ class Stack:
         self.database_url = self.servers.urls["DATABASE_URL"]
         self.redis_url = self.servers.urls["REDIS_URL"]
         folder = parse_qs(urlsplit(self.database_url).query)["host"][0]
-        self.postgres_line = Proxy(outside, to_socket(f"{folder}/.s.PGSQL.5432"), listens_in=True)
-        self.redis_line = Proxy(outside, to_port(urlsplit(self.redis_url).port or 6379), listens_in=False)
+        self.postgres_line = Proxy(
+            outside,
+            to_socket(f"{folder}/.s.PGSQL.5432"),
+            listens_in=True,
+            on_fault=partial(self.books.disturb, "postgres"),
+        )
+        self.redis_line = Proxy(
+            outside,
+            to_port(urlsplit(self.redis_url).port or 6379),
+            listens_in=False,
+            on_fault=partial(self.books.disturb, "redis"),
+        )
         self.supervisor = self._start(held)
         self.api = Api(f"http://{HOST}:{self.supervisor.environ['LIGHTFIELD_PORT']}")
 
@@ -108,7 +119,12 @@ class Stack:
         supervisor.migrate()
         held.callback(supervisor.stop)
         supervisor.start()
+        for one in [*self.servers.running, *supervisor.processes]:
+            one.on_end = self._note_end
         return supervisor
+
+    def _note_end(self, end: End) -> None:
+        self.books.note_end(end.name, end.pid, end.returncode, was_silent=end.was_silent)
 
     def begin(self) -> None:
         """Wait until web answers; then calls are allowed."""
@@ -177,6 +193,7 @@ class Stack:
         def begin() -> None:
             for name in names:
                 one = Supervised(self.home, name, partial(self._spawn_beat, beat, name))
+                one.on_end = self._note_end
                 one.start()
                 self._beats.append(one)
                 self.supervisor.processes.append(one)
@@ -204,10 +221,27 @@ class Stack:
         self._errands.put(end)
         wait_until(lambda: not self._beats, 30)
 
+    def obeyed(self, point: str = "CP-*") -> list[tuple[str, int]]:
+        """Orders that were obeyed since somebody asked last: what was ordered, and the process that did it."""
+        found = []
+        for path in self.orders.glob(f"{point}.*"):
+            found.append((path.read_text().split()[0], int(path.suffix[1:])))
+            path.unlink(missing_ok=True)
+        return found
+
+    def recall(self, point: str = "CP-*") -> list[tuple[str, int]]:
+        """Take orders back; those that somebody obeyed first."""
+        for order in self.orders.glob(point):
+            if not order.suffix:
+                order.unlink(missing_ok=True)
+        return self.obeyed(point)
+
     def mend(self) -> None:
         """Take every fault away that lasts: orders, and what the proxies do."""
-        for order in self.orders.iterdir():
-            order.unlink(missing_ok=True)
+        for action, pid in self.recall():
+            self.books.note_obeyed(action, pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
         self.postgres_line.mend()
         self.redis_line.mend()
 

@@ -9,7 +9,6 @@ from tests.chaos.books import Arrival, Peer, Zombie
 from tests.chaos.conversation import KINDS, Conversation, kind_of
 from tests.chaos.fences import Log, Write, seconds_to_reclaim, sent_after_waking
 from tests.chaos.memory import Life
-from tests.chaos.pace import stretch_of
 from triggers import outbox
 
 ZOMBIE, HEIR, WEB = 11, 22, 33
@@ -174,17 +173,6 @@ def test_given_an_answer_then_it_tells_whether_anything_changed(
 
     assert talk.tell(message(kind, body) + message(b"Z", b"I"))
     assert talk.has_changed is has_changed
-
-
-@pytest.mark.parametrize(
-    ("busy", "ours", "idle", "stretch"),
-    [(100, 20, 100, 1.0), (100, 100, 0, 1.0), (100, 50, 0, 2.0), (100, 0, 0, 8.0), (0, 0, 0, 1.0)],
-    ids=["idle is left", "all ours", "half", "none", "unknown"],
-)
-def test_a_second_is_longer_only_where_others_take_what_we_would_use(
-    busy: int, ours: int, idle: int, stretch: float
-) -> None:
-    assert stretch_of(busy, ours, idle) == stretch
 
 
 def test_memory_is_compared_by_the_age_of_a_process_beyond_its_warm_up() -> None:

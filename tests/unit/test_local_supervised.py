@@ -12,7 +12,7 @@ from lightfield.local import supervised
 from lightfield.local.children import end_all, marked, spawn, stop, working_in
 from lightfield.local.home import Home
 from lightfield.local.story import Aside, told
-from lightfield.local.supervised import Checkup, Supervised, stop_all
+from lightfield.local.supervised import Checkup, End, Supervised, stop_all
 
 
 @pytest.fixture
@@ -101,11 +101,14 @@ def test_given_a_process_that_stays_silent_when_asked_twice_then_it_is_killed(
     monkeypatch.setattr(supervised, "ASK_EVERY", 0.0)
     process = a_process(home, "sleep", "60")
     checkup = Checkup(process, [answer], {"PATH": os.defpath}, home.path)
-    process.start()
+    pid = process.start().pid
+    ends: list[End] = []
+    process.on_end = ends.append
 
     if is_killed:
         assert "has not answered for a minute" in tended(checkup)
         assert "SIGKILL" in tended(process)
+        assert ends == [End("one", pid, -signal.SIGKILL, was_silent=True)]
     else:
         until(lambda: checkup.tend() == "" and checkup._asked_at > process._started_at + 0.3)
         assert process.tend() == ""
