@@ -2,13 +2,15 @@
 
 The protocol is that of chapter 54 of PostgreSQL's manual: after the first message, each has a type byte and a
 length. Statements are known by words that only they contain. A statement outside a transaction commits by itself;
-inside one, COMMIT ends what the first known statement began.
+inside one, COMMIT ends what the first known statement began. Whether a transaction changed anything is told by the
+answer to that statement, not by that to COMMIT: by the number of its rows, or by what its row says.
 """
 
 from __future__ import annotations
 
+import collections
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # The first that matches. `lost_race()` is in every settlement.
 KINDS: tuple[tuple[str, bytes], ...] = (
@@ -26,7 +28,13 @@ KINDS: tuple[tuple[str, bytes], ...] = (
     ("sweep", b"rings = least(s.rings + 1"),
     ("renew", b"FOR UPDATE OF s SKIP LOCKED)\nUPDATE executions_steprun s SET lease_expires_at"),
 )
-BACKEND_KEY, READY, QUERY, PARSE, BIND, DONE, ERROR = b"K", b"Z", b"Q", b"P", b"B", b"C", b"E"
+BACKEND_KEY, READY, QUERY, PARSE, BIND, ROW, DONE, ERROR = b"K", b"Z", b"Q", b"P", b"B", b"D", b"C", b"E"
+# Statements that always answer with a row: what it says when something changed.
+SAYS: dict[str, Callable[[list[bytes | None]], bool]] = {
+    "capture": lambda row: row[2] is not None,  # the event that was added; none for a duplicate
+    "dispatch": lambda row: row[1] != b"0",  # events taken
+}
+COMMIT = "COMMIT"
 SETTLING = ("end", "give_up")  # transactions that count only if they settled something
 LONGEST_LOOK = 64 * 1024  # bytes of one message that are looked at
 
@@ -72,7 +80,12 @@ class Conversation:
         self._began_with = ""
         self._has_settled = False
         self._client = b""
-        self.has_changed = True  # by the answer that ended last: rows, and without an error
+        self._awaited: collections.deque[tuple[str, bool]] = (
+            collections.deque()
+        )  # asked; inside a transaction?
+        self._row_says = False
+        self._changes = False  # of the transaction that is open
+        self.has_changed = True  # by the answer that ended last, or the transaction it committed
 
     def ask(self, data: bytes) -> str:
         """Bytes from the client. The kind of the transaction that they commit, or ''."""
@@ -90,6 +103,7 @@ class Conversation:
         return commits
 
     def _run(self, statement: str) -> str:
+        self._awaited.append((statement, self._is_open))
         if not self._is_open:
             return statement
         self._began_with = self._began_with or statement
@@ -97,9 +111,11 @@ class Conversation:
         return ""
 
     def _say(self, words: bytes) -> str:
+        is_commit = words.startswith(b"COMMIT")
+        self._awaited.append((COMMIT if is_commit else "", self._is_open))
         if words.startswith(b"BEGIN"):
-            self._is_open, self._began_with, self._has_settled = True, "", False
-        elif words.startswith(b"COMMIT"):
+            self._is_open, self._began_with, self._has_settled, self._changes = True, "", False, False
+        elif is_commit:
             self._is_open = False
             return self._committed()
         elif words.startswith(b"ROLLBACK") and not words.startswith(b"ROLLBACK TO"):
@@ -120,13 +136,39 @@ class Conversation:
         for kind, body in self._told.feed(data):
             if kind == BACKEND_KEY:
                 self.backend = int.from_bytes(body[:4])
+            elif kind == ROW and self._awaited and self._awaited[0][0] in SAYS:
+                self._row_says = self._row_says or SAYS[self._awaited[0][0]](values_of(body))
             elif kind == DONE:
-                tag = body.rstrip(b"\0")
-                self.has_changed = not tag.endswith(b" 0") and tag != b"ROLLBACK"
+                self._done(body.rstrip(b"\0"))
             elif kind == ERROR:
                 self.has_changed = False
-            is_ready = is_ready or kind == READY
+            elif kind == READY:
+                is_ready = True
+                self._awaited.clear()
         return is_ready
+
+    def _done(self, tag: bytes) -> None:
+        statement, is_inside = self._awaited.popleft() if self._awaited else ("", False)
+        did = self._row_says if statement in SAYS else not tag.endswith(b" 0")
+        self._row_says = False
+        if statement == COMMIT:
+            self.has_changed = self._changes and tag == b"COMMIT"  # ROLLBACK: it had failed before
+        elif not is_inside:
+            self.has_changed = did
+        elif statement and statement == ("settle" if self._began_with in SETTLING else self._began_with):
+            self._changes = self._changes or did
+
+
+def values_of(row: bytes) -> list[bytes | None]:
+    """The first three columns of a row, as text."""
+    values: list[bytes | None] = []
+    at = 2
+    for _ in range(min(3, int.from_bytes(row[:2]))):
+        (length,) = struct.unpack("!i", row[at : at + 4])
+        at += 4
+        values.append(None if length < 0 else row[at : at + length])
+        at += max(0, length)
+    return values
 
 
 def kind_of(statement: bytes) -> str:

@@ -1,15 +1,12 @@
-"""The harness can see what it looks for: planted deeds of zombies are found, statements are known by their words."""
+"""The harness can see what it looks for: planted deeds of zombies are found, and memory that grows."""
 
 from __future__ import annotations
 
 import pytest
 
-from executions import admission, cells, claims, dispatcher, ending, services, settling, sweeper
 from tests.chaos.books import Arrival, Peer, Zombie
-from tests.chaos.conversation import KINDS, Conversation, kind_of
 from tests.chaos.fences import Log, Write, seconds_to_reclaim, sent_after_waking
 from tests.chaos.memory import Life
-from triggers import outbox
 
 ZOMBIE, HEIR, WEB = 11, 22, 33
 STEP = 7
@@ -100,79 +97,6 @@ def test_given_a_request_of_a_woken_process_under_a_step_it_lost_then_it_is_foun
 
     mine = [held for held in log.holdings if held.pid == ZOMBIE]
     assert len(sent_after_waking(zombie, mine, [arrival], {"key": [STEP]})) == found
-
-
-def test_each_kind_of_transaction_is_known_by_a_statement_of_the_product() -> None:
-    statements = {
-        "capture": outbox.CAPTURE_WEBHOOK,
-        "dispatch": dispatcher.PICK + dispatcher.DISPATCH,
-        "admit": admission.ADMIT,
-        "claim": claims.CLAIM,
-        "intent": claims.INTENT,
-        "renew": claims.RENEW,
-        "settle": settling.SETTLE,
-        "sweep": sweeper.QUEUED,
-        "settle_effects": sweeper.SETTLE_EFFECTS,
-        "late_truth": ending.LATE_TRUTH,
-        "end": ending.LOCK_RUN,
-        "replay": services.REPLAY,
-        "give_up": cells.SUSPECTS,
-    }
-
-    assert {kind: kind_of(statement.encode()) for kind, statement in statements.items()} == {
-        kind: kind for kind, _ in KINDS
-    }
-
-
-def message(kind: bytes, body: bytes) -> bytes:
-    return kind + (len(body) + 4).to_bytes(4) + body
-
-
-def spoken(client: bytes, *statements: bytes) -> list[str]:
-    """What each of the messages of a transaction commits."""
-    talk = Conversation()
-    talk.ask(message(b"", b"\0\3\0\0application_name\0" + client + b"\0\0"))
-    kinds = [talk.ask(message(b"Q", b"BEGIN\0"))]
-    for number, statement in enumerate(statements):
-        name = b"s%d" % number
-        kinds.append(
-            talk.ask(
-                message(b"P", name + b"\0" + statement + b"\0\0\0") + message(b"B", b"\0" + name + b"\0")
-            )
-        )
-    return [*kinds, talk.ask(message(b"Q", b"COMMIT\0"))]
-
-
-@pytest.mark.parametrize(
-    ("client", "kind"), [(b"lightfield-web:1", "cancel"), (b"lightfield-worker-fast:1", "timeout")]
-)
-def test_given_a_run_that_is_ended_then_the_client_tells_a_cancel_from_a_timeout(
-    client: bytes, kind: str
-) -> None:
-    assert spoken(client, ending.LOCK_RUN.encode(), settling.SETTLE.encode())[-1] == kind
-
-
-def test_given_a_judgement_that_settles_nothing_then_it_is_no_give_up() -> None:
-    assert spoken(b"x", cells.SUSPECTS.encode())[-1] == ""
-    assert spoken(b"x", cells.SUSPECTS.encode(), settling.SETTLE.encode())[-1] == "give_up"
-
-
-@pytest.mark.parametrize(
-    ("kind", "body", "has_changed"),
-    [
-        (b"C", b"UPDATE 1\0", True),
-        (b"C", b"UPDATE 0\0", False),
-        (b"C", b"COMMIT\0", True),
-        (b"E", b"SERROR\0\0", False),
-    ],
-)
-def test_given_an_answer_then_it_tells_whether_anything_changed(
-    kind: bytes, body: bytes, has_changed: bool
-) -> None:
-    talk = Conversation()
-
-    assert talk.tell(message(kind, body) + message(b"Z", b"I"))
-    assert talk.has_changed is has_changed
 
 
 def test_memory_is_compared_by_the_age_of_a_process_beyond_its_warm_up() -> None:
