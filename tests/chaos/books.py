@@ -104,6 +104,7 @@ class Books:
         self.stops: list[tuple[int, float]] = []  # that we stopped, for however long
         self.disturbances: list[tuple[float, str]] = []  # of a server or the line to it: what took it away
         self.ends: list[Ended] = []  # whatever the supervisor found ended
+        self.killers: list[tuple[float, float]] = []  # when steps that end their process were about
         self._known: dict[str, int] = collections.defaultdict(int)
 
     def begin(self, delivery: Delivery) -> None:

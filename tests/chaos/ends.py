@@ -19,6 +19,9 @@ SILENCE = (
 )
 BUSY = 2.0  # so many real seconds to one of ours: nobody can be expected to answer
 KILLER = 1  # the exit code of a killer step's process
+FAST_LOSSES = (
+    6  # fast workers that one killer may cost until it is run in a cell: three rings, each heard twice
+)
 _WORKERS = re.compile(r"Worker \(pid:(\d+)\) (?:was sent|exited with)[^\n]*|WORKER TIMEOUT \(pid:(\d+)\)")
 
 
@@ -52,7 +55,24 @@ def _is_expected(
         return was_stopped or was_alone or stretch(one.at - SILENCE, one.at) > BUSY
     if one.returncode == -signal.SIGKILL and was_stopped:
         return True  # a step of it overran meanwhile: leases.py's watchdog
-    return one.returncode == KILLER and one.pid in killers
+    return one.returncode == KILLER and (one.pid in killers or _is_fast_loss(one, books))
+
+
+def _is_fast_loss(one: Ended, books: Books) -> bool:
+    """A fast step is not claimed, so its row does not tell whom it killed: when there was one, and not too often."""
+    if not one.name.startswith("worker-fast"):
+        return False
+    for began, ended in books.killers:
+        alike = [
+            other
+            for other in books.ends
+            if began <= other.at <= ended
+            and other.name.startswith("worker-fast")
+            and other.returncode == KILLER
+        ]
+        if one in alike[:FAST_LOSSES]:
+            return True
+    return False
 
 
 def gunicorns_workers(books: Books, log: str) -> list[str]:

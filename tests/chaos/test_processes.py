@@ -91,6 +91,18 @@ def test_given_a_killer_step_when_its_worker_ends_as_it_does_then_it_is_none(boo
     assert len(ends.unexpected(books, killers={PID})) == 1
 
 
+def test_given_a_fast_killer_step_when_fast_workers_end_as_it_does_then_only_so_often_and_so_long(
+    books: Books,
+) -> None:
+    now = time.time()
+    for number in range(ends.FAST_LOSSES + 1):
+        books.note_end("worker-fast-2", number, ends.KILLER, was_silent=False)
+    assert len(ends.unexpected(books)) == ends.FAST_LOSSES + 1
+
+    books.killers.append((now - 1, now + 1))
+    assert len(ends.unexpected(books)) == 1
+
+
 def test_given_a_child_of_gunicorn_that_ended_then_only_one_that_we_ended_is_no_problem(books: Books) -> None:
     books.note_death(PID)
     log = "\n".join(
