@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from django.db import transaction
 
@@ -146,18 +147,17 @@ def note_end(ids: list[int], lane: str, name: str, *, died: bool) -> None:
 
 
 def run_here(ids: list[int], lane: str) -> None:
-    """A cell's whole work: give up what may not be tried again, then run the rest."""
-    left = give_up_exhausted(ids)
-    if left and lane == "fast":
-        _run_fast(left)
-    elif left:
-        worker.execute(left, in_cell=True)
+    """A cell's whole work: give up what may not be tried again, and run the rest."""
+    if lane == "fast":
+        _run_fast(ids)
+    else:
+        worker.execute(ids, claim=claim, in_cell=True)
 
 
 def _run_fast(ids: list[int]) -> None:
     """One after the other, under leases that are kept and a watchdog that ends this process when one hangs."""
     claimed_at = time.monotonic()
-    steps = claims.claim(ids, worker=worker_name(), in_cell=True)
+    steps = claim(ids, worker=worker_name())
     limit = engine.FAST_SECONDS * len(steps)
     holds = [
         keeper.hold(step.step_run_id, step.fence, claimed_at=claimed_at, limit_seconds=limit)
@@ -177,29 +177,40 @@ def _run_fast(ids: list[int]) -> None:
 
 
 @sql.retrying_conflicts
-def give_up_exhausted(ids: list[int]) -> list[int]:
+def claim(ids: list[int], *, worker: str, owner: str = "") -> list[StepInHand]:
+    """Judge these suspects, give up those that may not be tried again, and take the others: one transaction.
+
+    In two, a cell that is stopped in between would take a step by a judgement of before. Meanwhile another cell,
+    or the owner who had only seemed dead, may have sent what must not be sent twice; the latter under the fence
+    that was judged, so that comparing fences would not be enough.
+    """
+    with transaction.atomic():
+        locked = claims.lock_runs(ids)
+        left = _judged(ids, locked) if locked else []
+        return claims.take(left, locked, claims.IN_CELL, worker=worker, owner=owner, alone=len(left) == 1)
+
+
+def _judged(ids: list[int], locked: list[Any]) -> list[int]:
     """End the steps among `ids` that lost too many workers, or one that may have sent what must not be repeated.
 
     Returns those that may be tried again: only steps that were looked at here. One whose run is locked by
     somebody else, or whose lease runs out a moment later, must not be claimed without having been judged.
     """
     left: list[int] = []
-    with transaction.atomic():
-        locked = [found[0] for found in sql.rows(claims.LOCK_RUNS, {"ids": ids})]
-        suspects = sql.rows(SUSPECTS, {"ids": ids, "locked": locked}) if locked else []
-        for step_run_id, was_running, lost, lost_alone, to_blame, was_intended, on_unknown, last in suspects:
-            verdict = judge_lost(
-                lost=lost + 1,
-                lost_alone=lost_alone + int(to_blame),
-                lost_last_alone=last,
-                was_intended=was_intended,
-                on_unknown=on_unknown,
-            )
-            if was_running and verdict.gives_up is not None:
-                (step,) = claims.in_hand([step_run_id])
-                settle(_given_up(step, verdict.gives_up, to_blame=to_blame, was_intended=was_intended))
-            else:
-                left.append(step_run_id)
+    suspects = sql.rows(SUSPECTS, {"ids": ids, "locked": locked})
+    for step_run_id, was_running, lost, lost_alone, to_blame, was_intended, on_unknown, last in suspects:
+        verdict = judge_lost(
+            lost=lost + 1,
+            lost_alone=lost_alone + int(to_blame),
+            lost_last_alone=last,
+            was_intended=was_intended,
+            on_unknown=on_unknown,
+        )
+        if was_running and verdict.gives_up is not None:
+            (step,) = claims.in_hand([step_run_id])
+            settle(_given_up(step, verdict.gives_up, to_blame=to_blame, was_intended=was_intended))
+        else:
+            left.append(step_run_id)
     return left
 
 

@@ -186,27 +186,37 @@ class StepInHand:
 
 @sql.retrying_conflicts
 def claim(ids: list[int], *, worker: str, owner: str = "", in_cell: bool = False) -> list[StepInHand]:
-    """Take those of `ids` that may be taken now: one transaction, one attempt counted for each.
+    """Take those of `ids` that are queued: one transaction, one attempt counted for each.
 
     `owner`: a token of this call (`new_owner`), by which `owned` finds what it took when its reply is lost.
+    `in_cell`: suspects instead, unjudged. Only for tests of the statement: a cell claims by `executions.cells.claim`.
     """
-    lease = settings.LIGHTFIELD_LEASE_SECONDS
     with transaction.atomic():
-        locked = [found[0] for found in sql.rows(LOCK_RUNS, {"ids": ids})]
-        if not locked:
-            return []
-        taken = sql.rows(
-            CLAIM.format(eligible=IN_CELL if in_cell else IN_COMPANY),
-            {
-                "ids": ids,
-                "locked": locked,
-                "lease": lease,
-                "worker": worker,
-                "owner": owner or worker,
-                "alone": in_cell and len(ids) == 1,
-            },
-        )
-        return in_hand([found[0] for found in taken]) if taken else []
+        eligible = IN_CELL if in_cell else IN_COMPANY
+        return take(ids, lock_runs(ids), eligible, worker=worker, owner=owner)
+
+
+def lock_runs(ids: list[int]) -> list[Any]:
+    """Lock the live runs of these steps that nobody else has locked; their ids. In the caller's transaction."""
+    return [found[0] for found in sql.rows(LOCK_RUNS, {"ids": ids})]
+
+
+def take(
+    ids: list[int], locked: list[Any], eligible: str, *, worker: str, owner: str, alone: bool = False
+) -> list[StepInHand]:
+    """Those of `ids` that are `eligible`, if their run is among the `locked`. In the transaction that locked it."""
+    if not ids or not locked:
+        return []
+    params = {
+        "ids": ids,
+        "locked": locked,
+        "lease": settings.LIGHTFIELD_LEASE_SECONDS,
+        "worker": worker,
+        "owner": owner or worker,
+        "alone": alone,
+    }
+    taken = sql.rows(CLAIM.format(eligible=eligible), params)
+    return in_hand([found[0] for found in taken]) if taken else []
 
 
 def in_hand(ids: list[int]) -> list[StepInHand]:

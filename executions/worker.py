@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Protocol
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
@@ -56,7 +57,13 @@ def _pool() -> ThreadPoolExecutor:
         return _threads
 
 
-def execute(ids: list[int], *, in_cell: bool = False) -> list[Ended]:
+class Claim(Protocol):
+    """Takes steps in one transaction: `claims.claim` in company, `cells.claim` in a cell."""
+
+    def __call__(self, ids: list[int], *, worker: str, owner: str) -> list[StepInHand]: ...
+
+
+def execute(ids: list[int], *, claim: Claim = claims.claim, in_cell: bool = False) -> list[Ended]:
     """Run those of these steps that may be taken now, side by side, and whatever follows them in their lane.
 
     Ids beyond the free threads stay queued: a lease must not run out in a process that has no thread for it.
@@ -64,15 +71,15 @@ def execute(ids: list[int], *, in_cell: bool = False) -> list[Ended]:
     """
     number = slots.take(len(ids))
     try:
-        return _execute(ids[:number], in_cell=in_cell) if number else []
+        return _execute(ids[:number], claim, in_cell=in_cell) if number else []
     finally:
         slots.give_back(number)
 
 
-def _execute(ids: list[int], *, in_cell: bool) -> list[Ended]:
+def _execute(ids: list[int], claim: Claim, *, in_cell: bool) -> list[Ended]:
     crashpoint("CP-S1")
     claimed_at = time.monotonic()
-    steps = _claim(ids, in_cell=in_cell)
+    steps = _claim(ids, claim)
     chains = [Chain(step, claimed_at, in_cell=in_cell) for step in steps]
     try:
         intending = [chain for chain in chains if chain.prepare()]
@@ -90,7 +97,7 @@ def _execute(ids: list[int], *, in_cell: bool) -> list[Ended]:
     return [chain.ended for chain in chains if chain.ended is not None]
 
 
-def _claim(ids: list[int], *, in_cell: bool) -> list[StepInHand]:
+def _claim(ids: list[int], claim: Claim) -> list[StepInHand]:
     """Claim although the connection to the database breaks.
 
     It may have broken after COMMIT: then the steps carry this call's token, and are adopted. Otherwise each of
@@ -102,7 +109,7 @@ def _claim(ids: list[int], *, in_cell: bool) -> list[StepInHand]:
     while True:
         try:
             adopted = claims.owned(owner, ids) if is_repeated else []
-            return adopted or claims.claim(ids, worker=worker_name(), owner=owner, in_cell=in_cell)
+            return adopted or claim(ids, worker=worker_name(), owner=owner)
         except (OperationalError, InterfaceError) as error:
             if time.monotonic() + delay > give_up:
                 raise

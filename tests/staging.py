@@ -52,7 +52,8 @@ def a_claimed_step(*steps: dict[str, Any], worker: str = "first", **columns: Any
 
 
 def claim(step_run_id: int, *, worker: str = "first", in_cell: bool = False) -> StepInHand:
-    (step,) = claims.claim([step_run_id], worker=worker, in_cell=in_cell)
+    take = cells.claim if in_cell else claims.claim
+    (step,) = take([step_run_id], worker=worker)
     return step
 
 

@@ -11,7 +11,7 @@ import signal
 import pytest
 from django.utils import timezone
 
-from executions import cell_limits, cell_server, cells, claims
+from executions import cell_limits, cell_server, cells
 from executions.cell_line import Order
 from executions.models import Attempt, StepRun
 from tests.bellboy import Bellboy
@@ -27,7 +27,7 @@ class LineToHere:
     """Runs an order in this process, under the cell's name, and answers with the exit code."""
 
     def run(self, order: Order) -> int:
-        claims.claim(list(order.ids), worker=order.name, in_cell=True)
+        cells.claim(list(order.ids), worker=order.name)
         return cell_server.run_steps(order)
 
 

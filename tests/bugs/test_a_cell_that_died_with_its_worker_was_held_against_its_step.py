@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executions import cells, claims, sweeper
+from executions import cells, sweeper
 from executions.models import Run, StepRun
 from tests.bellboy import Bellboy
 from tests.scripted import ScriptedSlow
@@ -58,7 +58,7 @@ def test_given_a_step_that_was_often_lost_in_company_then_it_may_be_tried_alone(
     for _ in range(12):
         for lost in (step, neighbour):
             end_lease(lost.step_run_id)
-        claims.claim([step.step_run_id, neighbour.step_run_id], worker="w:cell:1", in_cell=True)
+        cells.claim([step.step_run_id, neighbour.step_run_id], worker="w:cell:1")
     end_lease(step.step_run_id)
 
     cells.run_here([step.step_run_id], "http")

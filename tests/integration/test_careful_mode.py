@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from executions import cells, claims, services, sweeper
+from executions import cells, services, sweeper
 from executions.engine import advance
 from executions.models import Attempt, Run, StepRun
 from lightfield.kernel import sql
@@ -155,4 +155,4 @@ def test_a_fast_step_that_was_rung_less_often_is_not_a_cells(bellboy: Bellboy) -
     step = live(a_run(say()))
     StepRun.objects.update(rings=2)
 
-    assert claims.claim([step.pk], worker="w", in_cell=True) == []
+    assert cells.claim([step.pk], worker="w") == []

@@ -104,8 +104,8 @@ def test_what_an_ended_cell_held_is_free_at_once_and_its_loss_witnessed_only_if_
     step, other = a_claimed_step(), a_claimed_step()
     for lost in (step, other):
         end_lease(lost.step_run_id)
-    claims.claim([step.step_run_id], worker="w:cell:1", owner=claims.new_owner("w:cell:1"), in_cell=True)
-    claims.claim([other.step_run_id], worker="w:cell:12", owner=claims.new_owner("w:cell:12"), in_cell=True)
+    cells.claim([step.step_run_id], worker="w:cell:1", owner=claims.new_owner("w:cell:1"))
+    cells.claim([other.step_run_id], worker="w:cell:12", owner=claims.new_owner("w:cell:12"))
 
     cells.note_end([step.step_run_id, other.step_run_id], "http", "w:cell:1", died=died)
 
@@ -123,7 +123,7 @@ class DyingLine:
         self.code = code
 
     def run(self, order: Order) -> int:
-        claims.claim(list(order.ids), worker=order.name, in_cell=True)
+        cells.claim(list(order.ids), worker=order.name)
         return self.code
 
 

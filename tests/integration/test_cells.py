@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from executions import admission, cells, claims, reports, sweeper, worker
+from executions import admission, cells, reports, sweeper, worker
 from executions.models import Attempt, Effect, Run, StepRun
 from executions.outcomes import Retry
 from executions.settling import settle
@@ -108,7 +108,7 @@ def test_after_a_first_loss_steps_share_a_cell_and_after_a_second_each_has_its_o
     sweeper.sweep()
     assert rung_to_cells(bellboy) == [ids]
 
-    claims.claim(ids, worker="a shared cell", in_cell=True)
+    cells.claim(ids, worker="a shared cell")
     assert not Attempt.objects.filter(alone=True).exists()
     for step_run_id in ids:
         end_lease(step_run_id)
@@ -122,7 +122,7 @@ def test_losses_in_company_never_end_a_step(bellboy: Bellboy) -> None:
     for _ in range(5):
         for step_run_id in ids:
             end_lease(step_run_id)
-        assert len(claims.claim(cells.give_up_exhausted(ids), worker="shared", in_cell=True)) == 2
+        assert len(cells.claim(ids, worker="shared")) == 2
 
     assert set(StepRun.objects.values_list("lost", "lost_alone")) == {(5, 0)}
 
@@ -157,7 +157,7 @@ def test_a_step_given_up_may_have_had_its_effect_if_any_lost_attempt_intended_it
         end_lease(step.step_run_id)
         cells.note_end([step.step_run_id], "http", "first", died=number > 0)
 
-    assert cells.give_up_exhausted([step.step_run_id]) == []
+    assert cells.claim([step.step_run_id], worker="heir") == []
 
     assert Effect.objects.get().status == believed
 
@@ -203,11 +203,11 @@ def test_a_suspect_whose_run_is_locked_is_not_claimed_without_having_been_judged
             is_locked.set()
             assert may_end.wait(10)
 
-    def cell() -> list[int]:
+    def cell() -> list[Any]:
         assert is_locked.wait(10)
-        left = cells.give_up_exhausted([step.step_run_id])
+        taken = cells.claim([step.step_run_id], worker="heir")
         may_end.set()
-        return left
+        return taken
 
     assert race(holder, cell) == [None, []]
 

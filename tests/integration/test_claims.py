@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from executions import claims, services, worker
+from executions import cells, claims, services, worker
 from executions.models import Attempt, Run, StepRun
 from lightfield.kernel import sql
 from tests.bellboy import Bellboy
@@ -24,7 +24,8 @@ pytestmark = [
 
 
 def taken(step_run_id: int, *, in_cell: bool = False) -> bool:
-    return bool(claims.claim([step_run_id], worker="w", in_cell=in_cell))
+    take = cells.claim if in_cell else claims.claim
+    return bool(take([step_run_id], worker="w"))
 
 
 def put(step: StepRun, **columns: Any) -> int:
@@ -48,7 +49,7 @@ def test_given_an_expired_lease_when_eight_cells_claim_it_then_one_loss_is_count
     step = a_claimed_step()
     end_lease(step.step_run_id)
 
-    results = race(*[lambda: claims.claim([step.step_run_id], worker="cell", in_cell=True)] * 8)
+    results = race(*[lambda: cells.claim([step.step_run_id], worker="cell")] * 8)
 
     assert sorted(len(result) for result in results) == [0] * 7 + [1]
     row = StepRun.objects.get()

@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError, transaction
 from django.db.models import F
 
-from executions import claims, leases, reports, tasks, worker
+from executions import cells, claims, leases, reports, tasks, worker
 from executions.leases import keeper
 from executions.models import Attempt, Effect, Run, StepRun
 from executions.settling import settle
@@ -23,7 +23,7 @@ from tests.concurrency import race, wait_until_blocked
 from tests.database import django_through_a_proxy, no_database
 from tests.proxy import Proxy
 from tests.scripted import ScriptedSlow
-from tests.staging import a_queued_step, end_lease, everything, intend, slow, told
+from tests.staging import a_claimed_step, a_queued_step, end_lease, everything, intend, slow, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept", "slow_step")]
 
@@ -124,7 +124,7 @@ def test_given_an_outcome_that_another_thread_of_the_worker_wrote_first_then_not
     def script(request: Any, context: Any) -> dict[str, Any]:
         step = StepRun.objects.get()
         end_lease(step.pk)
-        (heir,) = claims.claim([step.pk], worker=me, owner=claims.new_owner(me), in_cell=True)
+        (heir,) = cells.claim([step.pk], worker=me, owner=claims.new_owner(me))
         intend(heir)
         token = claims.new_owner(me)
         settle(
@@ -156,6 +156,28 @@ def test_given_a_claim_whose_reply_is_lost_then_the_worker_finds_its_steps_and_g
     assert {run.status for run in Run.objects.all()} == {"completed"}
     assert [(attempt.number, attempt.outcome) for attempt in Attempt.objects.all()] == [(1, "ok")] * 2
     assert len(slow_step.sent) == 2
+
+
+def test_given_a_cells_claim_whose_reply_is_lost_then_what_it_judged_and_took_stays_so(
+    bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
+) -> None:
+    given_up, lost = a_claimed_step(), a_claimed_step()
+    intend(given_up, on_unknown="fail")
+    for step in (given_up, lost):
+        end_lease(step.step_run_id)
+    line.lose_the_answer_to(b"COMMIT")
+
+    with when_logged("claimed_again", lambda: None) as again:
+        cells.run_here([given_up.step_run_id, lost.step_run_id], "http")
+
+    assert len(again) == 1
+    assert [StepRun.objects.get(pk=step.step_run_id).status for step in (given_up, lost)] == [
+        "failed",
+        "completed",
+    ]
+    outcomes = Attempt.objects.filter(step_run_id=lost.step_run_id).order_by("number")
+    assert [attempt.outcome for attempt in outcomes] == ["lost", "ok"]
+    assert len(slow_step.sent) == 1
 
 
 def test_given_a_claim_that_broke_before_its_commit_then_it_is_made_again(

@@ -91,8 +91,7 @@ def die() -> None:
 
 
 def take_over() -> None:
-    if left := cells.give_up_exhausted(ids()):
-        worker.execute(left, in_cell=True)
+    cells.run_here(ids(), "http")
 
 
 def renew() -> None:

@@ -131,6 +131,24 @@ LEDGER = (
             ),
             by="test_cells.py::test_given_on_unknown_fail_when_a_worker_died_after_its_intent_then_it_is_not_repeated",
         ),
+        planted(
+            "judged-before-the-claim",
+            "a cell judges its steps in one transaction and takes them in another",
+            edit(
+                "executions/cells.py",
+                "        worker.execute(ids, claim=claim, in_cell=True)\n",
+                "        with transaction.atomic():\n"
+                "            left = _judged(ids, claims.lock_runs(ids))\n"
+                "        worker.execute(left, claim=lambda ids, **more: claims.take("
+                "ids, claims.lock_runs(ids), claims.IN_CELL, **more), in_cell=True)\n",
+            ),
+            by=(
+                "bugs/test_a_careful_step_judged_before_a_stop_was_sent_twice.py::"
+                "test_given_a_careful_step_that_is_sent_while_a_cell_stands_still_then_the_cell_sends_nothing",
+                "bugs/test_a_careful_step_judged_before_a_stop_was_sent_twice.py::"
+                "test_given_a_step_that_ends_another_cell_meanwhile_then_it_is_not_tried_a_fourth_time",
+            ),
+        ),
     ),
     *breaking(
         "An unknown outcome keeps its key on replay",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executions.states import LIVE_RUN, LIVE_STEP
 from tests.simulation.moving import in_flight
-from tests.simulation.rows import Run, Step
+from tests.simulation.rows import Attempt, Run, Step
 from tests.simulation.tables import Tables
 
 
@@ -83,7 +83,7 @@ class Sink:
         self.requests: list[tuple[int, int]] = []  # (step run, attempt)
 
     def receive(self, step: Step, number: int, key: str) -> None:
-        """A request arrives: never twice of one attempt, never without its intent, never after the decision."""
+        """A request arrives: never twice of one attempt or of a careful effect, never unintended or after the decision."""
         request = (step.id, number)
         demand(request not in self.requests, "an attempt sends once", step, number)
         self.requests.append(request)
@@ -94,3 +94,13 @@ class Sink:
         demand(effect is not None, "a request is in the ledger", step, key)
         assert effect is not None
         demand(effect.status == "intent", "nothing is sent after the decision", effect, step)
+        if effect.request.get("on_unknown") == "fail":
+            before = [a for a in self._tables.attempts[step.id][: number - 1] if self._may_have_happened(a)]
+            demand(not before, "a careful effect is never sent twice", step, *before)
+
+    def _may_have_happened(self, attempt: Attempt) -> bool:
+        """It was sent, and nobody knows what came of it."""
+        return (attempt.step_run_id, attempt.number) in self.requests and attempt.outcome in (
+            "lost",
+            "unknown",
+        )

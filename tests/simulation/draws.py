@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -34,9 +35,17 @@ class Draws:
 
     def steps(self, *likely: str) -> list[str]:
         """One or two steps, most often of a likely status."""
+        return self._steps(lambda step: step.status in likely)
+
+    def lost_steps(self) -> list[str]:
+        """One or two, most often running ones whose lease is over."""
+        now = self.twins.now
+        return self._steps(lambda step: step.lease_expires_at is not None and step.lease_expires_at < now)
+
+    def _steps(self, is_likely: Callable[[Step], bool]) -> list[str]:
         known = self.twins.simulated.world.tables.steps.values()
         names = self.twins.simulated.steps
-        chosen: list[Step] = [s for s in known if s.status in likely and self.random.random() < 0.9]
+        chosen: list[Step] = [s for s in known if is_likely(s) and self.random.random() < 0.9]
         pool = chosen or (list(known) if self.random.random() < 0.2 else [])
         picked = self.random.sample(pool, k=min(len(pool), self.random.choice((1, 1, 2))))
         return [names[step.id] for step in picked]

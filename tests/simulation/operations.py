@@ -31,13 +31,12 @@ class Operations:
             runs.dispatch: 6,
             slow_steps.admit: 8,
             slow_steps.claim: 8,
-            slow_steps.claim_in_cell: 6,
+            slow_steps.claim_in_cell: 10,
             slow_steps.intend: 9,
             slow_steps.settle: 12,
             slow_steps.renew: 2,
             self.advance: 8,
             self.run_fast_in_cell: 3,
-            self.give_up: 4,
             self.note_end: 4,
             runs.cancel: 2,
             runs.expire: 1,
@@ -85,15 +84,6 @@ class Operations:
                 cells._run_fast([half.step_id(name)])
 
             self.draw.twins.both(f"fast cell {name}", ran)
-
-    def give_up(self) -> None:
-        if steps := self.draw.steps("running"):
-            self.draw.twins.both(
-                f"give up {steps}",
-                lambda half: str(
-                    [half.steps[i] for i in cells.give_up_exhausted([half.step_id(s) for s in steps])]
-                ),
-            )
 
     def note_end(self) -> None:
         if held := self.draw.any_held():

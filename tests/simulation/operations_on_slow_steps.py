@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from executions import admission, claims, ending, engine, reports
+from executions import admission, cells, claims, ending, engine, reports
 from executions.attempts import digest_of, judge
 from executions.claims import StepInHand
 from executions.outcomes import Retry
@@ -25,12 +25,13 @@ class OperationsOnSlowSteps:
         self.draw.twins.both(f"admit {lane}", lambda half: admission.admit(lane))
 
     def claim(self, *, in_cell: bool = False) -> None:
-        steps = self.draw.steps("running", "queued") if in_cell else self.draw.steps("queued")
+        steps = self.draw.lost_steps() if in_cell else self.draw.steps("queued")
         owner = f"w{self.draw.number()}#t"
 
         def claimed(half: Half) -> list[StepInHand]:
             ids = [half.step_id(step) for step in steps]
-            return claims.claim(ids, worker=owner[:-2], owner=owner, in_cell=in_cell)
+            take = cells.claim if in_cell else claims.claim
+            return take(ids, worker=owner[:-2], owner=owner)
 
         if steps:
             real, simulated = self.draw.twins.both(f"claim {steps} {owner} {in_cell=}", claimed)

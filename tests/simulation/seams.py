@@ -15,6 +15,7 @@ from executions import (
     attempts,
     cells,
     chain,
+    claims,
     dispatcher,
     leases,
     lost_replies,
@@ -24,6 +25,7 @@ from executions import (
     worker,
 )
 from executions.cell_line import Order
+from executions.claims import StepInHand
 from executions.leases import Hold, Keeper
 from executions.models import Run
 from lightfield.kernel import bells, sql
@@ -148,6 +150,14 @@ class _Surprises(logging.Handler):
             )
 
 
+def _claim_in_two(ids: list[int], *, worker: str, owner: str = "") -> list[StepInHand]:
+    """As cells once claimed: judged in one transaction, taken in another."""
+    with transaction.atomic():
+        left = cells._judged(ids, claims.lock_runs(ids))
+    with transaction.atomic():
+        return claims.take(left, claims.lock_runs(left), claims.IN_CELL, worker=worker, owner=owner)
+
+
 @contextmanager
 def installed(around: Surroundings) -> Iterator[None]:
     """Run the product inside this world until the block ends."""
@@ -180,6 +190,8 @@ def installed(around: Surroundings) -> Iterator[None]:
     ]
     if "sender ignores its lease" in store.tables.planted:
         replacements.append((Hold, "may_send", lambda hold: True))
+    if "judged before the claim" in store.tables.planted:
+        replacements.append((cells, "claim", _claim_in_two))
     log = logging.getLogger("executions")
     watching, was = _Surprises(around), (log.level, log.propagate)
     with ExitStack() as stack:
