@@ -15,10 +15,7 @@ from benchmarks.figures import Line, Round, at_most, at_most_quiet, milliseconds
 from benchmarks.installation import Installation, Workflow
 from benchmarks.load import Reply, Sender
 from benchmarks.stage import STEPS, Bench, Stage, end_to_end, judged
-from benchmarks.systems import LONGEST_RUN
 from lightfield.local.boot import say
-
-SLOWEST = 10.0  # runs a second of the flood; with fewer it is given up
 
 FLOOD_ENDED = """
 SELECT extract(epoch FROM max(finished_at))::float8, count(*) FILTER (WHERE status <> 'completed')
@@ -150,7 +147,7 @@ def _beside_a_flood(
     )
     left, used = system.backlog_of(flooding), meter.read()
     say(f"{left:,} of the flood are left; waiting for them")
-    system.wait_for(replies, also=len(flood) * STEPS, seconds=LONGEST_RUN + len(flood) / SLOWEST)
+    system.wait_for(replies, also=len(flood) * STEPS)
     ends, account, problems = judged(system, replies, also=flood)
     ended, others = system.connection.execute(FLOOD_ENDED, [flooding.id]).fetchall()[0]
     if others:

@@ -86,9 +86,9 @@ class Installation(System):
         self.api.post(f"/api/v1/workflows/{workflow['id']}/publish")
         return Workflow(workflow["id"], f"{self.api.base}{workflow['webhook_url']}")
 
-    def wait_for(self, replies: list[Reply], *, also: int = 0, seconds: float = LONGEST_RUN) -> None:
-        super().wait_for(replies, also=also, seconds=seconds)
-        waiting.until("all runs to end", lambda: self.backlog() == 0, seconds=seconds, every=LOOK_EVERY)
+    def wait_for(self, replies: list[Reply], *, also: int = 0) -> None:
+        super().wait_for(replies, also=also)
+        waiting.until("all runs to end", lambda: self.backlog() == 0, seconds=LONGEST_RUN, every=LOOK_EVERY)
 
     def backlog(self) -> int:
         """Events that are pending and runs that have not ended, over all workflows."""

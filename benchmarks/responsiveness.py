@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 
 from benchmarks import latency, load, systems, validity
+from benchmarks.far_end import Account
 from benchmarks.figures import Line, Round, at_most, milliseconds
 from benchmarks.installation import Installation, Workflow
 from benchmarks.load import Reply, Sender
@@ -101,39 +102,36 @@ def play(stage: Stage) -> Round:
         system.wait_for(replies)
         used = meter.read()
         ends, account, problems = judged(system, replies)
-        figures = _figures(sent, ends.at, quiet, used)
-        figures |= {"lost": len(account.lost), "doubled": len(account.doubled)}
+    figures = _figures(sent, ends.at, quiet, used, account)
     invalid = validity.of_machine(max(used.cores_of_others, quiet.cores_of_others))
-    played.add(system.name, figures, problems, invalid)
+    played.add(system.name, asdict(figures), problems, invalid)
     return played
 
 
 def _figures(
-    sent: Sent, at: dict[str, float], quiet: latency.Figures, used: validity.Usage
-) -> dict[str, float]:
+    sent: Sent, at: dict[str, float], quiet: latency.Figures, used: validity.Usage, account: Account
+) -> Figures:
     first = min(reply.sent_at for reply in sent.slow)
     accepted = max(reply.sent_at + reply.seconds for reply in sent.slow)
     ended = max((at[reply.run] for reply in sent.slow if reply.run in at), default=float("nan"))
     fast = end_to_end(sent.fast, at)
     p50, p99 = milliseconds(fast, 50), milliseconds(fast, 99)
-    return asdict(
-        Figures(
-            slow_done_seconds=ended - first,
-            slow_done_after_sending_seconds=ended - accepted,
-            slow_sending_seconds=accepted - first,
-            fast_p50_ms=p50,
-            fast_p99_ms=p99,
-            quiet_p50_ms=quiet.end_to_end_p50_ms,
-            quiet_p99_ms=quiet.end_to_end_p99_ms,
-            fast_p50_times_quiet=p50 / quiet.end_to_end_p50_ms,
-            fast_p99_times_quiet=p99 / quiet.end_to_end_p99_ms,
-            fast_accept_p99_ms=milliseconds([reply.seconds for reply in sent.fast], 99),
-            fast_runs=len(sent.fast),
-            cpu_seconds=used.system,
-            cores_of_others=used.cores_of_others,
-            lost=0,
-            doubled=0,
-        )
+    return Figures(
+        slow_done_seconds=ended - first,
+        slow_done_after_sending_seconds=ended - accepted,
+        slow_sending_seconds=accepted - first,
+        fast_p50_ms=p50,
+        fast_p99_ms=p99,
+        quiet_p50_ms=quiet.end_to_end_p50_ms,
+        quiet_p99_ms=quiet.end_to_end_p99_ms,
+        fast_p50_times_quiet=p50 / quiet.end_to_end_p50_ms,
+        fast_p99_times_quiet=p99 / quiet.end_to_end_p99_ms,
+        fast_accept_p99_ms=milliseconds([reply.seconds for reply in sent.fast], 99),
+        fast_runs=len(sent.fast),
+        cpu_seconds=used.system,
+        cores_of_others=used.cores_of_others,
+        lost=len(account.lost),
+        doubled=len(account.doubled),
     )
 
 

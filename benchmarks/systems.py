@@ -22,7 +22,8 @@ from lightfield.local.supervisor import end_leftovers
 
 LEFTOVER_SECONDS = 60.0  # bin/up waits 30 for running steps when it is told to end
 LOOK_EVERY = 0.2  # seconds
-LONGEST_RUN = 120.0  # seconds for the last runs of a burst, beyond what the burst itself took
+LONGEST_RUN = 120.0  # seconds
+FEWEST_ANSWERS = 20.0  # a second: with fewer, the wait for many runs is given up
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class System(ABC):
     def hook(self, steps: int) -> str:
         """The address of a workflow of so many requests, one after the other, each answered after 1 ms."""
 
-    def wait_for(self, replies: list[Reply], *, also: int = 0, seconds: float = LONGEST_RUN) -> None:
+    def wait_for(self, replies: list[Reply], *, also: int = 0) -> None:
         """Return when the runs of these webhooks have ended, and the sink has given `also` more answers since `forget`.
 
         The sink is asked, which costs the system nothing, and seldom: the ends themselves come from elsewhere.
         """
         number = sum(reply.steps for reply in replies if reply.status == 202) + also
-        what = f"{number} answers of the sink"
+        what, seconds = f"{number} answers of the sink", LONGEST_RUN + number / FEWEST_ANSWERS
         waiting.until(what, lambda: self.sink.count() >= number, seconds=seconds, every=LOOK_EVERY)
 
     @abstractmethod
