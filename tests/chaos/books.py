@@ -33,6 +33,7 @@ class Delivery:
     number: int
     key: str
     workflow: str
+    began_at: float | None = None  # its first try, answered or not
     answers: list[Answer] = field(default_factory=list)
 
     @property
@@ -46,6 +47,7 @@ class Peer:
 
     port: int
     pid: int | None = None
+    is_looked_up: bool = False
 
 
 @dataclass
@@ -156,6 +158,12 @@ class Books:
         """It is woken now."""
         with self._lock:
             self.zombies.append(Zombie(pid, stopped_at, time.time()))
+
+    def begun(self, since: float, until: float) -> list[Delivery]:
+        """Webhooks that were first tried then."""
+        with self._lock:
+            found = [*self.deliveries.values()]
+        return [one for one in found if one.began_at is not None and since <= one.began_at <= until]
 
     def acknowledged(self) -> list[Delivery]:
         with self._lock:

@@ -19,7 +19,7 @@ from tests.chaos.workload import WEIGHTS, draw
 
 PATIENCE = 12.0  # seconds for one answer; senders of webhooks wait 3 to 15
 PAUSES = (0.2, 0.5, 1.0)  # between the tries of one delivery; the last again and again
-THREADS = 64
+THREADS = 400  # of deliveries that wait for an answer or for their next try: 20 s of 20 webhooks a second
 
 
 class Sender:
@@ -108,6 +108,7 @@ class Sender:
         return delivery
 
     def _deliver(self, delivery: Delivery) -> None:
+        delivery.began_at = time.time()
         tries = 0
         while not self._gives_up.is_set():
             answer = self._post(delivery)

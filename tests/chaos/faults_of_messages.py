@@ -41,7 +41,7 @@ def forged(trial: Trial) -> int:
             app.send_task(task, args=arguments, queue=queue, ignore_result=True)
 
     with messenger(trial) as app:
-        return trial.every(0.5, 30, forge) * 12
+        return trial.every(0.5, 30, forge, each=12)
 
 
 def _drawn_ids(trial: Trial, statement: str) -> list[Any]:
@@ -57,7 +57,7 @@ def sweeps(trial: Trial) -> int:
         app.send_task("executions.settle_effects", queue="fast", ignore_result=True)
 
     with messenger(trial) as app:
-        return trial.every(0.2, 30, sweep) * 6
+        return trial.every(0.2, 30, sweep, each=6)
 
 
 def old_messages(trial: Trial) -> int:

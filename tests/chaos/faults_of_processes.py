@@ -10,11 +10,13 @@ import time
 
 from tests.chaos import fences
 from tests.chaos.ordeal import Spread, Trial
+from tests.chaos.pace import own_time
 from tests.chaos.processes import children_of, megabytes_asked_for, state_of
-from tests.chaos.stack import LEASE_SECONDS, STOPPED_SECONDS, SWEEP_SECONDS
+from tests.chaos.stack import RECLAIM_BOUND, STOPPED_SECONDS
 
 KILLERS = ("kills_by_exit", "kills_by_memory", "kills_fast")
 MOST_GROWTH = 8_000.0  # MB that a worker may ask for before it is ended, as a small machine's kernel would
+RECLAIM_SLACK = 1.0  # seconds beyond the bound, for the bell and the claim itself
 HELD = "SELECT count(*) FROM executions_steprun WHERE status = 'running' AND split_part(owner, ':', 2) = %s"
 ENDS = """
 SELECT w.name, r.status, r.error_code,
@@ -52,6 +54,7 @@ def web_kill(trial: Trial) -> int:
     def kill() -> None:
         trial.kill("web")
         trial.pause(4, 6)
+        trial.until(trial.web_answers, 30)
 
     return trial.times(5, kill)
 
@@ -124,23 +127,44 @@ def _play_kernel(trial: Trial, over: threading.Event) -> None:
 
 def reclaim(trial: Trial) -> int:
     """An http worker that holds 20 steps or more is killed; when do others have each of them?"""
-    deaths: dict[int, float] = {}
+    deaths: list[tuple[int, float]] = []
 
-    def kill() -> None:
+    def kill() -> bool:
         trial.sender.burst("long", 60)
         name = trial.drawn.choice(("worker-http", "worker-http-2"))
         pid = trial.stack.pid_of(name)
         if not trial.until(lambda: trial.stack.ask(HELD, str(pid))[0][0] >= 20, 20, every=0.05):
-            trial.problems.append(f"{name} never held 20 steps")
-            return
-        deaths[trial.kill(name)] = time.time()
+            return False
+        deaths.append((trial.kill(name), time.time()))
         trial.until(lambda: trial.stack.ask(HELD, str(pid)) == [(0,)], 60)
         trial.pause(4, 6)  # until it runs again
+        return True
 
     if trial.number is not None:
         trial.scale = 1.0
     done = trial.times(trial.number or 5, kill)
-    took = fences.seconds_to_reclaim(fences.read(trial.stack), [*deaths.items()])
-    bound = LEASE_SECONDS * 7 / 6 + SWEEP_SECONDS
-    trial.note(f"re-claims: {Spread.of(took)} (lease + margin + sweep {bound:.1f} s)")
+    log = fences.read(trial.stack)
+    took = [Spread.of(fences.seconds_to_reclaim(log, [death])) for death in deaths]
+    own = fences.seconds_to_reclaim(log, deaths, clock=own_time.at)
+    trial.note(
+        f"re-claims: {Spread.of(fences.seconds_to_reclaim(log, deaths))}, by our clock {Spread.of(own)}"
+    )
+    trial.note(
+        f"bound: lease + margin + sweep {RECLAIM_BOUND:.1f} s, and {RECLAIM_SLACK:.0f} s for the claim"
+    )
+    trial.problems += reclaims_broken(own, [one.number for one in took])
     return done
+
+
+def reclaims_broken(own: list[float], held: list[int]) -> list[str]:
+    """What is wrong with these times, and with the number of steps that each victim was robbed of."""
+    problems = []
+    if empty := sum(not number for number in held):
+        problems.append(f"{empty} of {len(held)} deaths cost nobody a step")
+    if not own:
+        problems.append("no step was re-claimed")
+    elif (p95 := Spread.of(own).p95) > RECLAIM_BOUND + RECLAIM_SLACK:
+        problems.append(
+            f"p95 of re-claims {p95:.1f} s of ours, over {RECLAIM_BOUND:.1f} + {RECLAIM_SLACK:.0f} s"
+        )
+    return problems

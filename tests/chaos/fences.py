@@ -8,6 +8,7 @@ written by a process that no longer held the step. For a zombie, stopped and wok
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psycopg
@@ -108,11 +109,16 @@ class Told:
     """What the log says of the zombies."""
 
     woken: int = 0
-    taken_over: int = 0
+    taken: dict[tuple[int, float], int] = field(default_factory=dict)  # by zombie (process, stopped at)
     rows: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)  # of anybody, at any time
     unknown_senders: int = 0
+
+    @property
+    def taken_over(self) -> int:
+        """Steps of zombies that others took meanwhile."""
+        return sum(self.taken.values())
 
 
 class Log:
@@ -180,7 +186,7 @@ def tell(stack: Stack, log: Log, zombies: list[Zombie], arrivals: list[Arrival])
         by_pid[holding.pid].append(holding)
     for zombie in zombies:
         told.woken += 1
-        told.taken_over += sum(
+        told.taken[zombie.pid, zombie.stopped_at] = sum(
             held.since <= zombie.stopped_at < held.until <= zombie.woken_at and held.ended_by != zombie.pid
             for held in by_pid[zombie.pid]
         )
@@ -219,10 +225,12 @@ def _words(write: Write) -> str:
     )
 
 
-def seconds_to_reclaim(log: Log, deaths: list[tuple[int, float]]) -> list[float]:
+def seconds_to_reclaim(
+    log: Log, deaths: list[tuple[int, float]], clock: Callable[[float], float] = lambda instant: instant
+) -> list[float]:
     """From each death of a process, at an instant, until others had claimed or given up each step that it held."""
     return [
-        held.until - at
+        clock(held.until) - clock(at)
         for pid, at in deaths
         for held in log.holdings
         if held.pid == pid and held.since <= at < held.until and held.ended_as in ("running", "failed")

@@ -36,6 +36,8 @@ KILLERS = """
 SELECT DISTINCT split_part(a.worker, ':', 2)::int FROM executions_attempt a JOIN executions_steprun s ON s.id = a.step_run_id
 WHERE a.outcome = 'lost' AND s.key = 'kills' AND a.worker NOT LIKE '%:cell:%'
 """
+# Requests whose process was gone when we looked: zombies are told by their requests, so there may only be a few.
+UNKNOWN_SHARE, FEW = 0.05, 20
 EXPECTED_CODES = {
     "http.outcome_unknown",  # only where on_unknown is `fail`
     "http.unavailable",  # the flaky receiver refused ten times
@@ -102,8 +104,16 @@ def _judge_zombies(judgement: Judgement, stack: Stack, books: Books) -> None:
     told = judgement.told = fences.tell(stack, judgement.log, books.zombies, books.arrivals)
     for words in told.strays:
         judgement.blame("a row written by a process that no longer held its step", words)
+    if are_too_many_unknown(told.unknown_senders, len(books.arrivals)):
+        judgement.blame(
+            "too many requests whose sender was not found", f"{told.unknown_senders} of {len(books.arrivals)}"
+        )
     for words in told.requests:
         judgement.blame("a request sent by a process that woke after it had lost the step", words)
+
+
+def are_too_many_unknown(senders: int, requests: int) -> bool:
+    return senders > max(FEW, UNKNOWN_SHARE * requests)
 
 
 def _judge_events(judgement: Judgement, books: Books, rows: list[tuple[Any, ...]]) -> None:

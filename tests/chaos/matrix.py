@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tests.chaos import explain
 from tests.chaos import faults_of_messages as messages
 from tests.chaos import faults_of_postgres as postgres
 from tests.chaos import faults_of_processes as processes
 from tests.chaos import faults_of_redis as redis
-from tests.chaos.ordeal import Ordeal, Trial
+from tests.chaos.ordeal import ENOUGH, Ordeal, Trial
+from tests.chaos.pace import own_time
 from tests.chaos.replies import commit_reply
 from tests.chaos.stack import wait_until
 
@@ -40,10 +42,25 @@ FAULTS: dict[str, Callable[[Trial], int]] = {
     "killer": processes.killer,
     "reclaim": processes.reclaim,
 }
-# Shares of webhooks that must be accepted at the first try, and the p95 of all answers, in seconds.
-REDIS_ALONE = (1.0, 0.1)
-PROMISED = {"redis-down": REDIS_ALONE, "redis-freeze": REDIS_ALONE, "flower-kill": (1.0, float("inf"))}
 
+
+@dataclass(frozen=True)
+class Promise:
+    """What senders may count on during a fault."""
+
+    share: float = 0.0  # of webhooks accepted at the first try
+    p95: float = float("inf")  # of all answers, in our seconds
+    rate: float = 0.0  # webhooks a second in all, under which it is promised; 0: the usual
+    besides: float = 0.0  # of one workflow, beside that
+
+
+REDIS_ALONE = Promise(share=1.0, p95=0.1, rate=20)
+PROMISED = {
+    "redis-down": REDIS_ALONE,
+    "redis-freeze": REDIS_ALONE,
+    "flower-kill": Promise(share=1.0),
+    "flushall": Promise(besides=20),
+}
 LIVE_STEPS = """
 SELECT count(*) FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
 WHERE s.status IN ('ready', 'queued', 'running', 'waiting') AND r.created_at < to_timestamp(%s)
@@ -56,6 +73,7 @@ PENDING = (
 
 def suffer(name: str, trial: Trial, *, patience: float) -> Ordeal:
     """One fault under the workload."""
+    wait_until(trial.web_answers, patience, every=0.25)  # the last fault is over
     began = time.time()
     deeds = FAULTS[name](trial)
     trial.stack.mend()
@@ -64,27 +82,44 @@ def suffer(name: str, trial: Trial, *, patience: float) -> Ordeal:
     def is_drained() -> bool:
         return trial.stack.ask(LIVE_STEPS, ended) == [(0,)] and trial.stack.ask(PENDING, ended) == [(0,)]
 
-    drained = time.time() - ended if wait_until(is_drained, patience, every=0.25) else None
+    has_drained = wait_until(is_drained, patience, every=0.25)
+    now = time.time()
     trial.books.count(name, deeds)
-    ordeal = Ordeal(name, deeds, ended - began, drained, notes=trial.notes)
-    ordeal.firsts = [
-        delivery.answers[0]
-        for delivery in [*trial.books.deliveries.values()]
-        if delivery.answers and began <= delivery.answers[0].at <= ended
-    ]
-    if drained is None:
+    own = own_time.between(began, ended)
+    ordeal = Ordeal(
+        name,
+        deeds,
+        trial.wanted or deeds,
+        trial.least or deeds,
+        ended - began,
+        own,
+        patience=patience,
+        notes=trial.notes,
+    )
+    ordeal.firsts = [one.answers[0] if one.answers else None for one in trial.books.begun(began, ended)]
+    if has_drained:
+        ordeal.drained_seconds, ordeal.drained_own = now - ended, own_time.between(ended, now)
+    else:
         trial.problems.append(f"not all had ended {patience:.0f} s after the fault")
         explain.tell(trial.stack, f"after {name}")
-    trial.problems += _broken_promises(name, ordeal)
+    trial.problems += broken_promises(ordeal, PROMISED.get(name, Promise()), usual=trial.sender.rate)
     ordeal.problem = "; ".join(trial.problems)
     return ordeal
 
 
-def _broken_promises(name: str, ordeal: Ordeal) -> list[str]:
-    share, p95 = PROMISED.get(name, (0.0, float("inf")))
+def broken_promises(ordeal: Ordeal, promise: Promise, *, usual: float) -> list[str]:
+    """What did not happen, or not as promised. Seconds are ours: the sender lives on the same machine."""
     problems = []
-    if ordeal.accepted < share:
-        problems.append(f"{ordeal.accepted:.2%} of webhooks accepted at the first try, not {share:.0%}")
-    if ordeal.latency.p95 > p95:
-        problems.append(f"p95 of the answers {ordeal.latency.p95 * 1000:.0f} ms, not {p95 * 1000:.0f} ms")
+    if ordeal.deeds < ordeal.least:
+        problems.append(f"done {ordeal.deeds} of {ordeal.wanted} times")
+    expected = ((promise.rate or usual) + promise.besides) * ordeal.own_seconds
+    if len(ordeal.firsts) < max(1.0, expected * ENOUGH):
+        problems.append(f"{len(ordeal.firsts)} webhooks were sent, not {expected:.0f}")
+    if ordeal.accepted < promise.share:
+        problems.append(
+            f"{ordeal.accepted:.2%} of webhooks accepted at the first try, not {promise.share:.0%}"
+        )
+    p95 = ordeal.latency.p95 / ordeal.stretch
+    if p95 > promise.p95:
+        problems.append(f"p95 of the answers {p95 * 1000:.0f} ms of ours, not {promise.p95 * 1000:.0f} ms")
     return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import math
 import os
 import random
@@ -10,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import psycopg
 import redis
@@ -17,6 +19,10 @@ import redis
 from tests.chaos.books import Answer, Books
 from tests.chaos.client import Operator, Sender
 from tests.chaos.stack import Stack, wait_until
+
+ENOUGH = 0.9  # of deeds at a rate, and of the webhooks that a rate says
+TRIES = 3  # of a deed that missed
+MOST_TIMES_LONGER = 1.5  # than planned a fault may last, to make up for deeds that missed
 
 
 @dataclass(frozen=True)
@@ -44,24 +50,45 @@ class Spread:
 
 @dataclass
 class Ordeal:
-    """One fault: what was done, what senders saw meanwhile, and how long after its end all before it had ended."""
+    """One fault: what was done, what senders saw meanwhile, and how long after its end all before it had ended.
+
+    Own seconds are those of the clock that goes slower where others use the machine.
+    """
 
     name: str
     deeds: int
+    wanted: int  # deeds
+    least: int  # of them, for it to have been that fault
     seconds: float
-    drained_seconds: float | None
+    own_seconds: float
+    firsts: list[Answer | None] = field(
+        default_factory=list
+    )  # to webhooks first sent during it; None: no answer yet
+    drained_seconds: float | None = None
+    drained_own: float | None = None
+    patience: float = 30.0
     problem: str = ""
-    firsts: list[Answer] = field(default_factory=list)  # to webhooks first sent during the fault
     notes: list[str] = field(default_factory=list)
 
     @property
     def accepted(self) -> float:
-        """Share of webhooks answered with 2xx at the first try."""
-        return sum(one.is_acknowledged for one in self.firsts) / len(self.firsts) if self.firsts else 1.0
+        """Share of webhooks answered with 2xx at the first try; of none, nothing was accepted."""
+        accepted = sum(one is not None and one.is_acknowledged for one in self.firsts)
+        return accepted / len(self.firsts) if self.firsts else 0.0
 
     @property
     def latency(self) -> Spread:
-        return Spread.of([one.seconds for one in self.firsts])
+        return Spread.of([one.seconds for one in self.firsts if one is not None])
+
+    @property
+    def is_late(self) -> bool:
+        """All had ended in time only by the clock that goes slower."""
+        return (self.drained_seconds or 0) > self.patience
+
+    @property
+    def stretch(self) -> float:
+        """How many real seconds one of ours took during the fault."""
+        return max(1.0, self.seconds / max(self.own_seconds, 0.001))
 
 
 class Trial:
@@ -90,6 +117,8 @@ class Trial:
         self.scale = scale
         self.number = number  # how often, where the command line says it
         self.drawn = random.Random(f"{seed}:{name}")
+        self.wanted = 0  # deeds, by scale
+        self.least = 0  # so many have to be done
         self.notes: list[str] = []
         self.problems: list[str] = []
 
@@ -102,8 +131,30 @@ class Trial:
         while time.monotonic() < give_up and not self.is_over():
             time.sleep(0.1)
 
-    def every(self, pause: float, seconds: float, deed: Callable[[], object]) -> int:
-        """Do it again and again for so long, scaled. How often."""
+    def every(self, pause: float, seconds: float, deed: Callable[[], object], *, each: int = 1) -> int:
+        """Do it again and again for so long, scaled, at a fixed rate. How often; `each` time counts for so many.
+
+        What could not be done in its moment, since its object was away or the machine was busy, is made up for.
+        """
+        length = seconds * self.scale
+        number = max(1, int(length / pause))
+        self.wanted += number * each
+        self.least += math.ceil(number * ENOUGH) * each
+        began = due = time.monotonic()
+        done = 0
+        while time.monotonic() < began + length or (
+            done < number and time.monotonic() < began + MOST_TIMES_LONGER * length
+        ):
+            if self.is_over():
+                break
+            done += self.tried(deed)
+            due += pause
+            time.sleep(max(0.0 if done < number else pause, due - time.monotonic()))
+        return done * each
+
+    def over_and_over(self, pause: float, seconds: float, deed: Callable[[], object]) -> int:
+        """Do it for so long, scaled, however long one takes. How often; once is enough."""
+        self.wanted, self.least = self.wanted + 1, self.least + 1
         give_up = time.monotonic() + seconds * self.scale
         done = 0
         while time.monotonic() < give_up and not self.is_over():
@@ -112,28 +163,44 @@ class Trial:
         return done
 
     def times(self, number: int, deed: Callable[[], object]) -> int:
-        """Do it so often, scaled, at least once."""
+        """Do it so often, scaled, at least once; again where it missed."""
+        number = max(1, round(number * self.scale))
+        self.wanted, self.least = self.wanted + number, self.least + number
         done = 0
-        for _ in range(max(1, round(number * self.scale))):
-            if self.is_over():
+        for _ in range(TRIES * number):
+            if self.is_over() or done == number:
                 break
-            done += self.tried(deed)
+            if not self.tried(deed):
+                time.sleep(0.5)
+                continue
+            done += 1
         return done
 
     def tried(self, deed: Callable[[], object]) -> int:
-        """1, or 0 when what was to be hit was down already."""
+        """1, or 0 when it said False, or what was to be hit was down already."""
         try:
-            deed()
+            hit = deed() is not False
         except (redis.RedisError, psycopg.Error, OSError):
+            hit = False
+        if not hit:
             self.books.count("faults that missed")
-            return 0
-        return 1
+        return int(hit)
 
     def until(self, condition: Callable[[], object], seconds: float, *, every: float = 0.1) -> bool:
         return wait_until(lambda: self.is_over() or condition(), seconds, every=every)
 
     def pause(self, least: float, most: float) -> None:
         time.sleep(self.drawn.uniform(least, most))
+
+    def web_answers(self) -> bool:
+        connection = http.client.HTTPConnection(urlsplit(self.stack.api.base).netloc, timeout=2)
+        try:
+            connection.request("GET", "/livez")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def redis_answers(self) -> bool:
         try:

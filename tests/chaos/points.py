@@ -8,12 +8,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from tests.chaos import explain
 from tests.chaos.books import Books
+from tests.chaos.cases import Case, Hit
 from tests.chaos.client import Sender
 from tests.chaos.holds import HELD, Hold
+from tests.chaos.pace import own_time
 from tests.chaos.processes import state_of
 from tests.chaos.stack import STOPPED_SECONDS, Stack, wait_until
 
@@ -52,35 +53,6 @@ SELECT coalesce(max(n), 0) > 110 FROM (
 """
 
 
-@dataclass
-class Hit:
-    """One death or stop. `recovery_seconds` is None when something did not move in time."""
-
-    point: str
-    action: str
-    pid: int
-    at: float
-    recovery_seconds: float | None = None
-
-
-@dataclass
-class Case:
-    """One point and one action."""
-
-    point: str
-    action: str
-    wanted: int
-    patience: float  # seconds for everything that was on its way to have moved
-    hits: list[Hit] = field(default_factory=list)
-
-    @property
-    def problem(self) -> str:
-        if len(self.hits) < self.wanted:
-            return f"hit {len(self.hits)} of {self.wanted} times"
-        late = [hit for hit in self.hits if hit.recovery_seconds is None]
-        return f"{len(late)} not over in {self.patience:.0f} s" if late else ""
-
-
 class Walk:
     """Hits points while the workload runs."""
 
@@ -108,15 +80,14 @@ class Walk:
         """All of them, the tracks side by side."""
         tracks = []
         for role in TRACKS:
-            turns = []
-            for point in points:
-                if ROLE[point] == role:
-                    cases = [Case(point, action, hits, self.patience) for action in actions]
-                    self.cases += cases
-                    # In turn: while one that was stopped still sleeps, the next one is killed.
-                    turns += [(case, number) for number in range(hits) for case in cases]
+            cases = [
+                [Case(point, action, hits, self.patience) for action in actions]
+                for point in points
+                if ROLE[point] == role
+            ]
+            self.cases += [case for pair in cases for case in pair]
             tracks.append(
-                threading.Thread(target=self._walk, args=(turns,), name=f"track-{role}", daemon=True)
+                threading.Thread(target=self._walk, args=(role, cases), name=f"track-{role}", daemon=True)
             )
         for track in [*tracks]:
             track.start()
@@ -125,15 +96,26 @@ class Walk:
         for left in [*self._asleep.values(), *self._following]:
             left.join()
 
-    def _walk(self, turns: list[tuple[Case, int]]) -> None:
-        for case, number in turns:
-            for _ in range(TRIES):  # nobody may come by once
-                if self.is_over():
-                    return
-                hit = self.hit(case.point, case.action, number)
-                if hit:
-                    case.hits.append(hit)
-                    break
+    def _walk(self, role: str, cases: list[list[Case]]) -> None:
+        for pair in cases:
+            for number in range(pair[0].wanted):
+                for case in pair:  # in turn: while one that was stopped still sleeps, the next one is killed
+                    self._try(case, number)
+        for _ in range(TRIES):
+            if waking := self._asleep.get(role):
+                waking.join()
+            for case in [case for pair in cases for case in pair]:
+                for _ in range(case.to_repeat):
+                    self._try(case, len(case.hits))
+
+    def _try(self, case: Case, number: int) -> None:
+        for _ in range(TRIES):  # nobody may come by once
+            if self.is_over():
+                return
+            hit = self.hit(case.point, case.action, number)
+            if hit:
+                case.hits.append(hit)
+                return
 
     def hit(self, point: str, action: str, number: int) -> Hit | None:
         """Once. None: nobody came by."""
@@ -165,17 +147,25 @@ class Walk:
         """What does not come by itself often enough."""
         if point == "CP-D5":
             self._pile_up()
-        if point in ("CP-X1", "CP-X2"):  # leases that run out
+        if point in ("CP-X1", "CP-X2"):  # leases that run out: of one that nobody has stopped
+            awake = self._awake("worker-http", "worker-http-2")
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself: its leases do, too
-                self.books.note_death(self.stack.kill("worker-http"))
+                for pid in awake[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                    self.books.note_death(pid)
 
     def _pile_up(self) -> None:
         """More events in one shard than a batch takes: nobody dispatches while they come in."""
-        dispatchers = [self.stack.pid_of(name) for name in ("worker-fast", "worker-fast-2")]
+        dispatchers = self._awake("worker-fast", "worker-fast-2")
         self._signal(dispatchers, signal.SIGSTOP)
         self.sender.burst("fast", 150)
         wait_until(lambda: self.stack.ask(PILED_UP) == [(True,)], 10, every=0.2)
         self._signal(dispatchers, signal.SIGCONT)
+
+    def _awake(self, *names: str) -> list[int]:
+        """Those of these processes that are there and not stopped."""
+        pids = [self.stack.pid_of(name) for name in names]
+        return [pid for pid in pids if state_of(pid) not in ("", "T", "Z")]
 
     @staticmethod
     def _signal(pids: list[int], number: signal.Signals) -> None:
@@ -202,6 +192,10 @@ class Walk:
         return self._followed(hit)
 
     def _followed(self, hit: Hit) -> Hit:
+        if hit.action == "stop":
+            waking = threading.Thread(target=self._wake, args=(hit,), name=f"wakes-{hit.pid}", daemon=True)
+            self._asleep[ROLE[hit.point]] = waking
+            waking.start()
         if self.in_haste:
             following = threading.Thread(target=self._follow, args=(hit,), daemon=True)
             following.start()
@@ -216,16 +210,13 @@ class Walk:
         self.books.count(f"{hit.action}s")
         before = self.stack.ask(ON_ITS_WAY)
         ids, seqs = [row[0] for row in before], [row[1] for row in before]
-        if hit.action == "stop":
-            waking = threading.Thread(target=self._wake, args=(hit,), name=f"wakes-{hit.pid}", daemon=True)
-            self._asleep[ROLE[hit.point]] = waking
-            waking.start()
 
         def has_moved() -> bool:
             return self.stack.ask(STILL_THERE, ids, seqs) == [(0,)]
 
         if wait_until(has_moved, self.patience, every=0.25):
-            hit.recovery_seconds = time.time() - hit.at
+            now = time.time()
+            hit.recovery_seconds, hit.own_seconds = now - hit.at, own_time.between(hit.at, now)
         elif not self.is_over():
             left = [row[0] for row in self.stack.ask(WHICH_ARE_STILL_THERE, ids, seqs)]
             explain.tell(
@@ -236,7 +227,8 @@ class Walk:
 
     def _wake(self, hit: Hit) -> None:
         time.sleep(max(0.0, hit.at + STOPPED_SECONDS - time.time()))
-        if state_of(hit.pid) == "T":  # or somebody killed it meanwhile
+        hit.is_woken = state_of(hit.pid) == "T"  # or somebody killed it meanwhile
+        if hit.is_woken:
             self.books.note_zombie(hit.pid, hit.at)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(hit.pid, signal.SIGCONT)

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def process_with_port(port: int, far: int, likely: Sequence[int] = ()) -> int | None:
-    """Which process of this machine has the connection from this local TCP port to that far one.
+def process_with_port(port: int, far: int) -> int | None:
+    """Which process of this machine has the connection from this local TCP port to that far one."""
+    return processes_with_ports([port], far).get(port)
 
-    Both count: connections to different places may share a local port. `likely` processes are looked at first.
+
+def processes_with_ports(ports: Collection[int], far: int, likely: Sequence[int] = ()) -> dict[int, int]:
+    """The processes that have connections from these local TCP ports to that far one, as far as they are found.
+
+    Both ends count: connections to different places may share a local port. `likely` ones are looked at first.
     """
-    ours, theirs = f":{port:04X}", f":{far:04X}"
-    inodes = set()
+    links = {}
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         for line in table.read_text().splitlines()[1:] if table.exists() else []:
             columns = line.split()
-            if columns[1].endswith(ours) and columns[2].endswith(theirs) and columns[9] != "0":
-                inodes.add(f"socket:[{columns[9]}]")
+            if columns[2].endswith(f":{far:04X}") and columns[9] != "0":
+                links[f"socket:[{columns[9]}]"] = int(columns[1].rpartition(":")[2], 16)
+    links = {link: port for link, port in links.items() if port in ports}
     everybody = (int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit())
-    return next((pid for pid in (*likely, *everybody) if inodes and _has_any(pid, inodes)), None)
+    found: dict[int, int] = {}
+    for pid in (*likely, *everybody) if links else ():
+        found |= {port: pid for link in _links_of(pid) if (port := links.get(link)) and port not in found}
+        if len(found) == len(links):
+            break
+    return found
 
 
-def _has_any(pid: int, inodes: set[str]) -> bool:
-    try:
-        return any(os.readlink(link) in inodes for link in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False
+def _links_of(pid: int) -> list[str]:
+    """What its file descriptors are."""
+    links = []
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                links.append(os.readlink(link))
+    return links
 
 
 def children_of(pid: int) -> list[int]:

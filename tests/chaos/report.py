@@ -7,10 +7,11 @@ import subprocess
 from collections.abc import Sequence
 
 from lightfield.local.boot import ROOT
-from tests.chaos.fences import Log, seconds_to_reclaim
+from tests.chaos import cases as cases_
+from tests.chaos.cases import Case
+from tests.chaos.fences import seconds_to_reclaim
 from tests.chaos.judging import Judgement
 from tests.chaos.ordeal import Ordeal, Spread
-from tests.chaos.points import Case
 
 SHOWN = 10  # ids for each broken rule
 
@@ -25,7 +26,7 @@ def commit() -> str:
     return git("rev-parse", "--short", "HEAD") + (" (with changes)" if git("status", "--porcelain") else "")
 
 
-def table(cases: Sequence[Case], log: Log) -> list[str]:
+def table(cases: Sequence[Case], judgement: Judgement) -> list[str]:
     """A line for each point and action: when all that was on its way had moved, and when the steps that a dead
     process had held were in other hands."""
     lines = [
@@ -35,7 +36,7 @@ def table(cases: Sequence[Case], log: Log) -> list[str]:
     for case in cases:
         moved = Spread.of([hit.recovery_seconds for hit in case.hits if hit.recovery_seconds is not None])
         deaths = [(hit.pid, hit.at) for hit in case.hits if hit.action == "kill"]
-        again = Spread.of(seconds_to_reclaim(log, deaths))
+        again = Spread.of(seconds_to_reclaim(judgement.log, deaths))
         lines.append(
             f"{case.point:<8}{case.action:<8}{len(case.hits):>5}{moved.p50:>9.1f} s{moved.most:>6.1f} s"
             + (
@@ -43,27 +44,50 @@ def table(cases: Sequence[Case], log: Log) -> list[str]:
                 if again.number
                 else " " * 36
             )
-            + f"   {case.problem or 'ok'}"
+            + f"   {case.problem(judgement.told) or 'ok'}{_late(case)}"
         )
-    return lines
+    return (
+        [*lines, "", *cases_.zombies(cases, judgement.told)]
+        if any(c.action == "stop" for c in cases)
+        else lines
+    )
+
+
+def _late(case: Case) -> str:
+    if not case.late:
+        return ""
+    worst = max(case.late, key=lambda hit: hit.recovery_seconds or 0)
+    return f"; {len(case.late)} late by the real clock, at most {worst.recovery_seconds:.0f} s, {worst.own_seconds or 0:.0f} s of ours"
 
 
 def ordeals(done: Sequence[Ordeal]) -> list[str]:
-    """A line for each fault: what was done, what senders saw meanwhile, when the backlog was gone."""
+    """A line for each fault: what was done, what senders saw meanwhile, when the backlog was gone.
+
+    Own seconds are those of a clock that goes slower where others use the machine.
+    """
     lines = [
-        f"{'fault':<23}{'deeds':>6}{'lasted':>8}{'webhooks':>9}{'1st try':>9}{'p50':>8}{'p95':>8}{'max':>8}"
-        f"{'drained':>9}   verdict"
+        f"{'fault':<23}{'deeds':>10}{'lasted':>8}{'own':>7}{'webhooks':>9}{'1st try':>9}{'p50':>8}{'p95':>8}{'max':>8}"
+        f"{'drained':>9}{'own':>8}   verdict"
     ]
     for one in done:
-        drained = f"{one.drained_seconds:.1f} s" if one.drained_seconds is not None else "never"
         took = one.latency
+        deeds = f"{one.deeds}/{one.wanted}"
+        late = (
+            f"; late by the real clock (×{one.drained_seconds / one.drained_own:.1f})"
+            if one.is_late and one.drained_own and one.drained_seconds
+            else ""
+        )
         lines.append(
-            f"{one.name:<23}{one.deeds:>6}{one.seconds:>6.0f} s{took.number:>9}{_share(one.accepted):>9}"
-            f"{took.p50 * 1000:>5.0f} ms{took.p95 * 1000:>5.0f} ms{took.most * 1000:>5.0f} ms{drained:>9}"
-            f"   {one.problem or 'ok'}"
+            f"{one.name:<23}{deeds:>10}{one.seconds:>6.0f} s{one.own_seconds:>5.0f} s{len(one.firsts):>9}"
+            f"{_share(one.accepted):>9}{took.p50 * 1000:>5.0f} ms{took.p95 * 1000:>5.0f} ms{took.most * 1000:>5.0f} ms"
+            f"{_seconds(one.drained_seconds):>9}{_seconds(one.drained_own):>8}   {one.problem or 'ok'}{late}"
         )
         lines += [f"{'':<23}{note}" for note in one.notes]
     return lines
+
+
+def _seconds(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.1f} s"
 
 
 def _share(share: float) -> str:

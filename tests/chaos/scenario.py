@@ -17,7 +17,7 @@ from tests.chaos.ordeal import Ordeal, Spread, Trial
 from tests.chaos.pace import own_time
 from tests.chaos.points import Walk
 from tests.chaos.soak import Soak
-from tests.chaos.stack import LEASE_SECONDS, SWEEP_SECONDS, Stack, wait_until
+from tests.chaos.stack import RECLAIM_BOUND, Stack, wait_until
 
 QUIET_SECONDS = 90.0  # three leases and the longest backoff, and time for a backlog
 
@@ -123,12 +123,16 @@ class Scenario:
         verified = self.stack.manage("verify", "--quiesced")
         judgement = judge(self.stack, self.books)
         cases = self.walk.cases
-        problems += [f"{case.point} {case.action}: {case.problem}" for case in cases if case.problem]
+        problems += [
+            f"{case.point} {case.action}: {words}"
+            for case in cases
+            if (words := case.problem(judgement.told))
+        ]
         problems += [f"{ordeal.name}: {ordeal.problem}" for ordeal in self.ordeals if ordeal.problem]
         problems += ["verify found broken invariants"] if verified.returncode else []
         problems += self.memory.problems()
         self.is_well = not problems and not judgement.broken
-        self.told += ["", *report.table(cases, judgement.log)] if cases else []
+        self.told += ["", *report.table(cases, judgement)] if cases else []
         self.told += ["", *report.ordeals(self.ordeals)] if self.ordeals else []
         self.told += ["", *report.verdicts(judgement), *(f"BROKEN  {problem}" for problem in problems)]
         said = verified.stdout.strip()
@@ -166,16 +170,21 @@ class Scenario:
         ]
         if hits:
             wanted = sum(case.wanted for case in self.walk.cases)
-            late = sum(hit.recovery_seconds is None for hit in hits)
+            whole = sum(len(case.whole) for case in self.walk.cases)
+            never = sum(hit.recovery_seconds is None for hit in hits)
+            tardy = sum(len(case.late) for case in self.walk.cases)
             lines.append(
-                f"points    {len(hits)} of {wanted} hits, {late} not over in {self.wanted.patience:.0f} s"
+                f"points    {whole} of {wanted} hits, {never} not over in {self.wanted.patience:.0f} s of ours,"
+                f" {tardy} late by the real clock"
             )
         if self.ordeals:
             drained = [one.drained_seconds for one in self.ordeals if one.drained_seconds is not None]
+            own = [one.drained_own for one in self.ordeals if one.drained_own is not None]
             bad = sum(bool(one.problem) for one in self.ordeals)
+            tardy = sum(one.is_late for one in self.ordeals)
             lines.append(
-                f"matrix    {len(self.ordeals)} faults, {bad} with problems, {len(drained)} drained, the slowest"
-                f" after {max(drained, default=0.0):.1f} s"
+                f"matrix    {len(self.ordeals)} faults, {bad} with problems, {len(drained)} drained, the slowest after"
+                f" {max(drained, default=0.0):.1f} s, {max(own, default=0.0):.1f} s of ours; {tardy} late by the real clock"
             )
         if self.soak:
             lines.append(
@@ -183,12 +192,15 @@ class Scenario:
             )
         if self.books.deaths:
             spread = Spread.of(fences.seconds_to_reclaim(judgement.log, self.books.deaths))
-            bound = LEASE_SECONDS * 7 / 6 + SWEEP_SECONDS
-            lines.append(f"re-claims {spread} after a death (lease + margin + sweep {bound:.1f} s)")
+            lines.append(
+                f"re-claims {spread} after a death of any kind (lease + margin + sweep {RECLAIM_BOUND:.1f} s)"
+            )
         return lines
 
 
 def _stretched() -> str:
     """Whether others used the machine, and what that did to our limits."""
     stretch = own_time.stretch
-    return f"; others used the machine, limits were ×{stretch:.2f}" if stretch >= 1.05 else ""
+    if stretch < 1.05:
+        return ""
+    return f"; others used the machine, limits were ×{stretch:.2f} on average, ×{own_time.most:.1f} in the worst second"

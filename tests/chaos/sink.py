@@ -7,20 +7,23 @@ The path says how: `/plain/…` acts on every request, `/keys/…` honours the I
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import queue
 import socket
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from lightfield.local import ports
 from tests.chaos.books import Arrival, Books, Peer
-from tests.chaos.processes import process_with_port
+from tests.chaos.processes import processes_with_ports
 
 HOST = "127.0.0.1"
 BODY = b'{"ok":true}'
 HEAD = b"HTTP/1.1 %d Answered\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 FLAKY_SECONDS = 0.03
+LOOK_SECONDS = 1.0  # an answer may wait so long until it is known whom it goes to
 LIKELY = 6  # callers that are looked at before all other processes
 
 
@@ -33,29 +36,40 @@ class Sink:
         self.port = ports.any_free(HOST)
         self._acted: set[str] = set()
         self._callers: dict[int, bool] = {}  # processes that called, the last one first
-        self._looking = ThreadPoolExecutor(1, thread_name_prefix="who-calls")
+        self._met: queue.SimpleQueue[Peer] = queue.SimpleQueue()
+        threading.Thread(target=self._look, name="who-calls", daemon=True).start()
 
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
-    async def listen(self) -> None:
-        await asyncio.get_running_loop().create_server(
+    async def listen(self) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
             lambda: Conversation(self), HOST, self.port, backlog=2048
         )
 
     def meet(self, port: int) -> Peer:
-        """Somebody connects: find out which process it is, soon, on another thread."""
+        """Somebody connects: which process it is will be found out, soon, on another thread."""
         peer = Peer(port)
-
-        def look() -> None:
-            peer.pid = process_with_port(port, self.port, [*self._callers][:LIKELY])
-            if peer.pid:
-                self._callers.pop(peer.pid, None)
-                self._callers = {peer.pid: True, **self._callers}
-
-        self._looking.submit(look)
+        self._met.put(peer)
         return peer
+
+    def _look(self) -> None:
+        """All that wait, at once: under load one look at the machine serves many."""
+        while True:
+            peers = [self._met.get()]
+            while not self._met.empty():
+                peers.append(self._met.get())
+            found: dict[int, int] = {}
+            with contextlib.suppress(OSError):
+                likely = [*self._callers][:LIKELY]
+                found = processes_with_ports({peer.port for peer in peers}, self.port, likely)
+            for peer in peers:
+                peer.pid = found.get(peer.port)
+                peer.is_looked_up = True
+                if peer.pid:
+                    self._callers.pop(peer.pid, None)
+                    self._callers = {peer.pid: True, **self._callers}
 
     def receive(self, path: str, key: str, body: bytes, peer: Peer) -> tuple[Arrival, float]:
         """Note a request. Returns the note and after how many seconds to answer."""
@@ -113,6 +127,11 @@ class Conversation(asyncio.Protocol):
 
     def _answer(self, arrival: Arrival) -> None:
         if self.transport.is_closing():
+            return
+        if not self.peer.is_looked_up and time.time() < arrival.at + LOOK_SECONDS:
+            asyncio.get_running_loop().call_later(
+                0.01, self._answer, arrival
+            )  # it hangs up once it is answered
             return
         if arrival.came_of_it == "reset":
             linger = self.transport.get_extra_info("socket")

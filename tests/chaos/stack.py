@@ -36,6 +36,9 @@ from tests.chaos.sink import Sink
 LEASE_SECONDS = 6.0
 SWEEP_SECONDS = 1.0
 START_SECONDS = 60.0  # for web to answer the first time
+RECLAIM_BOUND = (
+    LEASE_SECONDS * 7 / 6 + SWEEP_SECONDS
+)  # from a death: the lease, its margin, and until the sweep comes
 STOPPED_SECONDS = 2 * LEASE_SECONDS
 
 
