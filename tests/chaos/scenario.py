@@ -130,7 +130,7 @@ class Scenario:
         ]
         problems += [f"{ordeal.name}: {ordeal.problem}" for ordeal in self.ordeals if ordeal.problem]
         problems += ["verify found broken invariants"] if verified.returncode else []
-        problems += self.memory.problems()
+        problems += self.memory.problems(self.wanted.soak) if self.wanted.soak else []
         self.is_well = not problems and not judgement.broken
         self.told += ["", *report.table(cases, judgement)] if cases else []
         self.told += ["", *report.ordeals(self.ordeals)] if self.ordeals else []

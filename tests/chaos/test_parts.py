@@ -1,4 +1,4 @@
-"""The harness can see what it looks for: planted deeds of zombies are found, and memory that grows."""
+"""The harness can see what it looks for: planted deeds of zombies are found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 
 from tests.chaos.books import Arrival, Peer, Zombie
 from tests.chaos.fences import Log, Write, seconds_to_reclaim, sent_after_waking
-from tests.chaos.memory import Life
 
 ZOMBIE, HEIR, WEB = 11, 22, 33
 STEP = 7
@@ -97,11 +96,3 @@ def test_given_a_request_of_a_woken_process_under_a_step_it_lost_then_it_is_foun
 
     mine = [held for held in log.holdings if held.pid == ZOMBIE]
     assert len(sent_after_waking(zombie, mine, [arrival], {"key": [STEP]})) == found
-
-
-def test_memory_is_compared_by_the_age_of_a_process_beyond_its_warm_up() -> None:
-    young = Life("web", 0.0, [(float(age), 50.0) for age in range(60)])
-    old = Life("web", 0.0, [(float(age), 10.0 if age < 20 else 100.0 + age) for age in range(181)])
-
-    assert young.quarters is None
-    assert old.quarters == (139.5, 260.5)
