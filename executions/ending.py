@@ -58,7 +58,18 @@ def end_run(run_id: str, *, status: RunStatus, metadata: dict[str, Any]) -> str:
             assert step is not None  # a live run has exactly one live step
             found = sql.row(OPEN_ATTEMPT, {"step_run_id": step.step_run_id})
             assert found is not None
-            settle(_ended(step, status, may_still_send=found[0], was_intended=found[1], metadata=metadata))
+            is_held, was_intended = found
+            # No intent can follow: it would need this step's lock and the fence that is raised here.
+            may_still_send = bool(is_held and was_intended)
+            settle(
+                _ended(
+                    step,
+                    status,
+                    may_still_send=may_still_send,
+                    was_intended=was_intended,
+                    metadata=metadata,
+                )
+            )
     return before
 
 

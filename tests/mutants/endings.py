@@ -98,6 +98,18 @@ MUTANTS = (
             by="test_cancel.py::test_a_running_step_after_its_intent_leaves_the_effect_to_its_owner",
         ),
         planted(
+            "effect-left-without-an-intent",
+            "a cancel leaves an effect to a worker that never intended it, and it ends as unknown",
+            edit(
+                ENDING,
+                "            may_still_send = bool(is_held and was_intended)\n",
+                "            may_still_send = bool(is_held)\n",
+            ),
+            by="bugs/test_a_cancel_before_the_intent_left_its_effect_unknown.py::"
+            "test_given_an_attempt_that_intended_nothing_when_its_run_is_ended"
+            "_then_the_effect_is_what_others_made_of_it",
+        ),
+        planted(
             "late-truth-dropped",
             "an answer that comes after the end of the run is thrown away",
             edit(
