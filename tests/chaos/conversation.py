@@ -78,7 +78,7 @@ class Conversation:
         self._prepared: dict[bytes, str] = {}
         self._is_open = False  # a transaction
         self._began_with = ""
-        self._has_settled = False
+        self._seen: set[str] = set()  # statements of that transaction
         self._client = b""
         self._awaited: collections.deque[tuple[str, bool]] = (
             collections.deque()
@@ -107,14 +107,15 @@ class Conversation:
         if not self._is_open:
             return statement
         self._began_with = self._began_with or statement
-        self._has_settled = self._has_settled or statement == "settle"
+        self._seen.add(statement)
         return ""
 
     def _say(self, words: bytes) -> str:
         is_commit = words.startswith(b"COMMIT")
         self._awaited.append((COMMIT if is_commit else "", self._is_open))
         if words.startswith(b"BEGIN"):
-            self._is_open, self._began_with, self._has_settled, self._changes = True, "", False, False
+            self._is_open, self._began_with, self._changes = True, "", False
+            self._seen.clear()
         elif is_commit:
             self._is_open = False
             return self._committed()
@@ -123,9 +124,10 @@ class Conversation:
         return ""
 
     def _committed(self) -> str:
-        """A person's cancel and a run's timeout are the same statements, by another process."""
-        if self._began_with in SETTLING and not self._has_settled:
-            return ""
+        """A person's cancel and a run's timeout are the same statements, by another process. A cell that gave
+        nothing up has only claimed."""
+        if self._began_with in SETTLING and "settle" not in self._seen:
+            return "claim" if "claim" in self._seen else ""
         if self._began_with == "end":
             return "cancel" if self._client.startswith(b"lightfield-web") else "timeout"
         return self._began_with
@@ -155,8 +157,14 @@ class Conversation:
             self.has_changed = self._changes and tag == b"COMMIT"  # ROLLBACK: it had failed before
         elif not is_inside:
             self.has_changed = did
-        elif statement and statement == ("settle" if self._began_with in SETTLING else self._began_with):
+        elif statement and statement == self._deciding():
             self._changes = self._changes or did
+
+    def _deciding(self) -> str:
+        """The statement whose answer tells whether the open transaction changes anything."""
+        if self._began_with not in SETTLING:
+            return self._began_with
+        return "settle" if "settle" in self._seen else "claim"
 
 
 def values_of(row: bytes) -> list[bytes | None]:

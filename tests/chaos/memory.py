@@ -20,7 +20,7 @@ from tests.chaos.stack import Stack
 WARM_UP = 40.0  # seconds: imports, first connections, first steps
 LONG_ENOUGH = 80.0  # seconds of life
 LEAK = 4.0  # MB a minute that nobody calls flat any more …
-SETTLING = 4.0  # … besides what a life may still need when it is warm: threads at a new peak, caches
+SETTLING = 8.0  # … besides what a life may still need when it is warm: threads at a new peak, caches
 BOUNDED = {"flower": 260.0}  # MB: it remembers the tasks it has seen, up to a number; so it grows, to here
 EXPECTED = (
     "web's worker",

@@ -62,6 +62,11 @@ def test_given_a_run_that_is_ended_then_the_client_tells_a_cancel_from_a_timeout
 def test_given_a_judgement_that_settles_nothing_then_it_is_no_give_up() -> None:
     assert spoken(b"x", cells.SUSPECTS.encode())[-1] == ""
     assert spoken(b"x", cells.SUSPECTS.encode(), settling.SETTLE.encode())[-1] == "give_up"
+    assert spoken(b"x", cells.SUSPECTS.encode(), claims.CLAIM.encode())[-1] == "claim"
+    assert (
+        spoken(b"x", cells.SUSPECTS.encode(), settling.SETTLE.encode(), claims.CLAIM.encode())[-1]
+        == "give_up"
+    )
 
 
 ANSWERED = b"Z", b"I"
