@@ -27,18 +27,19 @@ def commit() -> str:
 
 
 def table(cases: Sequence[Case], judgement: Judgement) -> list[str]:
-    """A line for each point and action: when all that was on its way had moved, and when the steps that a dead
-    process had held were in other hands."""
+    """A line for each point and action: when all that was on its way had moved, the slowest also in seconds of ours,
+    and when the steps that a dead process had held were in other hands."""
     lines = [
-        f"{'point':<8}{'action':<8}{'hits':>5}{'moved p50':>11}{'max':>8}{'re-claimed':>12}{'p50':>8}{'p95':>8}{'max':>8}"
+        f"{'point':<8}{'action':<8}{'hits':>5}{'moved p50':>11}{'max':>8}{'own':>8}{'re-claimed':>12}{'p50':>8}{'p95':>8}{'max':>8}"
         "   verdict"
     ]
     for case in cases:
         moved = Spread.of([hit.recovery_seconds for hit in case.hits if hit.recovery_seconds is not None])
+        own = max((hit.own_seconds for hit in case.hits if hit.own_seconds is not None), default=0.0)
         deaths = [(hit.pid, hit.at) for hit in case.hits if hit.action == "kill"]
         again = Spread.of(seconds_to_reclaim(judgement.log, deaths))
         lines.append(
-            f"{case.point:<8}{case.action:<8}{len(case.hits):>5}{moved.p50:>9.1f} s{moved.most:>6.1f} s"
+            f"{case.point:<8}{case.action:<8}{len(case.hits):>5}{moved.p50:>9.1f} s{moved.most:>6.1f} s{own:>6.1f} s"
             + (
                 f"{again.number:>12}{again.p50:>6.1f} s{again.p95:>6.1f} s{again.most:>6.1f} s"
                 if again.number

@@ -44,6 +44,7 @@ def test_given_fewer_webhooks_than_the_rate_says_then_the_fault_was_none() -> No
     assert broken(a_minute(1079)) == ["1079 webhooks were sent, not 1200"]
     assert broken(a_minute(1500), PROMISED["flushall"]) == ["1500 webhooks were sent, not 1680"]
     assert broken(a_minute(700, own_seconds=35.0)) == []  # the machine was not ours
+    assert broken(a_minute(11, seconds=2.0, own_seconds=2.0)) == []  # a second and a half of two
 
 
 def test_given_a_webhook_without_any_answer_then_it_was_not_accepted() -> None:
