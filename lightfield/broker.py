@@ -8,6 +8,7 @@ rows say what is due; losing a message costs a sweep.
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -18,12 +19,15 @@ from celery.app import amqp
 from kombu import Connection as KombuConnection
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
+from kombu.utils import json
+from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 logger = logging.getLogger(__name__)
 
 LONGEST_NAME = 255
+COMMANDS = "celery.pidbox"  # the exchange by which workers are asked how they are (lightfield.remote_control)
 RedisChannel: Any = kombu_redis.Channel  # kombu tells types of its base classes only
 RedisQoS: Any = kombu_redis.QoS
 PAUSES = {"interval_start": 0.25, "interval_step": 0.25, "interval_max": 1.0}  # seconds between two tries
@@ -78,8 +82,9 @@ class Channel(RedisChannel):
         return made
 
     def _deliver_sifted(self, deliver: Callable[[Any], Any], queue: str, raw: Any, *, is_task: bool) -> Any:
-        """Hand a message on. Those that need no ack are Celery's own, about workers: any shape may be right."""
-        if is_task and not is_task_message(raw):
+        """Hand a message on. Others than tasks and commands are answers and events of workers: any shape may be right."""
+        is_command = self._fanout_queues.get(queue, ("",))[0] == COMMANDS
+        if (is_task and not is_task_message(raw)) or (is_command and not is_control_message(raw)):
             logger.warning("message_refused", extra={"queue": queue})
             return None
         try:
@@ -91,6 +96,17 @@ class Channel(RedisChannel):
             if is_task:
                 self.basic_reject(raw["properties"]["delivery_tag"], requeue=False)
             return None
+
+    def _handle_message(self, client: Any, response: Any) -> Any:
+        """What was published to a channel that this process listens to: commands to workers, or their events."""
+        payload = super()._handle_message(client, response)
+        if bytes_to_str(payload["type"]).endswith("message"):
+            try:
+                json.loads(bytes_to_str(payload["data"]))
+            except Exception as error:  # noqa: BLE001  no JSON, or JSON too deep to read
+                logger.warning("message_refused", extra={"error": type(error).__name__})
+                payload["data"] = None  # read as nothing at all
+        return payload
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -149,4 +165,51 @@ def is_task_message(raw: object) -> bool:
                     headers.get(name) for name in ("group", "stamps", "stamped_headers", "compression")
                 )
             )
+    return False
+
+
+def is_control_message(raw: object) -> bool:
+    """Whether this is a message as Celery's `control` and Flower write them, to all workers or to some by name."""
+    match raw:
+        case {
+            "body": str(body),
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": {**headers},
+            "properties": {
+                "delivery_tag": str(),
+                "body_encoding": "base64",
+                "delivery_info": {"exchange": str(), "routing_key": str()},
+            },
+        }:
+            return type(headers.get("clock", 0)) is int and _is_command(_read(body))
+    return False
+
+
+def _read(body: str) -> object:
+    try:
+        return json.loads(base64.b64decode(body, validate=True))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_command(asked: object) -> bool:
+    """No pattern: nothing of ours needs one, and a regular expression may take for ever."""
+    match asked:
+        case {"method": str(), **more}:
+            return (
+                set(more) <= {"arguments", "destination", "pattern", "matcher", "ticket", "reply_to"}
+                and isinstance(more.get("arguments"), dict | None)
+                and isinstance(more.get("destination"), list | None)
+                and more.get("pattern") is None
+                and isinstance(more.get("ticket"), str | None)
+                and _is_address(more.get("reply_to"))
+            )
+    return False
+
+
+def _is_address(reply_to: object) -> bool:
+    match reply_to:
+        case None | {"exchange": str(), "routing_key": str()}:
+            return True
     return False

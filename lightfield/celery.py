@@ -15,7 +15,7 @@ from celery.signals import setup_logging, worker_init
 from django.conf import settings
 from kombu import Exchange, Queue
 
-from lightfield import broker, flower_login
+from lightfield import broker, flower_login, remote_control
 from lightfield.kernel import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lightfield.settings")
@@ -91,6 +91,11 @@ def _raise_file_limit(**_: Any) -> None:
     if soft != resource.RLIM_INFINITY:
         wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+@worker_init.connect
+def _listen_to_questions_only(**_: Any) -> None:
+    remote_control.install()
 
 
 @worker_init.connect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 
@@ -9,8 +10,10 @@ import redis
 
 from tests.chaos.ordeal import Trial
 
+DEEP = b"[" * 100_000  # deeper than a reader of JSON can go
 PIECES = (
     b"garbage",
+    DEEP,
     b"{}",
     b'{"body": 1}',
     json.dumps({"body": "e30=", "headers": {}}).encode(),
@@ -79,11 +82,30 @@ def redis_full(trial: Trial) -> int:
     return 1
 
 
+def _command(method: str) -> bytes:
+    """To all workers, as Celery publishes it."""
+    delivery = {"exchange": "celery.pidbox", "routing_key": ""}
+    properties = {"delivery_tag": "chaos", "delivery_info": delivery, "body_encoding": "base64"}
+    body = base64.b64encode(json.dumps({"method": method, "arguments": {}}).encode()).decode()
+    return json.dumps(
+        {
+            "body": body,
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {"clock": 1},
+            "properties": properties,
+        }
+    ).encode()
+
+
 def garbage(trial: Trial) -> int:
-    """Not a message at all, and messages that only look like some. What a worker does with them is its own
-    affair, as long as somebody works again afterwards."""
+    """Not a message at all, and messages that only look like some, in queues and where commands are expected; and
+    the command to shut down. No worker may end by any of it."""
+    there = trial.stack.redis()
+    commands = f"/{there.connection_pool.connection_kwargs.get('db', 0)}.celery.pidbox"
 
     def throw() -> None:
-        trial.stack.redis().lpush(trial.drawn.choice(("fast", "http", "ai")), trial.drawn.choice(PIECES))
+        there.lpush(trial.drawn.choice(("fast", "http", "ai")), trial.drawn.choice(PIECES))
+        there.publish(commands, trial.drawn.choice((*PIECES, _command("shutdown"))))
 
     return trial.every(2, 30, throw)

@@ -1,4 +1,4 @@
-"""Mutants of fairness, of the window, and of what finds work again."""
+"""Mutants of fairness, of the window, of what finds work again, and of what comes in by Redis."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from tests.mutants.mutant import breaking, edit, planted
 
 ADMISSION = "executions/admission.py"
 SWEEPER = "executions/sweeper.py"
+BROKER = "lightfield/broker.py"
+PUBLISHED = "bugs/test_a_publish_ended_every_worker.py"
 
 FAIRNESS = (
     *breaking(
@@ -168,4 +170,33 @@ SWEEPING = breaking(
     ),
 )
 
-MUTANTS = (*FAIRNESS, *SWEEPING)
+LISTENING = breaking(
+    "Redis can end no worker, and change none",
+    planted(
+        "task-of-any-shape",
+        "Celery is handed messages that it cannot make sense of",
+        edit(BROKER, "if (is_task and not is_task_message(raw)) or ", "if "),
+        by="bugs/test_a_forged_message_ended_worker_after_worker.py::"
+        "test_given_garbage_in_front_then_the_message_behind_it_arrives",
+    ),
+    planted(
+        "command-too-deep-to-read",
+        "what is published where commands are expected is read without a guard",
+        edit(BROKER, '                json.loads(bytes_to_str(payload["data"]))\n', "                pass\n"),
+        by=f"{PUBLISHED}::test_given_garbage_where_commands_are_expected_then_the_worker_still_answers",
+    ),
+    planted(
+        "command-of-any-shape",
+        "Celery is handed commands that it cannot make sense of",
+        edit(BROKER, "(is_command and not is_control_message(raw))", "False"),
+        by=f"{PUBLISHED}::test_given_garbage_where_commands_are_expected_then_the_worker_still_answers",
+    ),
+    planted(
+        "workers-obey",
+        "whoever can publish to Redis shuts workers down and takes their queues away",
+        edit("lightfield/celery.py", "    remote_control.install()\n", "    pass\n"),
+        by=f"{PUBLISHED}::test_a_command_that_would_change_a_worker_is_refused",
+    ),
+)
+
+MUTANTS = (*FAIRNESS, *SWEEPING, *LISTENING)
