@@ -113,8 +113,15 @@ def flush(seconds: float = 1.0) -> bool:
     return _ringer.flush(seconds)
 
 
+def can_ring() -> bool:
+    """Whether bells are heard now. For whoever notes in the rows that it rang: ask before, and outside a transaction."""
+    return _ringer.can_ring()
+
+
 class Rings(Protocol):
     def ring(self, bell: Bell) -> None: ...
+
+    def can_ring(self) -> bool: ...
 
     def flush(self, seconds: float) -> bool: ...
 
@@ -140,6 +147,19 @@ class Ringer:
                 self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+
+    def can_ring(self) -> bool:
+        """Whether Redis takes a write. If so the breaker is half open: bells pass, and the next failure opens it again.
+
+        Nobody knows earlier that Redis is back than a worker that has just received a message.
+        """
+        try:
+            _flags().set(_flag("can_ring"), 1, ex=FLAG_SECONDS)
+        except redis.RedisError as error:
+            logger.info("redis_takes_no_bells", extra={"error": str(error)})
+            return False
+        self._closed_until = 0.0
+        return True
 
     def flush(self, seconds: float) -> bool:
         with self._changed:

@@ -150,6 +150,17 @@ SWEEPING = breaking(
         by="test_cells.py::test_given_a_worker_that_died_when_swept_then_a_cell_completes_the_step",
     ),
     planted(
+        "sweeper-rings-unheard",
+        "the sweeper notes steps as rung whose bells its own breaker drops",
+        edit(SWEEPER, "    if not bells.can_ring():\n", "    if False:\n"),
+        by=(
+            "bugs/test_a_sweep_noted_bells_that_nobody_heard.py::"
+            "test_given_redis_away_when_swept_then_nothing_is_noted_as_rung",
+            "bugs/test_a_sweep_noted_bells_that_nobody_heard.py::"
+            "test_given_redis_back_when_swept_then_the_bell_is_heard_although_the_breaker_is_open",
+        ),
+    ),
+    planted(
         "sweeper-without-the-margin",
         "a lease counts as over before its owner has surely stopped",
         edit(SWEEPER, "    return settings.LIGHTFIELD_LEASE_SECONDS / 6\n", "    return 0.0\n"),
