@@ -37,10 +37,11 @@ def test_given_a_lease_that_ended_while_the_worker_connected_then_nothing_is_sen
     bellboy: Bellboy, receiver: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = a_queued_step(call(receiver.url))
-    connect = Connector.connect
+    connect, made = Connector.connect, list[Wire]()
 
     def connect_and_sleep_through_the_lease(self: Connector, *args: Any) -> Wire:
         wire = connect(self, *args)
+        made.append(wire)
         keeper._held[step.pk].lease_until = 0.0  # by this process's own clock
         return wire
 
@@ -48,7 +49,7 @@ def test_given_a_lease_that_ended_while_the_worker_connected_then_nothing_is_sen
 
     worker.execute([step.pk])
 
-    assert receiver.connections == 1
+    assert len(made) == 1  # the receiver's own count comes from a thread that may be late
     assert receiver.requests == []
     assert (
         StepRun.objects.get().status == "running"
