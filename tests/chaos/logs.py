@@ -36,8 +36,8 @@ ALLOWED = (
     ),
     Allowed(
         "django_celery_beat.schedulers",
-        r"Database gave error: (OperationalError|InterfaceError)",
-        "beat looked at its schedule while PostgreSQL was away; it goes on with the one it has and looks again",
+        r"Database (gave error|error while sync): (OperationalError|InterfaceError)",
+        "beat read its schedule, or noted when it rang last, while PostgreSQL was away; it goes on and tries again",
     ),
     Allowed(
         "celery.beat",
