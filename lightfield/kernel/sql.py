@@ -26,6 +26,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LOST_RACE = "LF001"  # raised by the database function lost_race()
+IDLE_TOO_LONG = (
+    "25P03"  # a transaction of ours slept beyond idle_in_transaction_session_timeout; its connection is gone
+)
 CONFLICTS = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
 
 
@@ -44,6 +47,10 @@ def rows(statement: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     except DatabaseError as error:
         if sqlstate(error) == LOST_RACE:
             raise LostRace from error
+        if (
+            sqlstate(error) == IDLE_TOO_LONG
+        ):  # to psycopg an internal error, to everybody else a lost connection
+            raise OperationalError(str(error)) from error.__cause__
         raise
 
 

@@ -56,11 +56,6 @@ ALLOWED = (
     ),
     Allowed(
         "celery.app.trace",
-        r"InternalError: terminating connection due to idle-in-transaction timeout",
-        "we stopped a worker inside a transaction; PostgreSQL rolled it back, and Django's name for that is no OperationalError",
-    ),
-    Allowed(
-        "celery.app.trace",
         r"Task executions\.\w+\[.* raised unexpected: ValueError\(('badly formed hexadecimal UUID|\"invalid literal for int)",
         "we forged a message with ids that are none; it fails as they are read, before any row is looked at",
     ),
