@@ -64,6 +64,19 @@ class Channel(RedisChannel):
     """A channel that outlives every message, and the loss of its connection."""
 
     QoS = QoS
+    _shared_client: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """One client for all that is published and acknowledged here. It takes a connection from the pool for each command.
+
+        kombu makes one for each command instead, and redis-py fills a table of some hundred entries for each: a tenth
+        of what a busy worker computed.
+        """
+        if asynchronous:
+            return super()._create_client(asynchronous)
+        if self._shared_client is None or self._shared_client.connection_pool is not self.pool:
+            self._shared_client = super()._create_client()
+        return self._shared_client
 
     def _connparams(self, *args: Any, **kwargs: Any) -> Any:
         """Where to connect to. A step may end, and want its message acknowledged, after the connection was lost.
