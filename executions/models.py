@@ -234,6 +234,9 @@ class Lane(models.Model):
     # Called window in prose; the column avoids PostgreSQL's reserved word.
     width = models.PositiveIntegerField(help_text="Steps in flight at once, over all workers.")
     per_workflow = models.PositiveIntegerField(help_text="Of these, at most so many of one workflow.")
+    most_queued = models.PositiveIntegerField(
+        default=16, help_text="Of these, at most so many that no worker has taken yet."
+    )
 
     def __str__(self) -> str:
         return self.name
