@@ -37,7 +37,8 @@ app.conf.update(
     broker_connection_max_retries=None,  # the default gives up after 100 tries
     broker_transport_options={
         "visibility_timeout": LONGEST_STEP_SECONDS + 60,  # below the longest step, steps would run twice
-        "unacked_restore_interval": 1,
+        # What died with a worker is found by the sweeper within seconds; this look costs a worker three exchanges.
+        "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,
         "max_connections": 1000,
         "socket_keepalive": True,
@@ -60,6 +61,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_send_task_events=False,  # the workers that Flower watches are started with -E
     worker_hijack_root_logger=False,
+    worker_consumer="lightfield.events:Consumer",
     worker_enable_remote_control=True,
     enable_utc=True,
     timezone="UTC",
@@ -81,7 +83,8 @@ app.conf.update(
         },
     },
 )
-app.autodiscover_tasks(["executions"])
+if settings.ROLE not in ("beat", "flower"):  # who know tasks by their names
+    app.autodiscover_tasks(["executions"])
 
 
 @worker_init.connect

@@ -50,6 +50,8 @@ LIGHTFIELD_WINDOWS = {  # slow steps in flight per lane, over all workers
     "http": env.whole("LIGHTFIELD_HTTP_WINDOW", 600, least=1, most=100_000),
     "ai": env.whole("LIGHTFIELD_AI_WINDOW", 100, least=1, most=100_000),
 }
+# Steps of a lane on their way to a worker, at most. The rest wait in PostgreSQL, where workflows take turns.
+LIGHTFIELD_MOST_QUEUED = env.whole("LIGHTFIELD_MOST_QUEUED", 16, least=1, most=100_000)
 LIGHTFIELD_CELL_MEMORY_MB = env.whole("LIGHTFIELD_CELL_MEMORY_MB", 1024, least=256, most=1_000_000)
 LIGHTFIELD_MAX_DEPTH = env.whole("LIGHTFIELD_MAX_DEPTH", 8, least=1, most=100)
 LIGHTFIELD_EGRESS_ALLOW = env.text("LIGHTFIELD_EGRESS_ALLOW")
@@ -61,16 +63,20 @@ if not DATABASE_URL:
         "DATABASE_URL", "set: use bin/up, bin/manage or bin/test, which bring their own server"
     )
 _database = dj_database_url.parse(DATABASE_URL)
+# A statement, a lock wait or an idle transaction that takes this long is a bug or a fault: let go.
+_session = "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"
+# The engine's statements are prepared, and each row they touch has an index: one plan for all parameters, the same
+# before the first ANALYZE as after a million runs (ADR 0012). Only they are prepared, so Django's own are not affected.
+_session += " -c plan_cache_mode=force_generic_plan -c jit=off"
+if ROLE.startswith("worker-"):
+    _session += " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 _database["CONN_MAX_AGE"] = 0  # the pool keeps connections; it refuses any other value
 _database["OPTIONS"] = {
     **_database.get("OPTIONS", {}),
     "application_name": f"lightfield-{ROLE}",
     "connect_timeout": 5,
-    # A statement, a lock wait or an idle transaction that takes this long is a bug or a fault: let go.
-    # TCP user timeout and keepalives notice a server that vanished without a word.
-    "options": "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"
-    if ROLE != "command"
-    else "",
+    "options": _session if ROLE != "command" else "",
+    # These notice a server that vanished without a word.
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -148,6 +154,17 @@ MIDDLEWARE = [
     "lightfield.content_policy.ContentPolicy",
 ]
 ROOT_URLCONF = "lightfield.urls"
+# What a process does not use is not loaded: that is a fifth of a worker's memory, and a third of beat's.
+if ROLE.startswith("worker-"):
+    INSTALLED_APPS = [
+        *(f"django.contrib.{name}" for name in ("auth", "contenttypes", "postgres")),
+        *("django_celery_beat", "lightfield.access", "workflows", "triggers", "executions"),
+    ]
+elif ROLE in ("beat", "flower"):
+    INSTALLED_APPS = ["django_celery_beat"]
+if ROLE.startswith("worker-") or ROLE in ("beat", "flower"):
+    MIDDLEWARE = []
+    ROOT_URLCONF = "lightfield.no_urls"
 WSGI_APPLICATION = "lightfield.wsgi.application"
 TEMPLATES = [
     {

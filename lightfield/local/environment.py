@@ -147,4 +147,5 @@ def basis(home: Home) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "lightfield.settings",
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",  # glibc would keep a heap for each of up to 16 threads
     }

@@ -53,7 +53,7 @@ def _web(bind: str, port: str) -> Process:
     """Synchronous Django on native threads. No access log: a webhook's path holds its secret token."""
     host = f"[{bind}]" if ":" in bind else bind
     command = f"{PYTHON} -m gunicorn lightfield.wsgi --worker-class lightfield.web_worker.Worker"
-    size = f"--bind {host}:{port} --workers {WEB_PROCESSES} --threads {WEB_THREADS} --keep-alive 5 --no-control-socket"
+    size = f"--bind {host}:{port} --workers {WEB_PROCESSES} --threads {WEB_THREADS} --keep-alive 5 --no-control-socket --preload"
     return Process("web", "web", tuple(f"{command} {size}".split()))
 
 
