@@ -9,30 +9,35 @@ before the wait and overrun the window.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 
+from executions.lanes import WAITING_WORKFLOWS
+from executions.together import Together
 from lightfield.kernel import bells, sql
 from lightfield.kernel.crashpoint import crashpoint
 
+FEW = 2  # steps at once mean no backlog: a message each, and nobody is asked to wait
+
 LOCK_LANE = "SELECT 1 FROM executions_lane WHERE name = %(lane)s::text FOR UPDATE"
 
-ADMIT = """
-WITH RECURSIVE wf(workflow_id) AS (  -- skip scan: one index probe per workflow that waits
-  (SELECT workflow_id FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')
-   ORDER BY workflow_id LIMIT 1)
-  UNION ALL
-  SELECT (SELECT s.workflow_id FROM executions_steprun s WHERE s.lane = %(lane)s::text
-            AND s.status IN ('ready', 'waiting') AND s.workflow_id > wf.workflow_id ORDER BY 1 LIMIT 1)
-  FROM wf WHERE wf.workflow_id IS NOT NULL),
+ADMIT = f"""
+WITH RECURSIVE {WAITING_WORKFLOWS},
 busy AS MATERIALIZED (
-  SELECT workflow_id, count(*)::int AS n FROM executions_steprun
-  WHERE lane = %(lane)s::text AND status IN ('queued', 'running') GROUP BY 1),
+  SELECT workflow_id, count(*)::int AS n,
+    -- on their way to a worker. One that was rung for again has lost its message, or there is no worker
+    (count(*) FILTER (WHERE status = 'queued' AND rings = 0 AND NOT quarantined))::int AS on_the_way
+  FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('queued', 'running') GROUP BY 1),
 room AS MATERIALIZED (
   SELECT (SELECT count(*) FROM wf WHERE workflow_id IS NOT NULL)::int AS k, l.per_workflow,
-    greatest(0, l.width - coalesce((SELECT sum(n) FROM busy), 0))::int AS n
-  FROM executions_lane l WHERE l.name = %(lane)s::text),
+    greatest(0, l.width - way.flying) AS free,
+    greatest(0, least(l.width - way.flying,
+                      CASE WHEN way.n * 2 <= l.most_queued THEN l.most_queued - way.n ELSE 0 END)) AS n
+  FROM executions_lane l,
+    (SELECT coalesce(sum(on_the_way), 0)::int AS n, coalesce(sum(n), 0)::int AS flying FROM busy) way
+  WHERE l.name = %(lane)s::text),
 cand AS (  -- load: what the workflow would have in flight with this step
   SELECT c.id, c.due_at,
     coalesce(b.n, 0) + row_number() OVER (PARTITION BY wf.workflow_id ORDER BY c.due_at, c.id) AS load
@@ -44,10 +49,13 @@ cand AS (  -- load: what the workflow would have in flight with this step
     WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting') AND s.workflow_id = wf.workflow_id
       AND s.due_at <= statement_timestamp()
     ORDER BY s.due_at, s.id
-    LIMIT greatest(0, least(room.n, least(coalesce(v.concurrency, room.per_workflow), room.per_workflow)
-                                    - coalesce(b.n, 0), 1 + 2 * room.n / greatest(1, room.k)))) c
+    LIMIT greatest(0, least(greatest(room.n, least({FEW} - coalesce(b.n, 0), room.free)),
+                            least(coalesce(v.concurrency, room.per_workflow), room.per_workflow) - coalesce(b.n, 0),
+                            1 + 2 * room.n / greatest(1, room.k)))) c
   WHERE wf.workflow_id IS NOT NULL),
-pick AS MATERIALIZED (SELECT id FROM cand ORDER BY load, due_at, id LIMIT (SELECT n FROM room)),
+pick AS MATERIALIZED (  -- a workflow that has next to nothing in flight need not wait until the way is free
+  SELECT c.id FROM (SELECT id, load, row_number() OVER (ORDER BY load, due_at, id) AS place FROM cand) c, room
+  WHERE c.place <= room.n OR (c.load <= {FEW} AND c.place <= room.free)),
 locked AS MATERIALIZED (
   SELECT s.id FROM executions_steprun s JOIN pick USING (id) WHERE s.status IN ('ready', 'waiting')
   ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
@@ -73,7 +81,25 @@ class Admitted:
 
 
 def admit(lane: str) -> int:
-    """Fill the lane's window and ring its workers. Returns how many steps were admitted."""
+    """Fill the lane's window and ring its workers. Returns how many steps were admitted.
+
+    Threads that want it at the same time do not queue for the lane's lock: one of them does it for all, and those
+    that came while it was at it are answered by one more turn.
+    """
+    (admitted,) = fillers.setdefault(lane, Together(partial(fill_for_all, lane)))([lane])
+    return admitted
+
+
+def fill_for_all(lane: str, callers: list[str]) -> list[int]:
+    """One turn for several callers; the first is told what it admitted, the others that nothing is left."""
+    return [fill(lane), *[0] * (len(callers) - 1)]
+
+
+fillers: dict[str, Together[str, int]] = {}
+
+
+def fill(lane: str) -> int:
+    """Fill the lane's window in this thread."""
     total = 0
     while True:
         admitted, is_more_possible = _admit_once(lane)
@@ -98,7 +124,7 @@ def _admit_once(lane: str) -> tuple[list[Admitted], bool]:
 def ring(lane: str, admitted: list[Admitted]) -> None:
     """One message per step at rest, up to 8 steps in one under backlog; quarantined steps go to cells."""
     company = [step for step in admitted if not step.is_quarantined]
-    size = 1 if len(company) <= 2 else BATCH
+    size = 1 if len(company) <= FEW else BATCH
     for start in range(0, len(company), size):
         group = company[start : start + size]
         shown = ", ".join(f"{step.key} #{step.id}" for step in group)

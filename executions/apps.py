@@ -22,4 +22,9 @@ def set_lanes(**_: Any) -> None:
     for name, width in settings.LIGHTFIELD_WINDOWS.items():
         # A sixth of the window is kept for others while one workflow floods the lane.
         per_workflow = max(1, width * 5 // 6)
-        Lane.objects.update_or_create(name=name, defaults={"width": width, "per_workflow": per_workflow})
+        limits = {
+            "width": width,
+            "per_workflow": per_workflow,
+            "most_queued": settings.LIGHTFIELD_MOST_QUEUED,
+        }
+        Lane.objects.update_or_create(name=name, defaults=limits)

@@ -27,7 +27,8 @@ from executions.cell_line import CellLine, Order
 from executions.claims import StepInHand
 from executions.leases import keeper, worker_name
 from executions.outcomes import Fail, judge_lost
-from executions.settling import Settlement, settle
+from executions.settlements import Settlement
+from executions.settling import settle
 from executions.states import AttemptOutcome
 from lightfield.kernel import bells, sql
 from lightfield.kernel.catalogue import CATALOGUE

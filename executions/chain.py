@@ -18,7 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from executions import cell_limits, claims, ending, published, reports
+from executions import cell_limits, claims, ending, intents, published, reports
 from executions.attempts import (
     checked_output,
     checked_request,
@@ -29,12 +29,15 @@ from executions.attempts import (
     step_type_of,
 )
 from executions.claims import StepInHand
+from executions.crowd import crowd
 from executions.engine import next_in_hand
 from executions.leases import Hold, keeper, worker_name
 from executions.lost_replies import committed_unheard, persist
 from executions.outcomes import Retry
-from executions.settling import Settled, Settlement, settle
+from executions.settlements import Settled, Settlement
+from executions.settling import settle, settle_together
 from executions.states import StepStatus
+from executions.together import Together
 from lightfield.kernel import bells, logs, sql
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import LostRace
@@ -45,13 +48,34 @@ logger = logging.getLogger(__name__)
 RENDER_SECONDS = 10.0  # allowed for everything around the request
 
 
+def frozen_requests(wanted: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
+    """The frozen request of each intent, None where the step was lost."""
+    frozen = intents.commit_intents(wanted)
+    return [frozen.get(one["id"]) for one in wanted]
+
+
+# What several threads have to write at the same time is written in one statement.
+commit_in_company = Together(frozen_requests)
+complete_in_company = Together(settle_together)
+
+
 def commit_intents_of(chains: list[Chain]) -> None:
-    """One statement for the whole batch; a chain whose step is missing from the answer has lost it."""
+    """One statement for the whole batch; a chain that gets no request back has lost its step."""
     wanted = [chain.intent() for chain in chains]
     asked_at = time.monotonic()
-    frozen = persist(lambda: claims.commit_intents(wanted), chains[0].hold) if wanted else {}
-    for chain in chains:
-        chain.intended(frozen.get(chain.step.step_run_id), asked_at)
+    frozen = persist(lambda: commit_in_company(wanted), chains[0].hold) if wanted else []
+    for chain, request in zip(chains, frozen, strict=True):
+        chain.intended(request, asked_at)
+
+
+def write(settlement: Settlement) -> Settled:
+    """Through the one door; a plain success in company with those of other threads."""
+    if not settlement.is_plain:
+        return settle(settlement)
+    (settled,) = complete_in_company([settlement])
+    if isinstance(settled, Exception):
+        raise settled
+    return settled
 
 
 @dataclass(frozen=True)
@@ -69,6 +93,7 @@ class Chain:
         self.step = step
         self.in_cell = in_cell
         self.ended: Ended | None = None
+        self._is_at_work = True
         self.request: dict[str, Any] | None = None
         self.is_intended = False
         self.settled_at = 0.0  # monotonic, when the last settlement was begun
@@ -128,8 +153,15 @@ class Chain:
                         break
                     self._continue_with(following)
         finally:
-            keeper.let_go(self.hold)
+            self.let_go()
             sql.release()
+
+    def let_go(self) -> None:
+        """This worker is done with the run. Again: nothing."""
+        keeper.let_go(self.hold)
+        if self._is_at_work:
+            self._is_at_work = False
+            crowd.leave()
 
     @contextmanager
     def _stopping_quietly(self) -> Iterator[None]:
@@ -184,7 +216,12 @@ class Chain:
         self.hold.must_end_by = time.monotonic() + limit
         self._may_send()
         context = context_of(self.step, limit_seconds=limit, before_sending=self._may_send)
-        return checked_output(step_type.send(self.request, context))
+        crowd.leave()
+        try:
+            output = step_type.send(self.request, context)
+        finally:
+            crowd.rejoin()
+        return checked_output(output)
 
     def _may_send(self) -> None:
         if not self.hold.may_send():
@@ -224,7 +261,7 @@ class Chain:
         self.hold.must_end_by = math.inf  # the step is back: from here on the lease is the limit
         self.settled_at = time.monotonic()
         try:
-            settled = persist(lambda: settle(settlement), self.hold)
+            settled = persist(lambda: write(settlement), self.hold)
         except LostRace:
             if settlement.effect == "done":
                 ending.tell_late_truth(self.step, settlement.answer or {})

@@ -1,4 +1,4 @@
-"""Taking steps: claim (fence, lease, attempt counted before the work), intent, renewal.
+"""Taking steps: claim (fence, lease, attempt counted before the work) and renewal.
 
 A claim in company takes `queued` steps. A claim in a cell (a process of its own) takes quarantined steps and
 those whose lease ran out. Neither ever takes `ready`: admission is the only way into the window.
@@ -84,28 +84,6 @@ LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.status = 'intent'
 WHERE {which} ORDER BY s.run_id
 """
 
-INTENT = """
-WITH m AS MATERIALIZED (
-  SELECT s.id, w.run_id, w.fence, w.key, w.request, w.digest
-  FROM jsonb_to_recordset(%(wanted)s::jsonb)
-    AS w(id bigint, run_id uuid, fence int, key text, request jsonb, digest text)
-  JOIN executions_steprun s ON s.id = w.id
-  WHERE s.fence = w.fence AND s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s),
-st AS (
-  UPDATE executions_steprun s SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8)
-  FROM m WHERE s.id = m.id),
-a AS (
-  UPDATE executions_attempt a SET intent_at = coalesce(a.intent_at, clock_timestamp())
-  FROM m WHERE a.step_run_id = m.id AND a.fence = m.fence AND a.outcome IS NULL RETURNING a.step_run_id),
-e AS (
-  INSERT INTO executions_effect (scope, key, step_run_id, fence, status, request, request_digest, created_at)
-  SELECT m.run_id, m.key, m.id, m.fence, 'intent', m.request, decode(m.digest, 'hex'), clock_timestamp() FROM m
-  ORDER BY m.run_id
-  ON CONFLICT (scope, key) DO UPDATE SET fence = excluded.fence WHERE executions_effect.status = 'intent'
-  RETURNING step_run_id, request)
-SELECT e.step_run_id, e.request::text FROM e JOIN a USING (step_run_id)
-"""
-
 RENEW = """
 WITH m AS MATERIALIZED (
   SELECT s.id FROM jsonb_to_recordset(%(held)s::jsonb) AS w(id bigint, fence int)
@@ -185,15 +163,13 @@ class StepInHand:
 
 
 @sql.retrying_conflicts
-def claim(ids: list[int], *, worker: str, owner: str = "", in_cell: bool = False) -> list[StepInHand]:
-    """Take those of `ids` that are queued: one transaction, one attempt counted for each.
+def claim(ids: list[int], *, worker: str, owner: str = "") -> list[StepInHand]:
+    """Take those of `ids` that are queued: one transaction, one attempt counted for each. Cells have their own.
 
     `owner`: a token of this call (`new_owner`), by which `owned` finds what it took when its reply is lost.
-    `in_cell`: suspects instead, unjudged. Only for tests of the statement: a cell claims by `executions.cells.claim`.
     """
     with transaction.atomic():
-        eligible = IN_CELL if in_cell else IN_COMPANY
-        return take(ids, lock_runs(ids), eligible, worker=worker, owner=owner)
+        return take(ids, lock_runs(ids), IN_COMPANY, worker=worker, owner=owner)
 
 
 def lock_runs(ids: list[int]) -> list[Any]:
@@ -280,18 +256,6 @@ def _read(found: tuple[Any, ...]) -> StepInHand:
         is_due=found[22],
         last_outcome=found[23],
     )
-
-
-def commit_intents(wanted: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """Put these requests into the ledger before anything is sent: one statement, which also renews the leases.
-
-    `wanted`: id, run_id, fence, key, request, digest (hex) of each step. Returns the frozen request by step run id:
-    an earlier attempt's where there was one. A step that is missing was lost to somebody else: do not send.
-    Repeating the call is harmless.
-    """
-    lease = settings.LIGHTFIELD_LEASE_SECONDS
-    found = sql.rows(INTENT, {"wanted": sql.json(wanted), "lease": lease})
-    return {step_run_id: strict_json.from_storage(request) for step_run_id, request in found}
 
 
 def renew(held: list[tuple[int, int]]) -> tuple[set[int], set[int]]:

@@ -8,7 +8,8 @@ from django.db import transaction
 
 from executions import published, reports
 from executions.claims import StepInHand, live_step
-from executions.settling import Settlement, settle
+from executions.settlements import Settlement
+from executions.settling import settle
 from executions.states import LIVE_RUN, AttemptOutcome, RunStatus, StepStatus
 from executions.timeline import entry
 from lightfield.kernel import sql

@@ -11,7 +11,8 @@ from executions import reports
 from executions.attempts import checked_output, context_of, judge, rendered_config, step_type_of
 from executions.claims import StepInHand, live_step
 from executions.outcomes import Retry
-from executions.settling import Settled, Settlement, settle
+from executions.settlements import Settled, Settlement
+from executions.settling import settle
 from executions.states import StepStatus
 from executions.timeline import entry
 from lightfield.kernel import logs

@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError
 
 from executions import claims
 from executions.leases import Hold
-from executions.settling import Settled, Settlement
+from executions.settlements import Settled, Settlement
 from lightfield.kernel import sql
 from lightfield.kernel.errors import LostRace
 

@@ -8,7 +8,7 @@ from typing import Any
 from executions import published
 from executions.claims import StepInHand
 from executions.outcomes import Fail, Retry
-from executions.settling import Settlement
+from executions.settlements import Settlement
 from executions.states import AttemptOutcome, RunStatus, StepStatus
 from executions.timeline import entry
 

@@ -7,35 +7,29 @@ statement changes; a guard that does not match raises LostRace and undoes all of
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from executions import timeline
-from executions.states import FINAL_RUN, FINAL_STEP, AttemptOutcome, RunStatus, StepStatus
+from executions.completing import complete
+from executions.lanes import LANE_WAITS
+from executions.settlements import STEP_COLUMNS, Settled, Settlement
+from executions.states import FINAL_RUN, FINAL_STEP, RunStatus, StepStatus
 from lightfield.kernel import sql
-
-STEP_COLUMNS = """(run_id, workflow_id, position, key, type, lane, max_attempts, status, fence, attempts,
-   lost, lost_alone, quarantined, lease_expires_at, owner, due_at, rings, reused, started_at, finished_at)"""
+from lightfield.kernel.errors import LostRace
 
 SETTLE = f"""
-WITH go AS MATERIALIZED (  -- may the worker go on with the next step? Not while another workflow waits here
-  SELECT %(may_continue)s::bool AND NOT coalesce(
-    (SELECT workflow_id FROM executions_steprun WHERE lane = %(next_lane)s::text AND status IN ('ready', 'waiting')
-       AND due_at <= statement_timestamp() ORDER BY workflow_id LIMIT 1) <> %(workflow_id)s::uuid
-    OR (SELECT workflow_id FROM executions_steprun WHERE lane = %(next_lane)s::text AND status IN ('ready', 'waiting')
-       AND due_at <= statement_timestamp() ORDER BY workflow_id DESC LIMIT 1) <> %(workflow_id)s::uuid,
-    false) AS ahead),
-r AS (
+WITH r AS (
   UPDATE executions_run SET
-    seq = seq + jsonb_array_length(%(entries)s::jsonb) + go.ahead::int,
+    seq = seq + jsonb_array_length(%(entries)s::jsonb),
     status = %(run_status)s::text,
     last_at = greatest(last_at, clock_timestamp()),
     started_at = CASE WHEN %(starts)s::bool THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
     finished_at = CASE WHEN %(run_is_final)s::bool THEN greatest(last_at, clock_timestamp()) END,
     error_code = %(run_error_code)s::text, error = %(run_error)s::jsonb
-  FROM go WHERE id = %(run_id)s::uuid AND status IN ('pending', 'running', 'waiting')
-  RETURNING id, seq, workflow_id, last_at AS at, go.ahead,
-            jsonb_array_length(%(entries)s::jsonb) + go.ahead::int AS total),
+  WHERE id = %(run_id)s::uuid AND status IN ('pending', 'running', 'waiting')
+  RETURNING id, seq, workflow_id, last_at AS at, jsonb_array_length(%(entries)s::jsonb) AS total),
 st AS (
   UPDATE executions_steprun s SET
     status = %(status)s::text, fence = s.fence + %(fence_raise)s::int, attempts = s.attempts + %(opens)s::bool::int,
@@ -77,76 +71,23 @@ e AS (
 n AS (
   INSERT INTO executions_steprun {STEP_COLUMNS}
   SELECT r.id, r.workflow_id, st.position + 1, %(next_key)s::text, %(next_type)s::text, %(next_lane)s::text,
-    %(next_max_attempts)s::int, CASE WHEN r.ahead THEN 'running' ELSE 'ready' END, r.ahead::int, r.ahead::int,
-    0, 0, false, CASE WHEN r.ahead THEN clock_timestamp() + make_interval(secs => %(lease)s::float8) END,
-    CASE WHEN r.ahead THEN %(owner)s::text ELSE '' END, r.at, 0, false, CASE WHEN r.ahead THEN r.at END, NULL
-  FROM r, st WHERE %(next_key)s::text IS NOT NULL RETURNING id, status, key),
-na AS (
-  INSERT INTO executions_attempt (step_run_id, number, fence, worker, alone, started_at)
-  SELECT n.id, 1, 1, %(worker)s::text, false, r.at FROM n, r WHERE n.status = 'running'),
+    %(next_max_attempts)s::int, 'ready', 0, 0, 0, 0, false, NULL, '', r.at, 0, false, NULL, NULL
+  FROM r, st WHERE %(next_key)s::text IS NOT NULL RETURNING id, status),
 k AS (
   INSERT INTO executions_steprun {STEP_COLUMNS}
   SELECT r.id, r.workflow_id, x.position, x.key, x.type, x.lane, x.max_attempts, 'skipped', 0, 0,
     0, 0, false, NULL, '', r.at, 0, false, NULL, r.at
   FROM r, st, jsonb_to_recordset(%(skipped)s::jsonb)
     AS x(position int, key text, type text, lane text, max_attempts int)),
-t AS ({timeline.APPEND}
-  UNION ALL
-  SELECT r.id, r.seq, 'step.started', n.key, 1, r.at, 'ready', 'running', 1, '{{}}'::jsonb
-  FROM r, n WHERE n.status = 'running')
+t AS ({timeline.APPEND})
 SELECT CASE WHEN (SELECT count(*) FROM st) = 1
          AND (%(outcome)s::text IS NULL OR (SELECT count(*) FROM a) + (SELECT count(*) FROM o) = 1)
          AND (%(effect)s::text IS DISTINCT FROM 'done' OR (SELECT count(*) FROM e) = 1)
        THEN 1 ELSE lost_race() END,
        (SELECT id FROM n), (SELECT status FROM n), (SELECT due_at FROM st),
-       %(lane)s::text <> 'fast' AND EXISTS (
-         SELECT 1 FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')
-           AND due_at <= statement_timestamp())
+       %(lane)s::text <> 'fast' AND {LANE_WAITS}
          OR EXISTS (SELECT 1 FROM n WHERE n.status = 'ready' AND %(next_lane)s::text = %(lane)s::text)
 """
-
-
-@dataclass(frozen=True)
-class Settlement:
-    """What came of a step, in full. Fields not given keep their neutral value."""
-
-    run_id: str
-    workflow_id: str
-    step_run_id: int
-    lane: str
-    fence: int  # as claimed or read: the guard
-    was: StepStatus  # the other half of the guard
-    status: StepStatus
-    run_status: RunStatus
-    entries: list[dict[str, Any]]
-    outcome: AttemptOutcome | None = None  # None: there is no open attempt to close
-    opens: bool = False  # a fast step: the attempt is opened and closed here
-    raises_fence: bool = False
-    output: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-    delay_seconds: float | None = None
-    effect: str | None = None  # "done", "by_attempts", or None: stays as it is
-    answer: dict[str, Any] | None = None
-    may_have_happened: bool = False  # of this attempt
-    next_step: dict[str, Any] | None = None  # its entry of the version's plan
-    may_continue: bool = False
-    skipped: list[dict[str, Any]] = field(default_factory=list)
-    lost: bool = False
-    lost_alone: bool = False
-    keeps_lease: bool = False
-    worker: str = ""
-    owner: str = ""  # what the next step is held under: a token of this settlement alone
-    lease_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What followed: the next step's row if there is one, and whether this worker already holds it."""
-
-    next_step_run_id: int | None
-    continues: bool
-    due_at: Any
-    lane_waits: bool  # steps of this slow lane wait for a slot
 
 
 def settle(settlement: Settlement) -> Settled:
@@ -155,6 +96,8 @@ def settle(settlement: Settlement) -> Settled:
     Raises:
         LostRace: the step was taken over, given up or cancelled meanwhile. Write nothing more.
     """
+    if settlement.is_plain:
+        return complete([settlement])[0]
     s = settlement
     following = s.next_step or {}
     run_failed = s.run_status == RunStatus.FAILED
@@ -189,15 +132,38 @@ def settle(settlement: Settlement) -> Settled:
             "next_type": following.get("type"),
             "next_lane": following.get("lane"),
             "next_max_attempts": following.get("max_attempts"),
-            "may_continue": s.may_continue and bool(following),
             "skipped": sql.json(s.skipped),
             "was_lost": s.lost,
             "was_lost_alone": s.lost_alone,
             "keeps_lease": s.keeps_lease,
             "worker": s.worker,
-            "owner": s.owner or s.worker,
-            "lease": s.lease_seconds,
         },
     )
     assert found is not None  # one row, or lost_race() raised
     return Settled(found[1], found[2] == StepStatus.RUNNING, found[3], bool(found[4]))
+
+
+def settle_together(settlements: list[Settlement]) -> list[Settled | Exception]:
+    """Write several plain successes. Returns what became of each, in their order: one's fault is not the others'.
+
+    Raises:
+        OperationalError, InterfaceError: the database is away; perhaps they are written, perhaps not.
+    """
+    by_lane = sorted(range(len(settlements)), key=lambda place: settlements[place].lane)
+    found: dict[int, Settled | Exception] = {}
+    for _, group in groupby(by_lane, key=lambda place: settlements[place].lane):
+        places = list(group)
+        found.update(zip(places, _complete([settlements[place] for place in places]), strict=True))
+    return [found[place] for place in range(len(settlements))]
+
+
+def _complete(settlements: list[Settlement]) -> list[Settled | Exception]:
+    """All in one statement. If one of them does not fit, each alone."""
+    try:
+        return [*complete(settlements)]
+    except (OperationalError, InterfaceError):
+        raise
+    except (LostRace, DatabaseError) as error:
+        if len(settlements) == 1:
+            return [error]
+    return [one for settlement in settlements for one in _complete([settlement])]

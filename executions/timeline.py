@@ -24,17 +24,28 @@ STEP_TYPES = (
 
 # Reads the CTEs `r` (id, seq after the change, total entries, at) and `st` (the step as changed, with due_at).
 # An entry that announces a wait gets its instant from the row that will be woken by it.
-APPEND = """
+_APPEND = """
 INSERT INTO executions_timelineentry
   (run_id, seq, type, step_key, attempt, at, from_status, to_status, fence, metadata)
 SELECT r.id, r.seq - r.total + x.place, x.entry->>'type', x.entry->>'step', (x.entry->>'attempt')::int, r.at,
        x.entry->>'from', x.entry->>'to', CASE WHEN x.entry->>'attempt' IS NOT NULL THEN st.fence END,
-       coalesce(x.entry->'metadata', '{}') ||
+       coalesce(x.entry->'metadata', '{}')"""
+APPEND = (
+    _APPEND
+    + """ ||
          CASE WHEN x.entry->>'type' IN ('step.waiting', 'step.retrying')
               THEN jsonb_build_object('due_at', to_char(st.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
               ELSE '{}' END
 FROM r, st, jsonb_array_elements(%(entries)s::jsonb) WITH ORDINALITY AS x(entry, place)
 """
+)
+# The same for several runs at once, each with its entries in `r`; `st` says whose step it is. Nobody waits.
+APPEND_EACH = (
+    _APPEND
+    + """
+FROM r JOIN st ON st.run_id = r.id, jsonb_array_elements(r.entries) WITH ORDINALITY AS x(entry, place)
+"""
+)
 
 
 def entry(

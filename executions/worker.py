@@ -9,15 +9,17 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import Protocol
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
-from executions import claims
+from executions import admission, claims
 from executions.chain import Chain, Ended, commit_intents_of
 from executions.claims import StepInHand
-from executions.leases import keeper, worker_name
+from executions.crowd import crowd
+from executions.leases import worker_name
 from lightfield.kernel import sql
 from lightfield.kernel.crashpoint import crashpoint
 
@@ -77,9 +79,17 @@ def execute(ids: list[int], *, claim: Claim = claims.claim, in_cell: bool = Fals
 
 
 def _execute(ids: list[int], claim: Claim, *, in_cell: bool) -> list[Ended]:
-    crashpoint("CP-S1")
-    claimed_at = time.monotonic()
-    steps = _claim(ids, claim)
+    crowd.join(len(ids))
+    steps: list[StepInHand] = []
+    try:
+        crashpoint("CP-S1")
+        claimed_at = time.monotonic()
+        steps = _claim(ids, claim)
+    finally:
+        crowd.leave(len(ids) - len(steps))
+    if steps and len(ids) > admission.FEW and not in_cell:
+        # They came in company: more may wait, and there is room on the way again.
+        _pool().submit(partial(_admit_more, steps[0].lane))
     chains = [Chain(step, claimed_at, in_cell=in_cell) for step in steps]
     try:
         intending = [chain for chain in chains if chain.prepare()]
@@ -93,8 +103,18 @@ def _execute(ids: list[int], claim: Claim, *, in_cell: bool) -> list[Ended]:
         wait(running)
     finally:
         for chain in chains:
-            keeper.let_go(chain.hold)
+            chain.let_go()
     return [chain.ended for chain in chains if chain.ended is not None]
+
+
+def _admit_more(lane: str) -> None:
+    """Should it fail, the sweeper rings for the lane."""
+    try:
+        admission.admit(lane)
+    except (DatabaseError, InterfaceError) as error:
+        logger.info("lane_not_admitted", extra={"lane": lane, "error": str(error)})
+    finally:
+        sql.release()
 
 
 def _claim(ids: list[int], claim: Claim) -> list[StepInHand]:

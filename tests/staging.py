@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from executions import admission, cells, claims, dispatcher
+from executions import admission, cells, claims, dispatcher, intents
 from executions.attempts import digest_of
 from executions.claims import StepInHand
 from executions.models import Run, StepRun
@@ -68,7 +68,7 @@ def intend(step: StepInHand, **request: Any) -> dict[int, dict[str, Any]]:
         "request": frozen,
         "digest": digest_of(frozen),
     }
-    return claims.commit_intents([wanted])
+    return intents.commit_intents([wanted])
 
 
 def end_lease(step_run_id: int) -> None:

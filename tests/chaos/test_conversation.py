@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from executions import admission, cells, claims, dispatcher, ending, services, settling, sweeper
+from executions import (
+    admission,
+    cells,
+    claims,
+    completing,
+    dispatcher,
+    ending,
+    intents,
+    services,
+    settling,
+    sweeper,
+)
 from tests.chaos.conversation import KINDS, Conversation, kind_of, values_of
 from triggers import outbox
 
@@ -15,7 +26,7 @@ def test_each_kind_of_transaction_is_known_by_a_statement_of_the_product() -> No
         "dispatch": dispatcher.PICK + dispatcher.DISPATCH,
         "admit": admission.ADMIT,
         "claim": claims.CLAIM,
-        "intent": claims.INTENT,
+        "intent": intents.INTENT,
         "renew": claims.RENEW,
         "settle": settling.SETTLE,
         "sweep": sweeper.QUEUED,
@@ -29,6 +40,7 @@ def test_each_kind_of_transaction_is_known_by_a_statement_of_the_product() -> No
     assert {kind: kind_of(statement.encode()) for kind, statement in statements.items()} == {
         kind: kind for kind, _ in KINDS
     }
+    assert kind_of(completing.COMPLETE.encode()) == "settle"
 
 
 def message(kind: bytes, body: bytes) -> bytes:
@@ -106,7 +118,7 @@ def has_changed(statement: str, told: bytes, *, commit: bytes | None = None) -> 
         (claims.CLAIM, b"SELECT"),
         (sweeper.QUEUED, b"UPDATE"),
         (claims.RENEW, b"UPDATE"),
-        (claims.INTENT, b"SELECT"),
+        (intents.INTENT, b"SELECT"),
         (services.REPLAY, b"SELECT"),
     ],
     ids=["admit", "claim", "sweep", "renew", "intent", "replay"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from executions import claims
 from lightfield.kernel import sql
@@ -39,7 +39,9 @@ def test_given_an_engine_that_looks_at_no_lease_when_it_claims_then_the_log_tell
     step = a_claimed_step()
     monkeypatch.setattr(claims, "IN_CELL", "s.status = 'running'")
 
-    claims.claim([step.step_run_id], worker="robber", in_cell=True)
+    with transaction.atomic():
+        ids = [step.step_run_id]
+        claims.take(ids, claims.lock_runs(ids), claims.IN_CELL, worker="robber", owner="robber")
 
     (robbed,) = strays()
     assert robbed.is_taken_alive

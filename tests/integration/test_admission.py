@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from executions import admission
+from executions import admission, claims
 from executions.dispatcher import dispatch_shard
 from executions.models import Lane, StepRun, TimelineEntry
 from lightfield.kernel import bells, sql
@@ -24,14 +24,21 @@ pytestmark = [
 ]
 
 
-def window(width: int, *, per_workflow: int | None = None) -> None:
-    Lane.objects.filter(name="http").update(width=width, per_workflow=per_workflow or width)
+def window(width: int, *, per_workflow: int | None = None, most_queued: int | None = None) -> None:
+    limits = {"width": width, "per_workflow": per_workflow or width, "most_queued": most_queued or 10 * width}
+    Lane.objects.filter(name="http").update(**limits)
+
+
+def take(number: int) -> None:
+    """A worker claims so many of what is queued."""
+    ids = [step.pk for step in StepRun.objects.filter(status="queued").order_by("id")[:number]]
+    assert len(claims.claim(ids, worker="w")) == number
 
 
 @pytest.fixture(autouse=True)
 def _usual_window() -> Any:
     yield
-    window(600, per_workflow=500)
+    window(600, per_workflow=500, most_queued=16)
 
 
 def ready(count: int, *, workflow: Any = None, **settings: Any) -> Any:
@@ -128,6 +135,53 @@ def test_the_workflow_with_the_least_in_flight_goes_first(bellboy: Bellboy) -> N
     admission.admit("http")
 
     assert in_flight() == {busy.pk: 8, idle.pk: 4}
+
+
+def test_what_no_worker_has_taken_yet_is_bounded_however_wide_the_window(bellboy: Bellboy) -> None:
+    window(50, most_queued=4)
+    flood = ready(20)
+
+    admission.admit("http")
+    admission.admit("http")
+    assert in_flight() == {flood.pk: 4}
+
+    # One is taken, and three are on the way: refilled by one, each would have a message of its own.
+    take(1)
+    admission.admit("http")
+    assert StepRun.objects.filter(status="queued").count() == 3
+
+    # Half of them are gone.
+    take(1)
+    admission.admit("http")
+    assert StepRun.objects.filter(status="queued").count() == 4
+
+
+def test_given_a_flood_on_the_way_then_a_workflow_with_next_to_nothing_in_flight_is_let_past_it(
+    bellboy: Bellboy,
+) -> None:
+    window(50, most_queued=4)
+    flood = ready(20)
+    admission.admit("http")
+    small = ready(3)
+
+    for _ in range(3):
+        admission.admit("http")
+
+    assert in_flight() == {flood.pk: 4, small.pk: 2}
+
+
+def test_given_queued_steps_that_had_to_be_rung_for_again_then_they_do_not_keep_others_back(
+    bellboy: Bellboy,
+) -> None:
+    """Their messages are lost, or no worker is there: neither says that the workers have enough to do."""
+    window(50, most_queued=4)
+    ready(20)
+    admission.admit("http")
+    StepRun.objects.filter(status="queued").update(rings=1)
+
+    admission.admit("http")
+
+    assert StepRun.objects.filter(status="queued").count() == 8
 
 
 def test_a_workflow_keeps_to_its_own_concurrency(bellboy: Bellboy) -> None:
@@ -227,6 +281,7 @@ def test_a_lane_that_does_not_exist_admits_nothing(bellboy: Bellboy) -> None:
 def test_one_message_for_one_step_at_rest_and_for_eight_under_backlog(
     bellboy: Bellboy, count: int, sizes: list[int]
 ) -> None:
+    window(600, most_queued=100)
     ready(count)
 
     admission.admit("http")

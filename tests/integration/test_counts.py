@@ -174,8 +174,10 @@ def test_given_every_message_lost_in_the_middle_of_two_hundred_runs_then_all_com
     deliver = a_webhook(a_published_workflow(steps=[say(), slow("one"), nap(seconds=5), slow("two")]))
     for n in range(200):
         deliver(n)
-    for messages in (0, 1, 10, 10, 20):
+    for messages in (0, 1, 10, 10, 20, 40, 40, 40):
         for _ in range(messages):
+            if not bellboy.waiting:
+                break
             bell = bellboy.waiting.pop(0)
             TASKS[bell.task].apply(args=bell.args)
         bellboy.lose_all()  # FLUSHALL

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from executions import admission, cells, claims, leases, worker
+from executions import admission, cells, intents, leases, worker
 from executions.models import Attempt, Effect, Run, StepRun
 from executions.outcomes import MOST_LOSSES
 from lightfield.kernel import sql
@@ -138,7 +138,7 @@ def test_in_a_batch_of_intents_those_that_were_lost_are_missing(bellboy: Bellboy
         for s in steps
     ]  # fmt: skip
 
-    assert set(claims.commit_intents(wanted)) == {steps[0].step_run_id, steps[2].step_run_id}
+    assert set(intents.commit_intents(wanted)) == {steps[0].step_run_id, steps[2].step_run_id}
 
 
 def test_given_a_worker_paused_beyond_its_lease_when_it_wakes_then_it_sends_nothing(
@@ -320,6 +320,38 @@ def test_continuation_gives_way_when_another_workflow_waits(
     bellboy.answer_all()
     assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
     assert len(slow_step.sent) == 6
+
+
+def test_given_a_flood_that_waits_then_the_run_of_a_small_workflow_keeps_its_slot(
+    bellboy: Bellboy, slow_step: ScriptedSlow
+) -> None:
+    """Admission would give the slot to it anyway: it has the least in flight."""
+    small, flood = [a_published_workflow(steps=[slow("one"), slow("two")]) for _ in range(2)]
+    for _ in range(3):
+        a_queued_step(workflow=flood)
+    first = a_queued_step(workflow=small)
+    a_run(workflow=flood)
+
+    worker.execute([first.pk])
+
+    assert Run.objects.get(pk=first.run_id).status == "completed"
+    assert len(slow_step.sent) == 2
+
+
+def test_given_a_workflow_that_waits_at_its_own_limit_then_nobody_gives_way_to_it(
+    bellboy: Bellboy, slow_step: ScriptedSlow
+) -> None:
+    """It could not take the slot."""
+    flood = a_published_workflow(steps=[slow("one"), slow("two")])
+    modest = a_published_workflow(steps=[slow("one")], settings={"concurrency": 1})
+    a_queued_step(workflow=modest)
+    first = a_queued_step(workflow=flood)
+    a_queued_step(workflow=flood)
+    a_run(workflow=modest)
+
+    worker.execute([first.pk])
+
+    assert Run.objects.get(pk=first.run_id).status == "completed"
 
 
 def test_continuation_goes_on_while_only_the_own_workflow_waits(

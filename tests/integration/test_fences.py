@@ -12,7 +12,8 @@ from executions import cells, claims, ending, engine, reports, services
 from executions.claims import StepInHand
 from executions.models import Attempt, Effect, Run, StepRun
 from executions.outcomes import Fail, Retry
-from executions.settling import Settlement, settle
+from executions.settlements import Settlement
+from executions.settling import settle
 from executions.states import AttemptOutcome
 from lightfield.kernel import sql
 from lightfield.kernel.errors import LostRace, TransientStepError

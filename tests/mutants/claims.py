@@ -8,6 +8,8 @@ CLAIMS = "executions/claims.py"
 LEASES = "executions/leases.py"
 LOST_REPLIES = "executions/lost_replies.py"
 SETTLING = "executions/settling.py"
+COMPLETING = "executions/completing.py"
+TOGETHER = "test_settled_together.py"
 CONNECTIONS = "test_effects_outlive_connections.py"
 
 MUTANTS = (
@@ -90,6 +92,35 @@ MUTANTS = (
             ),
         ),
         planted(
+            "success-without-the-fence",
+            "whoever held a step once may write that it succeeded",
+            edit(COMPLETING, "AND s.run_id = r.id AND s.fence = r.fence AND", "AND s.run_id = r.id AND"),
+            by=(
+                "test_fences.py::test_given_a_step_taken_over_when_its_first_worker_wakes_then_it_writes_nothing",
+                "test_settled_together.py::test_given_a_zombie_among_them_then_the_others_are_written_all_the_same",
+            ),
+        ),
+        planted(
+            "successes-that-fit-are-written-though-one-does-not",
+            "a statement for several leaves the runs of those that lost their step half written",
+            edit(
+                COMPLETING,
+                "= %(number)s::int THEN 1 ELSE lost_race() END",
+                "= %(number)s::int THEN 1 ELSE 0 END",
+            ),
+            by=f"{TOGETHER}::test_when_one_does_not_fit_the_statement_writes_nothing_at_all",
+        ),
+        planted(
+            "one-zombie-spoils-the-batch",
+            "what was to be written together with a zombie's outcome is lost with it",
+            edit(
+                SETTLING,
+                "    return [one for settlement in settlements for one in _complete([settlement])]\n",
+                "    return [LostRace() for _ in settlements]\n",
+            ),
+            by=f"{TOGETHER}::test_given_a_zombie_among_them_then_the_others_are_written_all_the_same",
+        ),
+        planted(
             "fast-outcome-without-the-fence",
             "an older try of a fast step overwrites a newer one",
             edit(SETTLING, "AND s.run_id = r.id AND s.fence = %(fence)s::int\n", "AND s.run_id = r.id\n"),
@@ -135,7 +166,7 @@ MUTANTS = (
             "intent-without-the-fence",
             "a worker that lost a step moves its effect and its lease",
             edit(
-                CLAIMS,
+                "executions/intents.py",
                 "  WHERE s.fence = w.fence AND s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s),",
                 "  WHERE s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s),",
             ),

@@ -7,6 +7,7 @@ from tests.mutants.mutant import breaking, edit, planted
 CHAIN = "executions/chain.py"
 CLAIMS = "executions/claims.py"
 SETTLING = "executions/settling.py"
+INTENTS = "executions/intents.py"
 HTTP_REQUEST = "executions/steps/http_request.py"
 WIRES = "executions/egress/wires.py"
 
@@ -18,15 +19,13 @@ LEDGER = (
             "a request is written into the ledger once it was sent",
             edit(
                 CHAIN,
-                "frozen = persist(lambda: claims.commit_intents(wanted), chains[0].hold) if wanted else {}",
-                'frozen = {one["id"]: one["request"] for one in wanted}',
+                "frozen = persist(lambda: commit_in_company(wanted), chains[0].hold) if wanted else []",
+                'frozen = [one["request"] for one in wanted]',
             ),
             edit(
                 CHAIN,
-                "        return checked_output(step_type.send(self.request, context))\n",
-                "        output = step_type.send(self.request, context)\n"
-                "        claims.commit_intents([self.intent()])\n"
                 "        return checked_output(output)\n",
+                "        intents.commit_intents([self.intent()])\n        return checked_output(output)\n",
             ),
             by="test_effects.py::test_the_intent_is_committed_before_the_request_leaves",
         ),
@@ -70,7 +69,7 @@ LEDGER = (
             "request-frozen-anew",
             "a later attempt's request replaces the one that was frozen first",
             edit(
-                CLAIMS,
+                INTENTS,
                 "DO UPDATE SET fence = excluded.fence WHERE",
                 "DO UPDATE SET fence = excluded.fence, request = excluded.request WHERE",
             ),
@@ -83,7 +82,7 @@ LEDGER = (
             "sent-after-the-decision",
             "a decided effect gives leave to send again",
             edit(
-                CLAIMS,
+                INTENTS,
                 "DO UPDATE SET fence = excluded.fence WHERE executions_effect.status = 'intent'\n",
                 "DO UPDATE SET fence = executions_effect.fence\n",
             ),

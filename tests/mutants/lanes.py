@@ -38,7 +38,9 @@ FAIRNESS = (
         planted(
             "admission-oldest-first",
             "a flood of one workflow is admitted before everything younger",
-            edit(ADMISSION, "cand ORDER BY load, due_at, id LIMIT", "cand ORDER BY due_at, id LIMIT"),
+            edit(
+                ADMISSION, "OVER (ORDER BY load, due_at, id) AS place", "OVER (ORDER BY due_at, id) AS place"
+            ),
             by=(
                 "test_admission.py::test_given_a_flood_of_one_workflow_then_the_others_are_in_the_first_fill",
                 "test_admission.py::test_the_workflow_with_the_least_in_flight_goes_first",
@@ -58,11 +60,59 @@ FAIRNESS = (
             "continuation-never-gives-way",
             "a run keeps its slot to its end although others wait",
             edit(
-                "executions/settling.py",
-                "  SELECT %(may_continue)s::bool AND NOT coalesce(\n",
-                "  SELECT %(may_continue)s::bool OR %(may_continue)s::bool AND NOT coalesce(\n",
+                "executions/completing.py",
+                "    WHERE wf.workflow_id <> w.workflow_id\n",
+                "    WHERE false AND wf.workflow_id <> w.workflow_id\n",
             ),
             by="test_effects.py::test_continuation_gives_way_when_another_workflow_waits",
+        ),
+        planted(
+            "continuation-gives-way-to-whoever-waits",
+            "a run of the smallest workflow loses its slot because a flood waits as well",
+            edit(
+                "executions/completing.py",
+                "      AND coalesce(b.n, 0) < (SELECT n FROM busy WHERE busy.workflow_id = w.workflow_id)\n",
+                "",
+            ),
+            by="test_effects.py::test_given_a_flood_that_waits_then_the_run_of_a_small_workflow_keeps_its_slot",
+        ),
+        planted(
+            "continuation-gives-way-to-who-may-have-no-more",
+            "a run loses its slot to a workflow that is at its own limit and cannot take it",
+            edit(
+                "executions/completing.py",
+                "      AND coalesce(b.n, 0) < least(v.concurrency, l.per_workflow)  -- it may have more\n",
+                "",
+            ),
+            by="test_effects.py::test_given_a_workflow_that_waits_at_its_own_limit_then_nobody_gives_way_to_it",
+        ),
+        planted(
+            "any-number-on-the-way",
+            "as many steps as the window holds wait in Redis, where no workflow takes turns",
+            edit(
+                ADMISSION,
+                "CASE WHEN way.n * 2 <= l.most_queued THEN l.most_queued - way.n ELSE 0 END",
+                "1000000",
+            ),
+            by="test_admission.py::test_what_no_worker_has_taken_yet_is_bounded_however_wide_the_window",
+        ),
+        planted(
+            "small-ones-wait-for-the-flood",
+            "a workflow with nothing in flight waits until a flood's steps are taken",
+            edit(
+                ADMISSION,
+                "  WHERE c.place <= room.n OR (c.load <= {FEW} AND c.place <= room.free)),",
+                "  WHERE c.place <= room.n),",
+            ),
+            by="test_admission.py::"
+            "test_given_a_flood_on_the_way_then_a_workflow_with_next_to_nothing_in_flight_is_let_past_it",
+        ),
+        planted(
+            "lost-messages-fill-the-way",
+            "steps whose messages were lost keep others from being admitted",
+            edit(ADMISSION, "status = 'queued' AND rings = 0 AND NOT", "status = 'queued' AND NOT"),
+            by="test_admission.py::"
+            "test_given_queued_steps_that_had_to_be_rung_for_again_then_they_do_not_keep_others_back",
         ),
     ),
     *breaking(
@@ -72,9 +122,10 @@ FAIRNESS = (
             "admission admits as many as the lane is wide, whatever flies",
             edit(
                 ADMISSION,
-                "greatest(0, l.width - coalesce((SELECT sum(n) FROM busy), 0))::int AS n",
-                "l.width AS n",
+                "    greatest(0, least(l.width - way.flying,\n",
+                "    greatest(0, least(l.width,\n",
             ),
+            edit(ADMISSION, "greatest(0, l.width - way.flying) AS free", "l.width AS free"),
             by="test_admission.py::test_the_window_is_filled_and_never_overrun",
         ),
         planted(
@@ -83,8 +134,8 @@ FAIRNESS = (
             edit(ADMISSION, '        sql.rows(LOCK_LANE, {"lane": lane})\n', ""),
             edit(
                 ADMISSION,
-                "FROM executions_lane l WHERE l.name = %(lane)s::text),\ncand",
-                "FROM executions_lane l WHERE l.name = %(lane)s::text FOR UPDATE OF l),\ncand",
+                "  WHERE l.name = %(lane)s::text),\ncand",
+                "  WHERE l.name = %(lane)s::text FOR UPDATE OF l),\ncand",
             ),
             by=(
                 "test_admission.py::test_given_a_window_filled_by_an_admission_still_to_commit_"

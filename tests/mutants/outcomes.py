@@ -6,6 +6,7 @@ from tests.mutants.mutant import breaking, edit, planted
 
 CLAIMS = "executions/claims.py"
 SETTLING = "executions/settling.py"
+COMPLETING = "executions/completing.py"
 OUTCOMES = "executions/outcomes.py"
 SWEEPER = "executions/sweeper.py"
 WITH_ITS_WORKER = "bugs/test_a_cell_that_died_with_its_worker_was_held_against_its_step.py"
@@ -17,6 +18,11 @@ MUTANTS = (
             "settle-without-the-status",
             "an outcome is written over another one",
             edit(SETTLING, "    AND s.status = %(was)s::text\n", ""),
+            edit(
+                COMPLETING,
+                "AND s.fence = r.fence AND s.status = 'running'\n",
+                "AND s.fence = r.fence\n",
+            ),
             by="test_fences.py::test_of_eight_settlements_at_once_one_is_written",
         ),
         planted(
@@ -25,8 +31,19 @@ MUTANTS = (
             edit(SETTLING, "    AND s.status = %(was)s::text\n", ""),
             edit(
                 SETTLING,
-                "  FROM go WHERE id = %(run_id)s::uuid AND status IN ('pending', 'running', 'waiting')\n",
-                "  FROM go WHERE id = %(run_id)s::uuid\n",
+                "  WHERE id = %(run_id)s::uuid AND status IN ('pending', 'running', 'waiting')\n",
+                "  WHERE id = %(run_id)s::uuid\n",
+            ),
+            edit(
+                COMPLETING,
+                "AND s.fence = r.fence AND s.status = 'running'\n",
+                "AND s.fence = r.fence\n",
+            ),
+            edit(COMPLETING, "  WHERE x.status IN ('pending', 'running', 'waiting') ORDER BY", "  ORDER BY"),
+            edit(
+                COMPLETING,
+                "x.id = lk.run_id AND x.status IN ('pending', 'running', 'waiting')\n",
+                "x.id = lk.run_id\n",
             ),
             by="test_fences.py::test_an_outcome_written_twice_is_written_once",
         ),
@@ -47,9 +64,9 @@ MUTANTS = (
             "outcome-without-what-follows",
             "the next step is left to another transaction",
             edit(
-                SETTLING,
-                "  FROM r, st WHERE %(next_key)s::text IS NOT NULL RETURNING id, status, key),",
-                "  FROM r, st WHERE %(next_key)s::text IS NOT NULL AND r.ahead RETURNING id, status, key),",
+                COMPLETING,
+                "WHERE r.next_key IS NOT NULL RETURNING id, run_id",
+                "WHERE r.next_key IS NOT NULL AND r.ahead RETURNING id, run_id",
             ),
             by="test_verify.py::test_all_invariants_hold_after_every_single_message",
         ),

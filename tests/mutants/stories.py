@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import breaking, edit, planted
 
 SETTLING = "executions/settling.py"
+COMPLETING = "executions/completing.py"
 CLAIMS = "executions/claims.py"
 
 MUTANTS = (
@@ -14,9 +15,9 @@ MUTANTS = (
             "timeline-with-a-gap",
             "the run's counter is raised by one more than there are entries",
             edit(
-                SETTLING,
-                "    seq = seq + jsonb_array_length(%(entries)s::jsonb) + go.ahead::int,\n",
-                "    seq = seq + jsonb_array_length(%(entries)s::jsonb) + go.ahead::int + 1,\n",
+                COMPLETING,
+                "    seq = x.seq + jsonb_array_length(lk.entries) + lk.ahead::int, status",
+                "    seq = x.seq + jsonb_array_length(lk.entries) + lk.ahead::int + 1, status",
             ),
             by="test_engine.py::test_three_slow_steps_run_in_order_and_tell_it",
         ),
@@ -24,9 +25,9 @@ MUTANTS = (
             "start-untold",
             "a continued step begins without a word",
             edit(
-                SETTLING,
-                "  FROM r, n WHERE n.status = 'running')\n",
-                "  FROM r, n WHERE n.status = 'never')\n",
+                COMPLETING,
+                "'{{}}'::jsonb\n  FROM n JOIN r ON r.id = n.run_id WHERE n.status = 'running')",
+                "'{{}}'::jsonb\n  FROM n JOIN r ON r.id = n.run_id WHERE n.status = 'never')",
             ),
             by="test_engine.py::test_three_slow_steps_run_in_order_and_tell_it",
         ),
@@ -46,6 +47,11 @@ MUTANTS = (
             edit(
                 SETTLING,
                 "    last_at = greatest(last_at, clock_timestamp()),\n",
+                "    last_at = clock_timestamp(),\n",
+            ),
+            edit(
+                COMPLETING,
+                "    last_at = greatest(x.last_at, clock_timestamp()),\n",
                 "    last_at = clock_timestamp(),\n",
             ),
             by="test_engine.py::test_given_a_clock_that_is_set_back_then_the_story_still_goes_forward",

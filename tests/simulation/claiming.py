@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from executions import claims
+from executions import claims, intents
 from executions.states import LIVE_RUN
 from tests.simulation.contexts import asked_for
 from tests.simulation.rows import Attempt, Effect, Run, Step
@@ -113,7 +113,7 @@ def _close_lost(tables: Tables, step: Step) -> Attempt | None:
 # --- intents and leases -----------------------------------------------------------------------------
 
 
-@answers(claims.INTENT)
+@answers(intents.INTENT)
 def intent(tables: Tables, p: Params) -> Found:
     frozen: Found = []
     if "intent not committed" in tables.planted:

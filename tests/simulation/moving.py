@@ -26,6 +26,14 @@ def in_flight(tables: Tables, lane: str) -> Counter[str]:
     return Counter(s.workflow_id for s in tables.live.values() if s.lane == lane and s.status in IN_FLIGHT)
 
 
+def on_the_way(tables: Tables, lane: str) -> int:
+    """Queued steps whose message has not been rung again: some worker will take them."""
+    return sum(
+        s.lane == lane and s.status == "queued" and not s.rings and not s.quarantined
+        for s in tables.live.values()
+    )
+
+
 @answers(admission.ADMIT)
 def admit(tables: Tables, p: Params) -> Found:
     lane = tables.lanes.get(p["lane"])
@@ -34,9 +42,10 @@ def admit(tables: Tables, p: Params) -> Found:
     now, busy = tables.now(), in_flight(tables, lane.name)
     waiting = [s for s in tables.live.values() if s.lane == lane.name and s.status in WAITING]
     workflows = sorted({step.workflow_id for step in waiting})
-    room = max(0, lane.width - busy.total())
+    way, free = on_the_way(tables, lane.name), max(0, lane.width - busy.total())
+    room = max(0, min(free, lane.most_queued - way if way * 2 <= lane.most_queued else 0))
     if "no window" in tables.planted:
-        room = max(room, 2)
+        room = free = max(room, 2)
     share = 1 + 2 * room // max(1, len(workflows))
     candidates: list[tuple[int, datetime, int, Step]] = []
     for workflow_id in workflows:
@@ -46,11 +55,17 @@ def admit(tables: Tables, p: Params) -> Found:
             (s for s in waiting if s.workflow_id == workflow_id and s.due_at <= now),
             key=lambda s: (s.due_at, s.id),
         )
-        number = max(0, min(room, most - busy[workflow_id], share))
+        may_come = max(room, min(admission.FEW - busy[workflow_id], free))
+        number = max(0, min(may_come, most - busy[workflow_id], share))
         candidates += [
             (busy[workflow_id] + place, s.due_at, s.id, s) for place, s in enumerate(due[:number], start=1)
         ]
-    admitted = [step for *_, step in sorted(candidates, key=lambda c: c[:3])[:room]]
+    ordered = enumerate(sorted(candidates, key=lambda c: c[:3]), start=1)
+    admitted = [
+        step
+        for place, (load, _, _, step) in ordered
+        if place <= room or (load <= admission.FEW and place <= free)
+    ]
     for step in admitted:
         tables.change(step, status="queued", rung_at=tables.now(), rings=0)
     return [(s.id, s.lost, s.quarantined, s.attempts, s.key, room, share) for s in admitted]

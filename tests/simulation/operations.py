@@ -34,6 +34,7 @@ class Operations:
             slow_steps.claim_in_cell: 10,
             slow_steps.intend: 9,
             slow_steps.settle: 12,
+            slow_steps.settle_together: 4,
             slow_steps.renew: 2,
             self.advance: 8,
             self.run_fast_in_cell: 3,

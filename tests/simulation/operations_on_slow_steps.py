@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from executions import admission, cells, claims, ending, engine, reports
+from executions import admission, cells, claims, ending, engine, intents, reports
 from executions.attempts import digest_of, judge
 from executions.claims import StepInHand
 from executions.outcomes import Retry
-from executions.settling import Settlement, settle
+from executions.settlements import Settled, Settlement
+from executions.settling import settle, settle_together
 from lightfield.kernel.errors import LostRace
 from tests.simulation.draws import Draws, facts_of
 from tests.simulation.flows import SLOW_ANSWERS
@@ -53,7 +54,7 @@ class OperationsOnSlowSteps:
                     "fence": step.fence,
                     "key": step.effect_key,
                 }
-                frozen = claims.commit_intents([asked | {"request": request, "digest": digest_of(request)}])
+                frozen = intents.commit_intents([asked | {"request": request, "digest": digest_of(request)}])
                 step.request = frozen.get(step.step_run_id, step.request)
                 held.is_intended = bool(frozen)
                 return len(frozen)
@@ -74,6 +75,20 @@ class OperationsOnSlowSteps:
             real, simulated = self.draw.twins.both(f"settle {held.owner} {answer} {owner}", _late(settled))
             if isinstance(real, StepInHand):
                 self.draw.hold([real], [simulated], owner)
+
+    def settle_together(self) -> None:
+        """Successes of up to three workers in one statement; one that is late leaves the others as they are."""
+        held = self.draw.random.sample(self.draw.held[-6:], k=min(3, len(self.draw.held[-6:])))
+        owner = f"w{self.draw.number()}#t"
+
+        def settled(half: Half) -> str:
+            steps = [one.hands[half] for one in held]
+            plain = [_settlement(step, "ok", owner, is_intended=True) for step in steps]
+            return str([_told(one) for one in settle_together(plain)])
+
+        if held:
+            real, simulated = self.draw.twins.both(f"settle together {[one.owner for one in held]}", settled)
+            assert real == simulated, (real, simulated)
 
     def tell_late_truth(self) -> None:
         if held := self.draw.any_held():
@@ -118,6 +133,13 @@ def _settlement(step: StepInHand, answer: str, owner: str, *, is_intended: bool)
         )
     verdict = judge(error, step, was_intended=is_intended)
     return reports.retried(step, verdict) if isinstance(verdict, Retry) else reports.failed(step, verdict)
+
+
+def _told(settled: Settled | Exception) -> str:
+    """What both sides must say: all but the id of the next step's row."""
+    if isinstance(settled, Exception):
+        return type(settled).__name__
+    return f"{settled.next_step_run_id is not None} {settled.continues} {settled.lane_waits}"
 
 
 def _late(operation: Callable[[Half], Any]) -> Callable[[Half], Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from executions import ending, settling
+from executions import completing, ending, settling
 from executions.states import LIVE_RUN, LIVE_STEP
 from lightfield.kernel.errors import LostRace
+from tests.simulation.moving import in_flight, on_the_way
 from tests.simulation.rows import Attempt, Effect, Run, Step
 from tests.simulation.statements import Found, Params, answers
 from tests.simulation.tables import Tables
@@ -14,6 +16,11 @@ from tests.simulation.tables import Tables
 
 @answers(settling.SETTLE)
 def settle(tables: Tables, p: Params) -> Found:
+    lane_waits = p["lane"] != "fast" and _lane_waits(tables, p["lane"])
+    return [_settle(tables, p, goes_on=False, lane_waits=lane_waits)]
+
+
+def _settle(tables: Tables, p: Params, *, goes_on: bool, lane_waits: bool) -> tuple[Any, ...]:
     run, step = tables.runs.get(p["run_id"]), tables.steps.get(p["step_run_id"])
     if run is None or step is None or step.run_id != run.id or not _may_settle(tables, run, step, p):
         raise LostRace
@@ -23,8 +30,6 @@ def settle(tables: Tables, p: Params) -> Found:
         raise LostRace
     if p["effect"] == "done" and len(effects) != 1:
         raise LostRace
-    goes_on = p["may_continue"] and not _others_wait(tables, p["next_lane"], run.workflow_id)
-    lane_waits = p["lane"] != "fast" and _someone_waits(tables, p["lane"])
     decision = {effect.key: _decision(tables, effect, p) for effect in effects}
     at = _write_run(tables, run, p, entries=len(p["entries"]) + goes_on)
     _write_step(tables, step, p, at)
@@ -36,7 +41,45 @@ def settle(tables: Tables, p: Params) -> Found:
     _tell(tables, run, step, following if goes_on else None, p, at)
     to_admit = following is not None and following.status == "ready" and p["next_lane"] == p["lane"]
     found = (following.id, following.status) if following else (None, None)
-    return [(1, *found, step.due_at, lane_waits or to_admit)]
+    return 1, *found, step.due_at, lane_waits or to_admit
+
+
+@answers(completing.COMPLETE)
+def complete(tables: Tables, p: Params) -> Found:
+    """Each as `settle` would, in the order of the runs; one that does not fit undoes all of them."""
+    lane_waits = _lane_waits(tables, p["lane"])
+    rivals = {row["id"]: _has_rivals(tables, p["lane"], row["workflow_id"]) for row in p["completions"]}
+    found = []
+    for row in sorted(p["completions"], key=lambda row: str(row["run_id"])):
+        is_last = row["run_status"] == "completed"
+        plain = {**_PLAIN, **p, **row, "step_run_id": row["id"], "run_is_final": is_last}
+        goes_on = row["may_continue"] and not rivals[row["id"]]
+        _, following, status, _, to_admit = _settle(tables, plain, goes_on=goes_on, lane_waits=False)
+        found.append((1, row["id"], following, status, lane_waits or to_admit))
+    return found
+
+
+# What the statement for plain successes does not say, because it is always so.
+_PLAIN: Params = {
+    "was": "running",
+    "status": "completed",
+    "outcome": "ok",
+    "effect": "done",
+    "may_have_happened": False,
+    "delay_seconds": None,
+    "error_code": None,
+    "error": None,
+    "run_error_code": None,
+    "run_error": None,
+    "fence_raise": 0,
+    "opens": False,
+    "starts": False,
+    "was_lost": False,
+    "was_lost_alone": False,
+    "keeps_lease": False,
+    "is_final": True,
+    "skipped": [],
+}
 
 
 def _may_settle(tables: Tables, run: Run, step: Step, p: Params) -> bool:
@@ -52,22 +95,22 @@ def _to_close(tables: Tables, step: Step, p: Params) -> Attempt | None:
     return last if last.fence == p["fence"] or "no fence guard" in tables.planted else None
 
 
-def _someone_waits(tables: Tables, lane: str) -> bool:
-    now = tables.now()
-    return any(
-        s.lane == lane and s.status in ("ready", "waiting") and s.due_at <= now for s in tables.live.values()
-    )
+def _waits_in(tables: Tables, step: Step, lane: str) -> bool:
+    return step.lane == lane and step.status in ("ready", "waiting") and step.due_at <= tables.now()
 
 
-def _others_wait(tables: Tables, lane: str, workflow_id: str) -> bool:
-    now = tables.now()
-    return any(
-        s.lane == lane
-        and s.status in ("ready", "waiting")
-        and s.due_at <= now
-        and s.workflow_id != workflow_id
-        for s in tables.live.values()
-    )
+def _lane_waits(tables: Tables, lane: str) -> bool:
+    waits = any(_waits_in(tables, step, lane) for step in tables.live.values())
+    return waits and not on_the_way(tables, lane)
+
+
+def _has_rivals(tables: Tables, lane: str, workflow_id: str) -> bool:
+    """Does a workflow wait that has less in flight than this one, and may have more?"""
+    busy, share = in_flight(tables, lane), tables.lanes[lane].per_workflow
+    waiting = {s.workflow_id for s in tables.live.values() if _waits_in(tables, s, lane)} - {workflow_id}
+    own = {one: tables.flows[one].concurrency for one in waiting}
+    most = {one: share if limit is None else min(share, limit) for one, limit in own.items()}
+    return any(busy[one] < busy[workflow_id] and busy[one] < most[one] for one in waiting)
 
 
 def _decision(tables: Tables, effect: Effect, p: Params) -> str:

@@ -128,6 +128,7 @@ class Lane:
     name: str
     width: int
     per_workflow: int
+    most_queued: int = 16
 
 
 @dataclass(slots=True)

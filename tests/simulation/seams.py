@@ -12,6 +12,7 @@ from unittest import mock
 from django.db import transaction
 
 from executions import (
+    admission,
     attempts,
     cells,
     chain,
@@ -21,11 +22,13 @@ from executions import (
     lost_replies,
     published,
     services,
+    settling,
     tasks,
     worker,
 )
 from executions.cell_line import Order
 from executions.claims import StepInHand
+from executions.crowd import Crowd
 from executions.leases import Hold, Keeper
 from executions.models import Run
 from lightfield.kernel import bells, sql
@@ -176,6 +179,11 @@ def installed(around: Surroundings) -> Iterator[None]:
         (worker, "_pool", around.pool),
         (worker, "slots", None),  # of the process that has the turn: set at every turn
         (worker, "wait", around.wait),
+        *((module, "crowd", Crowd(1_000_000)) for module in (chain, worker)),
+        # Nobody waits for another thread's transaction: each passes as a whole.
+        (admission, "admit", admission.fill),
+        (chain, "commit_in_company", chain.frozen_requests),
+        (chain, "complete_in_company", settling.settle_together),
         (cells, "line", around),
         (cells, "_ids_underway", None),  # likewise
         (cells, "_places", threading.Semaphore(1000)),  # waiting for a place would stop the whole world
@@ -185,7 +193,7 @@ def installed(around: Surroundings) -> Iterator[None]:
             (module, "time", clock)
             for module in (chain, worker, lost_replies, leases, dispatcher, attempts, cells)
         ),
-        *((module, "keeper", _Keepers(around)) for module in (chain, worker, cells)),
+        *((module, "keeper", _Keepers(around)) for module in (chain, cells)),
         *((module, "worker_name", around.worker_name) for module in (chain, worker, cells)),
     ]
     if "sender ignores its lease" in store.tables.planted:

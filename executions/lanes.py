@@ -1,0 +1,22 @@
+"""Questions about a slow lane that several statements ask. Each reads `%(lane)s`."""
+
+from __future__ import annotations
+
+# A common table expression of a WITH RECURSIVE.
+WAITING_WORKFLOWS = """
+wf(workflow_id) AS (  -- skip scan: one index probe per workflow that waits
+  (SELECT workflow_id FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')
+   ORDER BY workflow_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT s.workflow_id FROM executions_steprun s WHERE s.lane = %(lane)s::text
+            AND s.status IN ('ready', 'waiting') AND s.workflow_id > wf.workflow_id ORDER BY 1 LIMIT 1)
+  FROM wf WHERE wf.workflow_id IS NOT NULL)
+"""
+
+# Do due steps of this lane wait, with nothing on its way to a worker? Who takes what is on its way admits more.
+LANE_WAITS = """EXISTS (
+         SELECT 1 FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')
+           AND due_at <= statement_timestamp())
+       AND NOT EXISTS (
+         SELECT 1 FROM executions_steprun
+         WHERE lane = %(lane)s::text AND status = 'queued' AND rings = 0 AND NOT quarantined)"""

@@ -1,0 +1,145 @@
+"""Successes of several steps in one statement: each as if it were alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from executions import chain, completing, reports
+from executions.claims import StepInHand
+from executions.models import Attempt, Effect, Run, StepRun, TimelineEntry
+from executions.settlements import Settled, Settlement
+from executions.settling import settle_together
+from lightfield.kernel.errors import LostRace
+from tests.bellboy import Bellboy
+from tests.concurrency import race
+from tests.factories import a_published_workflow
+from tests.staging import a_claimed_step, claim, end_lease, everything, intend, slow
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("promises_kept", "slow_step"),
+]
+
+
+def success(step: StepInHand, output: Any = None) -> Settlement:
+    following = reports.following_of(step)
+    return reports.completed(
+        step,
+        output or {"of": step.step_run_id},
+        effect="done",
+        answer={"status_code": 200},
+        may_continue=following is not None,
+        worker="w",
+        owner=f"w#{step.step_run_id}",
+        lease_seconds=30.0,
+    )
+
+
+def intended_steps(number: int, **more: Any) -> list[StepInHand]:
+    steps = [a_claimed_step(**more) for _ in range(number)]
+    for step in steps:
+        intend(step)
+    return steps
+
+
+def test_each_gets_its_own_output_and_its_own_next_step(bellboy: Bellboy) -> None:
+    workflow = a_published_workflow(steps=[slow("one"), slow("two")])
+    steps = intended_steps(3, workflow=workflow)
+
+    settled = settle_together([success(step) for step in steps])
+
+    for step, one in zip(steps, settled, strict=True):
+        assert isinstance(one, Settled)
+        assert one.continues
+        assert one.next_step_run_id is not None
+        following = StepRun.objects.get(pk=one.next_step_run_id)
+        assert (str(following.run_id), following.key) == (step.run_id, "two")
+        assert (following.status, following.owner) == ("running", f"w#{step.step_run_id}")
+        assert StepRun.objects.get(pk=step.step_run_id).output == {"of": step.step_run_id}
+    assert set(Effect.objects.values_list("status", flat=True)) == {"done"}
+
+
+def test_it_writes_what_each_alone_would_have_written(bellboy: Bellboy) -> None:
+    """The statement for several and the one for every outcome tell the same story."""
+    alone, in_company = intended_steps(2)
+    settlement = success(alone)
+    object.__setattr__(settlement, "raises_fence", True)  # no plain success: the other statement
+    assert not settlement.is_plain
+
+    settle_together([success(in_company)])
+    chain.write(settlement)
+
+    def told(step: StepInHand) -> list[tuple[Any, ...]]:
+        entries = TimelineEntry.objects.filter(run_id=step.run_id).order_by("seq")
+        return [(e.seq, e.type, e.step_key, e.attempt, e.from_status, e.to_status) for e in entries]
+
+    assert told(alone) == told(in_company)
+    runs = [Run.objects.get(pk=step.run_id) for step in (alone, in_company)]
+    assert {(run.status, run.seq, run.error_code, run.finished_at is None) for run in runs} == {
+        ("completed", 5, None, False)
+    }
+    rows = [StepRun.objects.get(pk=step.step_run_id) for step in (alone, in_company)]
+    assert len({(row.status, row.owner, row.rings, row.lease_expires_at) for row in rows}) == 1
+    assert set(Attempt.objects.values_list("outcome", flat=True)) == {"ok"}
+
+
+def test_given_a_zombie_among_them_then_the_others_are_written_all_the_same(bellboy: Bellboy) -> None:
+    steps = intended_steps(3)
+    end_lease(steps[1].step_run_id)
+    heir = claim(steps[1].step_run_id, worker="heir", in_cell=True)
+    intend(heir)
+
+    settled = settle_together([success(step) for step in steps])
+
+    assert [type(one).__name__ for one in settled] == ["Settled", "LostRace", "Settled"]
+    assert Run.objects.filter(status="completed").count() == 2
+    assert StepRun.objects.get(pk=heir.step_run_id).status == "running"
+
+
+def test_when_one_does_not_fit_the_statement_writes_nothing_at_all(bellboy: Bellboy) -> None:
+    steps = intended_steps(2)
+    end_lease(steps[1].step_run_id)
+    intend(claim(steps[1].step_run_id, worker="heir", in_cell=True))
+    before = everything()
+
+    with pytest.raises(LostRace):
+        completing.complete([success(step) for step in steps])
+
+    assert everything() == before
+
+
+def test_given_an_output_that_postgresql_refuses_then_only_its_own_step_is_left_behind(
+    bellboy: Bellboy,
+) -> None:
+    steps = intended_steps(2)
+
+    settled = settle_together([success(steps[0], {"text": "\0"}), success(steps[1])])
+
+    assert [type(one).__name__ for one in settled] == ["DataError", "Settled"]
+
+
+def test_given_overlapping_batches_in_opposite_orders_then_none_waits_in_a_circle(bellboy: Bellboy) -> None:
+    steps = intended_steps(8)
+    settlements = [success(step) for step in steps]
+
+    results = race(*[lambda: settle_together(settlements), lambda: settle_together(settlements[::-1])] * 4)
+
+    assert all(isinstance(result, list) for result in results), results
+    assert sum(isinstance(one, Settled) for result in results for one in result) == 8
+    assert Run.objects.filter(status="completed").count() == 8
+
+
+def test_given_a_request_that_postgresql_refuses_then_the_other_intents_are_committed(
+    bellboy: Bellboy,
+) -> None:
+    steps = [a_claimed_step() for _ in range(2)]
+    wanted = [
+        {"id": s.step_run_id, "run_id": s.run_id, "fence": s.fence, "key": s.effect_key, "digest": "", "request": {}}
+        for s in steps
+    ]  # fmt: skip
+    wanted[0]["request"] = {"body": "\0"}
+
+    assert chain.frozen_requests(wanted) == [None, {}]
+    assert Effect.objects.get().step_run_id == steps[1].step_run_id
