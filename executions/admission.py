@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
-from executions.lanes import WAITING_WORKFLOWS
+from executions.lanes import IN_FLIGHT_OF_WF, WAITING_WORKFLOWS
 from executions.together import Together
 from lightfield.kernel import bells, sql
 from lightfield.kernel.crashpoint import crashpoint
@@ -25,23 +25,21 @@ LOCK_LANE = "SELECT 1 FROM executions_lane WHERE name = %(lane)s::text FOR UPDAT
 
 ADMIT = f"""
 WITH RECURSIVE {WAITING_WORKFLOWS},
-busy AS MATERIALIZED (
-  SELECT workflow_id, count(*)::int AS n,
+way AS MATERIALIZED (
+  SELECT count(*)::int AS flying,
     -- on their way to a worker. One that was rung for again has lost its message, or there is no worker
-    (count(*) FILTER (WHERE status = 'queued' AND rings = 0 AND NOT quarantined))::int AS on_the_way
-  FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('queued', 'running') GROUP BY 1),
+    (count(*) FILTER (WHERE status = 'queued' AND rings = 0 AND NOT quarantined))::int AS n
+  FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('queued', 'running')),
 room AS MATERIALIZED (
   SELECT (SELECT count(*) FROM wf WHERE workflow_id IS NOT NULL)::int AS k, l.per_workflow,
     greatest(0, l.width - way.flying) AS free,
     greatest(0, least(l.width - way.flying,
                       CASE WHEN way.n * 2 <= l.most_queued THEN l.most_queued - way.n ELSE 0 END)) AS n
-  FROM executions_lane l,
-    (SELECT coalesce(sum(on_the_way), 0)::int AS n, coalesce(sum(n), 0)::int AS flying FROM busy) way
-  WHERE l.name = %(lane)s::text),
+  FROM executions_lane l, way WHERE l.name = %(lane)s::text),
 cand AS (  -- load: what the workflow would have in flight with this step
   SELECT c.id, c.due_at,
-    coalesce(b.n, 0) + row_number() OVER (PARTITION BY wf.workflow_id ORDER BY c.due_at, c.id) AS load
-  FROM wf CROSS JOIN room LEFT JOIN busy b USING (workflow_id)
+    b.n + row_number() OVER (PARTITION BY wf.workflow_id ORDER BY c.due_at, c.id) AS load
+  FROM wf CROSS JOIN room CROSS JOIN LATERAL ({IN_FLIGHT_OF_WF}) b
   LEFT JOIN workflows_workflow w ON w.id = wf.workflow_id
   LEFT JOIN workflows_workflowversion v ON v.id = w.active_version_id
   CROSS JOIN LATERAL (
@@ -49,8 +47,8 @@ cand AS (  -- load: what the workflow would have in flight with this step
     WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting') AND s.workflow_id = wf.workflow_id
       AND s.due_at <= statement_timestamp()
     ORDER BY s.due_at, s.id
-    LIMIT greatest(0, least(greatest(room.n, least({FEW} - coalesce(b.n, 0), room.free)),
-                            least(coalesce(v.concurrency, room.per_workflow), room.per_workflow) - coalesce(b.n, 0),
+    LIMIT greatest(0, least(greatest(room.n, least({FEW} - b.n, room.free)),
+                            least(coalesce(v.concurrency, room.per_workflow), room.per_workflow) - b.n,
                             1 + 2 * room.n / greatest(1, room.k)))) c
   WHERE wf.workflow_id IS NOT NULL),
 pick AS MATERIALIZED (  -- a workflow that has next to nothing in flight need not wait until the way is free
@@ -86,7 +84,7 @@ def admit(lane: str) -> int:
     Threads that want it at the same time do not queue for the lane's lock: one of them does it for all, and those
     that came while it was at it are answered by one more turn.
     """
-    (admitted,) = fillers.setdefault(lane, Together(partial(fill_for_all, lane)))([lane])
+    (admitted,) = fillers.setdefault(lane, Together(partial(fill_for_all, lane), sql.release))([lane])
     return admitted
 
 

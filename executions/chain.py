@@ -55,8 +55,8 @@ def frozen_requests(wanted: list[dict[str, Any]]) -> list[dict[str, Any] | None]
 
 
 # What several threads have to write at the same time is written in one statement.
-commit_in_company = Together(frozen_requests)
-complete_in_company = Together(settle_together)
+commit_in_company = Together(frozen_requests, sql.release)
+complete_in_company = Together(settle_together, sql.release)
 
 
 def commit_intents_of(chains: list[Chain]) -> None:
@@ -73,9 +73,7 @@ def write(settlement: Settlement) -> Settled:
     if not settlement.is_plain:
         return settle(settlement)
     (settled,) = complete_in_company([settlement])
-    if isinstance(settled, Exception):
-        raise settled
-    return settled
+    return settled or settle(settlement)  # one of its company did not fit
 
 
 @dataclass(frozen=True)

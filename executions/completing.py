@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from executions import timeline
-from executions.lanes import LANE_WAITS, WAITING_WORKFLOWS
+from executions.lanes import IN_FLIGHT_OF_WF, LANE_WAITS, WAITING_WORKFLOWS
 from executions.settlements import STEP_COLUMNS, Settled, Settlement
 from executions.states import StepStatus
 from lightfield.kernel import sql
@@ -23,20 +23,19 @@ WITH RECURSIVE w AS MATERIALIZED (
     run_status text, entries jsonb, output jsonb, answer jsonb, next_key text, next_type text, next_lane text,
     next_max_attempts int, may_continue bool, owner text)),
 {WAITING_WORKFLOWS},
-busy AS MATERIALIZED (
-  SELECT workflow_id, count(*)::int AS n FROM executions_steprun
-  WHERE lane = %(lane)s::text AND status IN ('queued', 'running') GROUP BY 1),
+rival AS MATERIALIZED (  -- the least that a waiting workflow has in flight, if it may have more
+  SELECT min(b.n) AS n
+  FROM wf JOIN executions_lane l ON l.name = %(lane)s::text
+  LEFT JOIN workflows_workflow f ON f.id = wf.workflow_id
+  LEFT JOIN workflows_workflowversion v ON v.id = f.active_version_id
+  CROSS JOIN LATERAL ({IN_FLIGHT_OF_WF}) b
+  WHERE b.n < least(v.concurrency, l.per_workflow)
+    AND EXISTS (SELECT 1 FROM executions_steprun s WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting')
+                  AND s.workflow_id = wf.workflow_id AND s.due_at <= statement_timestamp())),
 lk AS MATERIALIZED (  -- a run keeps its slot unless admission would give it to a workflow with less in flight
-  SELECT w.*, w.may_continue AND NOT EXISTS (
-    SELECT 1 FROM wf LEFT JOIN busy b ON b.workflow_id = wf.workflow_id
-    JOIN executions_lane l ON l.name = %(lane)s::text
-    LEFT JOIN workflows_workflow f ON f.id = wf.workflow_id
-    LEFT JOIN workflows_workflowversion v ON v.id = f.active_version_id
-    WHERE wf.workflow_id <> w.workflow_id
-      AND coalesce(b.n, 0) < (SELECT n FROM busy WHERE busy.workflow_id = w.workflow_id)
-      AND coalesce(b.n, 0) < least(v.concurrency, l.per_workflow)  -- it may have more
-      AND EXISTS (SELECT 1 FROM executions_steprun s WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting')
-                    AND s.workflow_id = wf.workflow_id AND s.due_at <= statement_timestamp())) AS ahead
+  SELECT w.*, w.may_continue AND NOT coalesce((SELECT n FROM rival) < (
+    SELECT count(*) FROM executions_steprun s WHERE s.lane = %(lane)s::text AND s.workflow_id = w.workflow_id
+      AND s.status IN ('queued', 'running')), false) AS ahead
   FROM w JOIN executions_run x ON x.id = w.run_id
   WHERE x.status IN ('pending', 'running', 'waiting') ORDER BY x.id FOR UPDATE OF x),
 r AS (
@@ -85,15 +84,20 @@ FROM (SELECT 1) one LEFT JOIN r ON true LEFT JOIN n ON n.run_id = r.id
 """
 
 
+# In company nobody waits for a run that somebody else has locked: it would keep all the others waiting.
+COMPLETE_IN_COMPANY = COMPLETE.replace("FOR UPDATE OF x)", "FOR UPDATE OF x SKIP LOCKED)")
+
+
 def complete(settlements: list[Settlement]) -> list[Settled]:
     """Write these plain successes of one lane, and what follows from each, in their order; or nothing.
 
     Raises:
-        LostRace: at least one of the steps was taken over, given up or cancelled meanwhile.
+        LostRace: at least one of the steps was taken over, given up or cancelled meanwhile; or, if they are several,
+            one's run is locked by somebody else right now.
     """
     first = settlements[0]
     found = sql.rows(
-        COMPLETE,
+        COMPLETE if len(settlements) == 1 else COMPLETE_IN_COMPANY,
         {
             "completions": sql.json([_row(settlement) for settlement in settlements]),
             "number": len(settlements),

@@ -13,6 +13,11 @@ wf(workflow_id) AS (  -- skip scan: one index probe per workflow that waits
   FROM wf WHERE wf.workflow_id IS NOT NULL)
 """
 
+# How many steps the workflow of the row `wf` has in flight: one index probe.
+IN_FLIGHT_OF_WF = """
+    SELECT count(*)::int AS n FROM executions_steprun q
+    WHERE q.lane = %(lane)s::text AND q.workflow_id = wf.workflow_id AND q.status IN ('queued', 'running')"""
+
 # Do due steps of this lane wait, with nothing on its way to a worker? Who takes what is on its way admits more.
 LANE_WAITS = """EXISTS (
          SELECT 1 FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')

@@ -143,27 +143,29 @@ def settle(settlement: Settlement) -> Settled:
     return Settled(found[1], found[2] == StepStatus.RUNNING, found[3], bool(found[4]))
 
 
-def settle_together(settlements: list[Settlement]) -> list[Settled | Exception]:
-    """Write several plain successes. Returns what became of each, in their order: one's fault is not the others'.
+def settle_together(settlements: list[Settlement]) -> list[Settled | None]:
+    """Write several plain successes. Returns what came of each, in their order; None: settle it alone.
+
+    Several fit into one statement or none does, and then nothing is written. One alone is settled as ever.
 
     Raises:
+        LostRace: only of one alone.
         OperationalError, InterfaceError: the database is away; perhaps they are written, perhaps not.
     """
+    if len(settlements) == 1:
+        return [settle(settlements[0])]
     by_lane = sorted(range(len(settlements)), key=lambda place: settlements[place].lane)
-    found: dict[int, Settled | Exception] = {}
+    found: dict[int, Settled | None] = {}
     for _, group in groupby(by_lane, key=lambda place: settlements[place].lane):
         places = list(group)
         found.update(zip(places, _complete([settlements[place] for place in places]), strict=True))
     return [found[place] for place in range(len(settlements))]
 
 
-def _complete(settlements: list[Settlement]) -> list[Settled | Exception]:
-    """All in one statement. If one of them does not fit, each alone."""
+def _complete(settlements: list[Settlement]) -> list[Settled | None]:
     try:
         return [*complete(settlements)]
     except (OperationalError, InterfaceError):
         raise
-    except (LostRace, DatabaseError) as error:
-        if len(settlements) == 1:
-            return [error]
-    return [one for settlement in settlements for one in _complete([settlement])]
+    except (LostRace, DatabaseError):
+        return [None] * len(settlements)

@@ -44,10 +44,13 @@ class Together(Generic[T, R]):
     Args:
         write: takes the items of several callers and returns one result for each, in their order. What it raises
             is raised for each caller of that batch.
+        before_waiting: what a caller does that has to wait. It must let go of what a writer may need, its database
+            connection above all: all of a pool's could be in the hands of those who wait for one that waits for one.
     """
 
-    def __init__(self, write: Callable[[list[T]], list[R]]) -> None:
+    def __init__(self, write: Callable[[list[T]], list[R]], before_waiting: Callable[[], None]) -> None:
         self._write = write
+        self._before_waiting = before_waiting
         self._lock = threading.Lock()
         self._waiting: deque[_Wanted[T, R]] = deque()
         self._is_writing = False
@@ -62,6 +65,7 @@ class Together(Generic[T, R]):
             mine.is_writer = not self._is_writing
             self._is_writing = True
         if not mine.is_writer:
+            self._before_waiting()
             mine.wait()
         if mine.is_writer:
             self._write_for_all(mine)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Protocol
 
@@ -80,24 +80,24 @@ def execute(ids: list[int], *, claim: Claim = claims.claim, in_cell: bool = Fals
 
 def _execute(ids: list[int], claim: Claim, *, in_cell: bool) -> list[Ended]:
     crowd.join(len(ids))
-    steps: list[StepInHand] = []
+    chains: list[Chain] = []
     try:
         crashpoint("CP-S1")
         claimed_at = time.monotonic()
-        steps = _claim(ids, claim)
+        for step in _claim(ids, claim):
+            chains.append(Chain(step, claimed_at, in_cell=in_cell))
     finally:
-        crowd.leave(len(ids) - len(steps))
-    if steps and len(ids) > admission.FEW and not in_cell:
-        # They came in company: more may wait, and there is room on the way again.
-        _pool().submit(partial(_admit_more, steps[0].lane))
-    chains = [Chain(step, claimed_at, in_cell=in_cell) for step in steps]
+        crowd.leave(len(ids) - len(chains))  # each chain leaves by itself
+    running: list[Future[None]] = []
     try:
+        if chains and chains[0].step.lane_waits and not in_cell:  # and now there is room on the way again
+            running.append(_pool().submit(partial(_admit_more, chains[0].step.lane)))
         intending = [chain for chain in chains if chain.prepare()]
         if intending:
             crashpoint("CP-S2")
         commit_intents_of(intending)
         sql.release()
-        running = [_pool().submit(chain.run) for chain in chains[1:]]
+        running += [_pool().submit(chain.run) for chain in chains[1:]]
         if chains:
             chains[0].run()
         wait(running)

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from executions import admission, cells, intents, leases, worker
-from executions.models import Attempt, Effect, Run, StepRun
+from executions.models import Attempt, Effect, Lane, Run, StepRun
 from executions.outcomes import MOST_LOSSES
 from lightfield.kernel import sql
 from lightfield.kernel.errors import PermanentStepError, StepError, TransientStepError
@@ -313,13 +313,34 @@ def test_continuation_gives_way_when_another_workflow_waits(
     for workflow in (older, newer):  # more of its own wait as well
         a_run(workflow=workflow)
 
-    worker.execute([first.pk])
+    Lane.objects.filter(name="http").update(width=1)  # there is no room beside the one in flight
+    try:
+        worker.execute([first.pk])
+    finally:
+        Lane.objects.filter(name="http").update(width=600)
 
     assert live(first.run).status == "ready"
     assert bellboy.names()[-1] == "admit"
     bellboy.answer_all()
     assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
     assert len(slow_step.sent) == 6
+
+
+def test_given_steps_that_came_one_by_one_when_a_worker_takes_them_then_it_admits_those_that_waited(
+    bellboy: Bellboy, slow_step: ScriptedSlow
+) -> None:
+    """Nine messages of one step each filled the way; nobody else would look until a sweep."""
+    workflow = a_published_workflow(steps=[slow("one")])
+    for _ in range(12):
+        a_run(workflow=workflow)
+        admission.admit("http")
+    on_their_way = [step.pk for step in StepRun.objects.filter(status="queued")]
+    assert len(on_their_way) == 9
+
+    for step_run_id in on_their_way:
+        worker.execute([step_run_id])
+
+    assert not StepRun.objects.filter(status="ready").exists()
 
 
 def test_given_a_flood_that_waits_then_the_run_of_a_small_workflow_keeps_its_slot(

@@ -114,9 +114,9 @@ MUTANTS = (
             "one-zombie-spoils-the-batch",
             "what was to be written together with a zombie's outcome is lost with it",
             edit(
-                SETTLING,
-                "    return [one for settlement in settlements for one in _complete([settlement])]\n",
-                "    return [LostRace() for _ in settlements]\n",
+                "executions/chain.py",
+                "    return settled or settle(settlement)  # one of its company did not fit\n",
+                "    if settled is None:\n        raise LostRace\n    return settled\n",
             ),
             by=f"{TOGETHER}::test_given_a_zombie_among_them_then_the_others_are_written_all_the_same",
         ),

@@ -61,8 +61,8 @@ FAIRNESS = (
             "a run keeps its slot to its end although others wait",
             edit(
                 "executions/completing.py",
-                "    WHERE wf.workflow_id <> w.workflow_id\n",
-                "    WHERE false AND wf.workflow_id <> w.workflow_id\n",
+                "NOT coalesce((SELECT n FROM rival) < (",
+                "NOT coalesce(false AND (SELECT n FROM rival) < (",
             ),
             by="test_effects.py::test_continuation_gives_way_when_another_workflow_waits",
         ),
@@ -71,8 +71,8 @@ FAIRNESS = (
             "a run of the smallest workflow loses its slot because a flood waits as well",
             edit(
                 "executions/completing.py",
-                "      AND coalesce(b.n, 0) < (SELECT n FROM busy WHERE busy.workflow_id = w.workflow_id)\n",
-                "",
+                "NOT coalesce((SELECT n FROM rival) < (",
+                "NOT coalesce((SELECT n FROM rival) >= 0 OR 0 < (",
             ),
             by="test_effects.py::test_given_a_flood_that_waits_then_the_run_of_a_small_workflow_keeps_its_slot",
         ),
@@ -81,8 +81,8 @@ FAIRNESS = (
             "a run loses its slot to a workflow that is at its own limit and cannot take it",
             edit(
                 "executions/completing.py",
-                "      AND coalesce(b.n, 0) < least(v.concurrency, l.per_workflow)  -- it may have more\n",
-                "",
+                "  WHERE b.n < least(v.concurrency, l.per_workflow)\n",
+                "  WHERE true\n",
             ),
             by="test_effects.py::test_given_a_workflow_that_waits_at_its_own_limit_then_nobody_gives_way_to_it",
         ),
@@ -134,8 +134,8 @@ FAIRNESS = (
             edit(ADMISSION, '        sql.rows(LOCK_LANE, {"lane": lane})\n', ""),
             edit(
                 ADMISSION,
-                "  WHERE l.name = %(lane)s::text),\ncand",
-                "  WHERE l.name = %(lane)s::text FOR UPDATE OF l),\ncand",
+                "way WHERE l.name = %(lane)s::text),\ncand",
+                "way WHERE l.name = %(lane)s::text FOR UPDATE OF l),\ncand",
             ),
             by=(
                 "test_admission.py::test_given_a_window_filled_by_an_admission_still_to_commit_"

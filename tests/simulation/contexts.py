@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from executions import claims
+from tests.simulation.moving import waits_in
 from tests.simulation.rows import Step
 from tests.simulation.statements import Found, Params, answers
 from tests.simulation.tables import Tables
@@ -47,6 +48,8 @@ def _row(tables: Tables, step: Step) -> tuple[Any, ...]:
         step.due_at,
         step.due_at <= tables.now(),
         last and last.outcome,
+        step.lane != "fast"
+        and any(waits_in(tables, other, step.lane) for other in tables.live.values() if other is not step),
     )
 
 

@@ -26,6 +26,10 @@ def in_flight(tables: Tables, lane: str) -> Counter[str]:
     return Counter(s.workflow_id for s in tables.live.values() if s.lane == lane and s.status in IN_FLIGHT)
 
 
+def waits_in(tables: Tables, step: Step, lane: str) -> bool:
+    return step.lane == lane and step.status in WAITING and step.due_at <= tables.now()
+
+
 def on_the_way(tables: Tables, lane: str) -> int:
     """Queued steps whose message has not been rung again: some worker will take them."""
     return sum(

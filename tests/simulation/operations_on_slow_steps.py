@@ -84,10 +84,11 @@ class OperationsOnSlowSteps:
         def settled(half: Half) -> str:
             steps = [one.hands[half] for one in held]
             plain = [_settlement(step, "ok", owner, is_intended=True) for step in steps]
-            return str([_told(one) for one in settle_together(plain)])
+            return str([_told(one) for one in settle_together(plain)])  # LostRace when there is one only
 
         if held:
-            real, simulated = self.draw.twins.both(f"settle together {[one.owner for one in held]}", settled)
+            names = [one.owner for one in held]
+            real, simulated = self.draw.twins.both(f"settle together {names}", _late(settled))
             assert real == simulated, (real, simulated)
 
     def tell_late_truth(self) -> None:
@@ -135,10 +136,10 @@ def _settlement(step: StepInHand, answer: str, owner: str, *, is_intended: bool)
     return reports.retried(step, verdict) if isinstance(verdict, Retry) else reports.failed(step, verdict)
 
 
-def _told(settled: Settled | Exception) -> str:
+def _told(settled: Settled | None) -> str:
     """What both sides must say: all but the id of the next step's row."""
-    if isinstance(settled, Exception):
-        return type(settled).__name__
+    if settled is None:
+        return "alone"
     return f"{settled.next_step_run_id is not None} {settled.continues} {settled.lane_waits}"
 
 

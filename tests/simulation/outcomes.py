@@ -8,7 +8,7 @@ from typing import Any
 from executions import completing, ending, settling
 from executions.states import LIVE_RUN, LIVE_STEP
 from lightfield.kernel.errors import LostRace
-from tests.simulation.moving import in_flight, on_the_way
+from tests.simulation.moving import in_flight, on_the_way, waits_in
 from tests.simulation.rows import Attempt, Effect, Run, Step
 from tests.simulation.statements import Found, Params, answers
 from tests.simulation.tables import Tables
@@ -44,9 +44,9 @@ def _settle(tables: Tables, p: Params, *, goes_on: bool, lane_waits: bool) -> tu
     return 1, *found, step.due_at, lane_waits or to_admit
 
 
-@answers(completing.COMPLETE)
+@answers(completing.COMPLETE, completing.COMPLETE_IN_COMPANY)
 def complete(tables: Tables, p: Params) -> Found:
-    """Each as `settle` would, in the order of the runs; one that does not fit undoes all of them."""
+    """Each as `settle` would, in the order of the runs; one that does not fit undoes all of them. Nobody locks here."""
     lane_waits = _lane_waits(tables, p["lane"])
     rivals = {row["id"]: _has_rivals(tables, p["lane"], row["workflow_id"]) for row in p["completions"]}
     found = []
@@ -95,19 +95,15 @@ def _to_close(tables: Tables, step: Step, p: Params) -> Attempt | None:
     return last if last.fence == p["fence"] or "no fence guard" in tables.planted else None
 
 
-def _waits_in(tables: Tables, step: Step, lane: str) -> bool:
-    return step.lane == lane and step.status in ("ready", "waiting") and step.due_at <= tables.now()
-
-
 def _lane_waits(tables: Tables, lane: str) -> bool:
-    waits = any(_waits_in(tables, step, lane) for step in tables.live.values())
+    waits = any(waits_in(tables, step, lane) for step in tables.live.values())
     return waits and not on_the_way(tables, lane)
 
 
 def _has_rivals(tables: Tables, lane: str, workflow_id: str) -> bool:
     """Does a workflow wait that has less in flight than this one, and may have more?"""
     busy, share = in_flight(tables, lane), tables.lanes[lane].per_workflow
-    waiting = {s.workflow_id for s in tables.live.values() if _waits_in(tables, s, lane)} - {workflow_id}
+    waiting = {s.workflow_id for s in tables.live.values() if waits_in(tables, s, lane)} - {workflow_id}
     own = {one: tables.flows[one].concurrency for one in waiting}
     most = {one: share if limit is None else min(share, limit) for one, limit in own.items()}
     return any(busy[one] < busy[workflow_id] and busy[one] < most[one] for one in waiting)

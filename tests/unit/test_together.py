@@ -13,6 +13,10 @@ from executions.together import MOST, Together
 PATIENCE = 10.0
 
 
+def nothing() -> None:
+    """Nobody holds anything here."""
+
+
 class Pen:
     """A `write` that stops at each call until it is told to go on, and notes what it was given."""
 
@@ -38,7 +42,7 @@ def pen() -> Pen:
 
 def behind_one_that_writes(pen: Pen, *others: list[int]) -> list[Any]:
     """The results of a first caller and of `others`, who all came while it was writing."""
-    together = Together(pen)
+    together = Together(pen, nothing)
     with ThreadPoolExecutor(len(others) + 1) as pool:
         futures: list[Future[Any]] = [pool.submit(together, [0])]
         assert pen.began.acquire(timeout=PATIENCE)
@@ -66,12 +70,12 @@ def test_one_alone_writes_at_once_and_in_its_own_thread() -> None:
         seen.append(threading.get_ident())
         return items
 
-    assert Together(write)([1, 2]) == [1, 2]
+    assert Together(write, nothing)([1, 2]) == [1, 2]
     assert seen == [threading.get_ident()]
 
 
 def test_nothing_is_written_for_nobody(pen: Pen) -> None:
-    assert Together(pen)([]) == []
+    assert Together(pen, nothing)([]) == []
     assert pen.batches == []
 
 
@@ -97,13 +101,13 @@ def test_an_error_is_everybodys_and_the_next_may_try_again(pen: Pen) -> None:
     assert [str(result) for result in results] == ["away"] * 3
 
     pen.error = None
-    together = Together(pen)
+    together = Together(pen, nothing)
     pen.may_end.release()
     assert together([5]) == [50]
 
 
 def test_after_an_error_the_pen_is_passed_on() -> None:
-    together: Together[int, int] = Together(lambda items: [1 // item for item in items])
+    together: Together[int, int] = Together(lambda items: [1 // item for item in items], nothing)
     with pytest.raises(ZeroDivisionError):
         together([0])
     assert together([1]) == [1]
