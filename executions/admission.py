@@ -55,7 +55,7 @@ pick AS MATERIALIZED (  -- a workflow that has next to nothing in flight need no
   SELECT c.id FROM (SELECT id, load, row_number() OVER (ORDER BY load, due_at, id) AS place FROM cand) c, room
   WHERE c.place <= room.n OR (c.load <= {FEW} AND c.place <= room.free)),
 locked AS MATERIALIZED (
-  SELECT s.id FROM executions_steprun s JOIN pick USING (id) WHERE s.status IN ('ready', 'waiting')
+  SELECT s.id FROM executions_steprun s JOIN pick USING (id) WHERE s.status || '' IN ('ready', 'waiting')
   ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
 UPDATE executions_steprun s SET status = 'queued', rung_at = clock_timestamp(), rings = 0
 FROM locked WHERE s.id = locked.id

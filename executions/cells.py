@@ -58,7 +58,7 @@ SELECT s.id, s.status = 'running', s.lost, s.lost_alone, coalesce(a.alone AND a.
   (SELECT count(*) FROM executions_attempt x WHERE x.step_run_id = s.id AND x.number > s.attempts - 3 AND x.alone
      AND (x.outcome IS NULL OR x.outcome = 'lost'))
 FROM executions_steprun s LEFT JOIN executions_attempt a ON a.step_run_id = s.id AND a.number = s.attempts
-LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.status = 'intent'
+LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.decided_at IS NULL
 WHERE s.id = ANY(%(ids)s::bigint[]) AND s.run_id = ANY(%(locked)s::uuid[]) AND {claims.IN_CELL}
 ORDER BY s.run_id FOR UPDATE OF s
 """
@@ -68,7 +68,7 @@ ORDER BY s.run_id FOR UPDATE OF s
 END_LEASES = """
 WITH m AS MATERIALIZED (
   SELECT id, attempts, fence FROM executions_steprun
-  WHERE id = ANY(%(ids)s::bigint[]) AND status = 'running'
+  WHERE id = ANY(%(ids)s::bigint[]) AND status || '' = 'running'
     AND (owner = %(owner)s::text OR starts_with(owner, %(owner)s::text || '#'))
   ORDER BY run_id FOR UPDATE SKIP LOCKED),
 a AS (

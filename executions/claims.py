@@ -17,11 +17,11 @@ from lightfield.kernel import sql, strict_json
 
 LOCK_RUNS = """
 SELECT r.id FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
-WHERE s.id = ANY(%(ids)s::bigint[]) AND r.status IN ('pending', 'running', 'waiting')
+WHERE s.id = ANY(%(ids)s::bigint[]) AND r.status NOT IN ('completed', 'failed', 'cancelled')
 ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
 """
 
-IN_COMPANY = "s.status = 'queued' AND NOT s.quarantined"
+IN_COMPANY = "s.status || '' = 'queued' AND NOT s.quarantined"
 IN_CELL = """((s.status = 'queued' AND s.quarantined) OR (s.status = 'running' AND s.lease_expires_at < clock_timestamp())
     OR (s.lane = 'fast' AND s.rings >= 3 AND s.due_at <= clock_timestamp()
         AND (s.status = 'ready' OR (s.status = 'waiting' AND s.error_code IS NOT NULL))))"""
@@ -83,7 +83,7 @@ SELECT s.id, s.run_id, r.workflow_id, r.version_id, s.position, s.key, s.type, s
       AND w.due_at <= statement_timestamp())
 FROM executions_steprun s JOIN executions_run r ON r.id = s.run_id JOIN triggers_outboxevent e ON e.id = r.event_id
 JOIN workflows_workflow w ON w.id = r.workflow_id JOIN workflows_workflowversion v ON v.id = r.version_id
-LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.status = 'intent'
+LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.decided_at IS NULL
 WHERE {which} ORDER BY s.run_id
 """
 
@@ -91,14 +91,14 @@ RENEW = """
 WITH m AS MATERIALIZED (
   SELECT s.id FROM jsonb_to_recordset(%(held)s::jsonb) AS w(id bigint, fence int)
   JOIN executions_steprun s ON s.id = w.id
-  WHERE s.fence = w.fence AND s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)
+  WHERE s.fence = w.fence AND s.status || '' = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)
 UPDATE executions_steprun s SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8)
 FROM m WHERE s.id = m.id RETURNING s.id
 """
 
 STILL_OURS = """
 SELECT s.id FROM jsonb_to_recordset(%(held)s::jsonb) AS w(id bigint, fence int)
-JOIN executions_steprun s ON s.id = w.id WHERE s.fence = w.fence AND s.status = 'running'
+JOIN executions_steprun s ON s.id = w.id WHERE s.fence = w.fence AND s.status || '' = 'running'
 """
 
 
@@ -214,7 +214,7 @@ def new_owner(worker: str) -> str:
 
 def owned(owner: str, ids: list[int]) -> list[StepInHand]:
     """Those of `ids` that are held under this token."""
-    which = "s.id = ANY(%(ids)s::bigint[]) AND s.status = 'running' AND s.owner = %(owner)s::text"
+    which = "s.id = ANY(%(ids)s::bigint[]) AND s.status || '' = 'running' AND s.owner = %(owner)s::text"
     return [_read(found) for found in sql.rows(CONTEXT.format(which=which), {"ids": ids, "owner": owner})]
 
 

@@ -30,20 +30,20 @@ rival AS MATERIALIZED (  -- the least that a waiting workflow has in flight, if 
   LEFT JOIN workflows_workflowversion v ON v.id = f.active_version_id
   CROSS JOIN LATERAL ({IN_FLIGHT_OF_WF}) b
   WHERE b.n < least(v.concurrency, l.per_workflow)
-    AND EXISTS (SELECT 1 FROM executions_steprun s WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting')
-                  AND s.workflow_id = wf.workflow_id AND s.due_at <= statement_timestamp())),
+    AND (SELECT s.due_at FROM executions_steprun s WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting')
+           AND s.workflow_id = wf.workflow_id ORDER BY s.due_at, s.id LIMIT 1) <= statement_timestamp()),
 lk AS MATERIALIZED (  -- a run keeps its slot unless admission would give it to a workflow with less in flight
   SELECT w.*, w.may_continue AND NOT coalesce((SELECT n FROM rival) < (
     SELECT count(*) FROM executions_steprun s WHERE s.lane = %(lane)s::text AND s.workflow_id = w.workflow_id
       AND s.status IN ('queued', 'running')), false) AS ahead
   FROM w JOIN executions_run x ON x.id = w.run_id
-  WHERE x.status IN ('pending', 'running', 'waiting') ORDER BY x.id FOR UPDATE OF x),
+  WHERE x.status NOT IN ('completed', 'failed', 'cancelled') ORDER BY x.id FOR UPDATE OF x),
 r AS (
   UPDATE executions_run x SET
     seq = x.seq + jsonb_array_length(lk.entries) + lk.ahead::int, status = lk.run_status,
     last_at = greatest(x.last_at, clock_timestamp()),
     finished_at = CASE WHEN lk.run_status = 'completed' THEN greatest(x.last_at, clock_timestamp()) END
-  FROM lk WHERE x.id = lk.run_id AND x.status IN ('pending', 'running', 'waiting')
+  FROM lk WHERE x.id = lk.run_id AND x.status NOT IN ('completed', 'failed', 'cancelled')
   RETURNING x.id, x.seq, x.last_at AS at, jsonb_array_length(lk.entries) + lk.ahead::int AS total, lk.id AS step_run_id,
     lk.workflow_id, lk.fence, lk.entries, lk.output, lk.answer, lk.next_key, lk.next_type, lk.next_lane,
     lk.next_max_attempts, lk.ahead, lk.owner),
@@ -51,7 +51,7 @@ st AS (
   UPDATE executions_steprun s SET
     status = 'completed', quarantined = false, output = r.output, error_code = NULL, error = NULL,
     finished_at = r.at, lease_expires_at = NULL, owner = '', rings = 0, rung_at = NULL
-  FROM r WHERE s.id = r.step_run_id AND s.run_id = r.id AND s.fence = r.fence AND s.status = 'running'
+  FROM r WHERE s.id = r.step_run_id AND s.run_id = r.id AND s.fence = r.fence AND s.status || '' = 'running'
   RETURNING s.id, s.run_id, s.position, s.due_at, s.fence, s.attempts),
 a AS (
   UPDATE executions_attempt a SET outcome = 'ok', error_code = NULL, error = NULL, finished_at = r.at
@@ -60,7 +60,7 @@ a AS (
   RETURNING 1),
 e AS (
   UPDATE executions_effect e SET decided_at = r.at, answer = r.answer, status = 'done'
-  FROM st JOIN r ON r.step_run_id = st.id WHERE e.step_run_id = st.id AND e.status = 'intent'
+  FROM st JOIN r ON r.step_run_id = st.id WHERE e.step_run_id = st.id AND e.decided_at IS NULL
   RETURNING 1),
 n AS (
   INSERT INTO executions_steprun {STEP_COLUMNS}

@@ -1,13 +1,15 @@
 """Events become runs. One statement takes a batch of a shard's pending events, in turn over its workflows.
 
 No lock on the shard: event rows are taken with SKIP LOCKED, so any number of dispatchers may drain one shard
-and a wake-up cannot be lost between them. A batch that fails is tried event by event; an event that fails
+and a wake-up cannot be lost between them. In one process one thread at a time drains a shard: a second would
+take the thread that another shard needs. A batch that fails is tried event by event; an event that fails
 three times becomes `poison` and the rest go on.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +26,7 @@ logger = logging.getLogger(__name__)
 BATCH = 100
 MOST_TRIES = 3
 TURN_SECONDS = (
-    2.0  # a message drains for so long, then rings again: one shard must not hold a thread for ever
+    0.5  # a message drains for so long, then rings again: what else the queue holds must not wait for a flood
 )
 
 PICK = """
@@ -48,7 +50,7 @@ DISPATCH = """
 ev AS MATERIALIZED (
   SELECT e.id, e.workflow_id, e.version_id, e.trace_id, e.depth
   FROM triggers_outboxevent e JOIN pick USING (id)
-  WHERE e.status = 'pending' ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),
+  WHERE e.status || '' = 'pending' ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),
 fate AS MATERIALIZED (
   SELECT ev.*, CASE WHEN w.status = 'archived' THEN 'workflow.archived'
                     WHEN ev.depth > %(max_depth)s::int THEN 'run.depth_exceeded' END AS ignored_as,
@@ -81,13 +83,13 @@ SELECT (SELECT count(*) FROM pick)::int, (SELECT count(*) FROM ev)::int,
 """
 
 BLAME = """
-UPDATE triggers_outboxevent SET tries = tries + 1 WHERE id = %(event_id)s::uuid AND status = 'pending'
+UPDATE triggers_outboxevent SET tries = tries + 1 WHERE id = %(event_id)s::uuid AND status || '' = 'pending'
 RETURNING tries
 """
 
 POISON = """
 UPDATE triggers_outboxevent SET status = 'poison', error_code = 'engine.dispatch_failed', decided_at = clock_timestamp()
-WHERE id = %(event_id)s::uuid AND status = 'pending' AND tries >= %(most)s::int
+WHERE id = %(event_id)s::uuid AND status || '' = 'pending' AND tries >= %(most)s::int
 """
 
 PICKED = PICK.rstrip().rstrip(",") + " SELECT id FROM pick"
@@ -101,28 +103,74 @@ class Batch:
     taken: int
     fast_run_ids: list[str]
     lanes: list[str]
+    is_held: bool = False  # all that was seen is in another process's hands
+
+
+class Drains:
+    """Which shards this process drains right now, and for which of them somebody rang meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rung_again: dict[int, bool] = {}
+
+    def begin(self, shard: int) -> bool:
+        """False: a thread is at it, and will look once more before it ends."""
+        with self._lock:
+            is_mine = shard not in self._rung_again
+            self._rung_again[shard] = not is_mine
+            return is_mine
+
+    def has_ended(self, shard: int) -> bool:
+        """Nothing was found. False: somebody rang since the last look, so look again."""
+        with self._lock:
+            if self._rung_again[shard]:
+                self._rung_again[shard] = False
+                return False
+            del self._rung_again[shard]
+            return True
+
+    def leave(self, shard: int) -> None:
+        """Events may be left: another thread may begin."""
+        with self._lock:
+            self._rung_again.pop(shard, None)
+
+
+drains = Drains()
 
 
 def dispatch_shard(shard: int) -> int:
-    """Drain one shard for at most two seconds, then start what was made. Returns the number of events taken."""
-    taken, lanes = 0, set[str]()
+    """Drain one shard for at most half a second, then start what was made. Returns the number of events taken.
+
+    None if another thread of this process is at it: that one takes them.
+    """
+    if not drains.begin(shard):
+        return 0
+    try:
+        return _drain(shard)
+    except BaseException:
+        drains.leave(shard)
+        raise
+
+
+def _drain(shard: int) -> int:
+    taken = 0
     end = time.monotonic() + TURN_SECONDS
     while True:
         batch = dispatch_batch(shard)
         crashpoint("CP-D3")
         taken += batch.taken
-        lanes |= set(batch.lanes) | engine.advance(batch.fast_run_ids)
-        if batch.picked < BATCH:
-            break
-        for lane in lanes:
+        for lane in sorted(set(batch.lanes) | engine.advance(batch.fast_run_ids)):
             admission.admit(lane)  # the first batches need not wait for the last
-        crashpoint("CP-D5")
-        if time.monotonic() > end:
-            bells.ring_dispatch(shard, forced=True)
-            break
-    for lane in sorted(lanes):
-        admission.admit(lane)
-    return taken
+        is_full = batch.picked == BATCH
+        if is_full:
+            crashpoint("CP-D5")
+        if is_full and not batch.is_held:  # whoever holds it goes on by itself
+            if time.monotonic() > end:
+                drains.leave(shard)
+                bells.ring_dispatch(shard, forced=True)
+                return taken
+        elif drains.has_ended(shard):
+            return taken
 
 
 def dispatch_batch(shard: int) -> Batch:
@@ -167,7 +215,10 @@ def _dispatch_one(event_id: str) -> Batch | None:
 def _run(picking: str, params: dict[str, Any]) -> Batch:
     found = sql.row(picking + DISPATCH, {**params, "max_depth": settings.LIGHTFIELD_MAX_DEPTH})
     assert found is not None
-    return Batch(found[0], found[1], [str(run_id) for run_id in found[2]], list(found[3]))
+    picked, taken, fast_run_ids, lanes = found
+    return Batch(
+        picked, taken, [str(run_id) for run_id in fast_run_ids], list(lanes), is_held=picked > 0 and not taken
+    )
 
 
 def dispatch_again(event_id: str) -> None:

@@ -38,7 +38,7 @@ FROM executions_steprun s WHERE s.id = %(step_run_id)s::bigint
 LATE_TRUTH = """
 UPDATE executions_effect e SET status = 'done', answer = %(answer)s::jsonb, decided_at = clock_timestamp()
 FROM executions_steprun s WHERE e.step_run_id = %(step_run_id)s::bigint AND e.fence = %(fence)s::int
-  AND e.status = 'intent' AND s.id = e.step_run_id AND s.status IN ('cancelled', 'failed') RETURNING e.id
+  AND e.decided_at IS NULL AND s.id = e.step_run_id AND s.status IN ('cancelled', 'failed') RETURNING e.id
 """
 
 

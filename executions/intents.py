@@ -22,7 +22,7 @@ WITH m AS MATERIALIZED (
   FROM jsonb_to_recordset(%(wanted)s::jsonb)
     AS w(id bigint, run_id uuid, fence int, key text, request jsonb, digest text)
   JOIN executions_steprun s ON s.id = w.id
-  WHERE s.fence = w.fence AND s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s),
+  WHERE s.fence = w.fence AND s.status || '' = 'running' ORDER BY s.run_id FOR UPDATE OF s),
 st AS (
   UPDATE executions_steprun s SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8)
   FROM m WHERE s.id = m.id),

@@ -28,7 +28,7 @@ WITH r AS (
     started_at = CASE WHEN %(starts)s::bool THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
     finished_at = CASE WHEN %(run_is_final)s::bool THEN greatest(last_at, clock_timestamp()) END,
     error_code = %(run_error_code)s::text, error = %(run_error)s::jsonb
-  WHERE id = %(run_id)s::uuid AND status IN ('pending', 'running', 'waiting')
+  WHERE id = %(run_id)s::uuid AND status NOT IN ('completed', 'failed', 'cancelled')
   RETURNING id, seq, workflow_id, last_at AS at, jsonb_array_length(%(entries)s::jsonb) AS total),
 st AS (
   UPDATE executions_steprun s SET
@@ -66,7 +66,7 @@ e AS (
           SELECT 1 FROM executions_run x JOIN executions_effect kept ON kept.scope = x.replay_of_id
           WHERE x.id = e.scope AND kept.key = e.key) THEN 'unknown'
       ELSE 'abandoned' END
-  FROM st, r WHERE %(effect)s::text IS NOT NULL AND e.step_run_id = st.id AND e.status = 'intent'
+  FROM st, r WHERE %(effect)s::text IS NOT NULL AND e.step_run_id = st.id AND e.decided_at IS NULL
   RETURNING 1),
 n AS (
   INSERT INTO executions_steprun {STEP_COLUMNS}

@@ -16,7 +16,7 @@ from celery import Task, shared_task
 from celery.exceptions import Retry
 from django.db import InterfaceError, OperationalError, connection
 
-from executions import admission, cells, dispatcher, engine, heartbeats, sweeper, worker
+from executions import admission, cells, dispatcher, engine, heartbeats, planner_statistics, sweeper, worker
 from executions.ending import end_run
 from executions.states import RunStatus
 from lightfield.kernel import bells
@@ -83,6 +83,7 @@ def execute_in_cell(step_run_ids: list[int], lane: str) -> None:
 @door("executions.sweep")
 def sweep() -> None:
     sweeper.sweep()
+    planner_statistics.refresh()
 
 
 @door("executions.settle_effects")

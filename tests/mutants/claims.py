@@ -20,7 +20,7 @@ MUTANTS = (
             "a message takes its step although a worker has it",
             edit(
                 CLAIMS,
-                "IN_COMPANY = \"s.status = 'queued' AND",
+                "IN_COMPANY = \"s.status || '' = 'queued' AND",
                 "IN_COMPANY = \"s.status IN ('queued', 'running') AND",
             ),
             by=(
@@ -33,7 +33,7 @@ MUTANTS = (
             "a message takes a step past admission",
             edit(
                 CLAIMS,
-                "IN_COMPANY = \"s.status = 'queued' AND",
+                "IN_COMPANY = \"s.status || '' = 'queued' AND",
                 "IN_COMPANY = \"s.status IN ('queued', 'ready') AND",
             ),
             by="test_claims.py::test_a_message_with_the_id_of_a_ready_step_claims_nothing",
@@ -154,8 +154,8 @@ MUTANTS = (
             "a worker that lost a step extends the lease of its heir",
             edit(
                 CLAIMS,
-                "  WHERE s.fence = w.fence AND s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)",
-                "  WHERE s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)",
+                "  WHERE s.fence = w.fence AND s.status || '' = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)",
+                "  WHERE s.status || '' = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)",
             ),
             by="test_leases.py::test_given_a_step_taken_over_when_the_keeper_beats_then_its_old_owner_knows",
         ),
@@ -167,8 +167,8 @@ MUTANTS = (
             "a worker that lost a step moves its effect and its lease",
             edit(
                 "executions/intents.py",
-                "  WHERE s.fence = w.fence AND s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s),",
-                "  WHERE s.status = 'running' ORDER BY s.run_id FOR UPDATE OF s),",
+                "  WHERE s.fence = w.fence AND s.status || '' = 'running' ORDER BY s.run_id FOR UPDATE OF s),",
+                "  WHERE s.status || '' = 'running' ORDER BY s.run_id FOR UPDATE OF s),",
             ),
             by="test_fences.py::test_a_zombie_gets_no_leave_to_send",
         ),

@@ -15,7 +15,7 @@ DISPATCH = (
             "an event is taken although somebody dispatched it meanwhile",
             edit(
                 DISPATCHER,
-                "  WHERE e.status = 'pending' ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),\n",
+                "  WHERE e.status || '' = 'pending' ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),\n",
                 "  ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),\n",
             ),
             by="test_dispatcher.py::test_an_event_that_was_dispatched_meanwhile_is_not_taken_again",

@@ -20,7 +20,7 @@ MUTANTS = (
             edit(SETTLING, "    AND s.status = %(was)s::text\n", ""),
             edit(
                 COMPLETING,
-                "AND s.fence = r.fence AND s.status = 'running'\n",
+                "AND s.fence = r.fence AND s.status || '' = 'running'\n",
                 "AND s.fence = r.fence\n",
             ),
             by="test_fences.py::test_of_eight_settlements_at_once_one_is_written",
@@ -31,18 +31,18 @@ MUTANTS = (
             edit(SETTLING, "    AND s.status = %(was)s::text\n", ""),
             edit(
                 SETTLING,
-                "  WHERE id = %(run_id)s::uuid AND status IN ('pending', 'running', 'waiting')\n",
+                "  WHERE id = %(run_id)s::uuid AND status NOT IN ('completed', 'failed', 'cancelled')\n",
                 "  WHERE id = %(run_id)s::uuid\n",
             ),
             edit(
                 COMPLETING,
-                "AND s.fence = r.fence AND s.status = 'running'\n",
+                "AND s.fence = r.fence AND s.status || '' = 'running'\n",
                 "AND s.fence = r.fence\n",
             ),
-            edit(COMPLETING, "  WHERE x.status IN ('pending', 'running', 'waiting') ORDER BY", "  ORDER BY"),
+            edit(COMPLETING, "  WHERE x.status NOT IN ('completed', 'failed', 'cancelled') ORDER BY", "  ORDER BY"),
             edit(
                 COMPLETING,
-                "x.id = lk.run_id AND x.status IN ('pending', 'running', 'waiting')\n",
+                "x.id = lk.run_id AND x.status NOT IN ('completed', 'failed', 'cancelled')\n",
                 "x.id = lk.run_id\n",
             ),
             by="test_fences.py::test_an_outcome_written_twice_is_written_once",
