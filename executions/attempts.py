@@ -15,7 +15,7 @@ from lightfield.kernel.errors import PermanentStepError, RequestRefused
 from workflows import step_types
 from workflows.expressions import render_config
 from workflows.retry_policy import RetryPolicy
-from workflows.step_types import AnyStepType, StepContext
+from workflows.step_types import AnyStepType, SlowStepType, StepContext
 
 LARGEST_REQUEST = 2 << 20  # bytes: a body of 1 MiB, escaped
 
@@ -32,6 +32,13 @@ def rendered_config(step: StepInHand) -> Any:
     """The step's config with its templates filled in and every field checked. Raises PermanentStepError."""
     spec = published.load(step.version_id).step(step.position)
     return step_types.load_config(step_type_of(step), render_config(spec.config, names_of(step)))
+
+
+def frozen_request(step: StepInHand) -> dict[str, Any]:
+    """What a slow step sends: rendered and fixed, for every attempt the same. Raises what the step type raises."""
+    step_type = step_type_of(step)
+    assert isinstance(step_type, SlowStepType)
+    return checked_request(step_type.freeze(rendered_config(step)))
 
 
 def names_of(step: StepInHand) -> dict[str, Any]:

@@ -21,11 +21,10 @@ from django.db import InterfaceError, OperationalError
 from executions import cell_limits, claims, ending, intents, published, reports
 from executions.attempts import (
     checked_output,
-    checked_request,
     context_of,
     digest_of,
+    frozen_request,
     judge,
-    rendered_config,
     step_type_of,
 )
 from executions.claims import StepInHand
@@ -109,17 +108,12 @@ class Chain:
         try:
             # Now, so that once something was sent, writing what came of it needs no read.
             published.load(self.step.version_id)
-            self.request = self.step.request or self._freeze()
+            self.request = self.step.request or frozen_request(self.step)
         except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
             with self._stopping_quietly():
                 self._settle_error(error)
             return False
         return True
-
-    def _freeze(self) -> dict[str, Any]:
-        step_type = step_type_of(self.step)
-        assert isinstance(step_type, SlowStepType)
-        return checked_request(step_type.freeze(rendered_config(self.step)))
 
     def intent(self) -> dict[str, Any]:
         assert self.request is not None
@@ -185,19 +179,23 @@ class Chain:
         except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
             self._settle_error(error)
             return None
+        may_continue = self._may_continue()
         settlement = reports.completed(
             step,
             output,
             effect="done",
             answer={"status_code": output.get("status_code")},
-            may_continue=self._may_continue(),
+            may_continue=may_continue,
+            next_intent=self._next_intent(output) if may_continue else None,
             worker=worker_name(),
             owner=claims.new_owner(worker_name()),
             lease_seconds=settings.LIGHTFIELD_LEASE_SECONDS,
         )
         settled = self._settle(settlement)
         following = next_in_hand(step, settlement, settled)
-        if settled.continues:
+        if settled.continues and following is not None:
+            if settled.is_intended and settlement.next_intent is not None:
+                following.request = settlement.next_intent["request"]
             return following
         if following is not None and following.lane == "fast":
             bells.ring_advance([step.run_id])
@@ -229,13 +227,29 @@ class Chain:
         following = reports.following_of(self.step)
         return not self.in_cell and following is not None and following["lane"] == self.step.lane
 
+    def _next_intent(self, output: dict[str, Any]) -> dict[str, Any] | None:
+        """What the next step would send after this output, for the ledger; None if that cannot be said yet.
+
+        Then the step tells by itself what is wrong, once it has begun.
+        """
+        plan = reports.following_of(self.step)
+        assert plan is not None
+        following = self.step.followed_by(0, plan, output, is_claimed=True)
+        try:
+            request = frozen_request(following)
+        except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome, of that step
+            cell_limits.end_cell_if_out_of_memory(error)
+            return None
+        return {"key": following.effect_key, "request": request, "digest": digest_of(request)}
+
     def _continue_with(self, following: StepInHand) -> None:
         keeper.let_go(self.hold)
-        self.step, self.request, self.is_intended = following, None, False
+        self.step, self.request = following, following.request
+        self.is_intended = following.request is not None
         self.hold = self._keep(self.settled_at, RENDER_SECONDS)
-        if self.prepare():
-            crashpoint("CP-S9")
+        if not self.is_intended and self.prepare():
             commit_intents_of([self])
+        crashpoint("CP-S9")
         sql.release()
 
     def _settle_error(self, error: Exception) -> None:

@@ -21,7 +21,7 @@ COMPLETE = f"""
 WITH RECURSIVE w AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(%(completions)s::jsonb) AS w(id bigint, run_id uuid, workflow_id uuid, fence int,
     run_status text, entries jsonb, output jsonb, answer jsonb, next_key text, next_type text, next_lane text,
-    next_max_attempts int, may_continue bool, owner text)),
+    next_max_attempts int, may_continue bool, owner text, intent jsonb)),
 {WAITING_WORKFLOWS},
 rival AS MATERIALIZED (  -- the least that a waiting workflow has in flight, if it may have more
   SELECT min(b.n) AS n
@@ -46,7 +46,7 @@ r AS (
   FROM lk WHERE x.id = lk.run_id AND x.status NOT IN ('completed', 'failed', 'cancelled')
   RETURNING x.id, x.seq, x.last_at AS at, jsonb_array_length(lk.entries) + lk.ahead::int AS total, lk.id AS step_run_id,
     lk.workflow_id, lk.fence, lk.entries, lk.output, lk.answer, lk.next_key, lk.next_type, lk.next_lane,
-    lk.next_max_attempts, lk.ahead, lk.owner),
+    lk.next_max_attempts, lk.ahead, lk.owner, lk.intent),
 st AS (
   UPDATE executions_steprun s SET
     status = 'completed', quarantined = false, output = r.output, error_code = NULL, error = NULL,
@@ -69,9 +69,15 @@ n AS (
     0, 0, false, CASE WHEN r.ahead THEN clock_timestamp() + make_interval(secs => %(lease)s::float8) END,
     CASE WHEN r.ahead THEN r.owner ELSE '' END, r.at, 0, false, CASE WHEN r.ahead THEN r.at END, NULL
   FROM st JOIN r ON r.step_run_id = st.id WHERE r.next_key IS NOT NULL RETURNING id, run_id, status, key, lane),
+ne AS (  -- who continues may send at once: the next request is in the ledger by the same COMMIT
+  INSERT INTO executions_effect (scope, key, step_run_id, fence, status, request, request_digest, created_at)
+  SELECT n.run_id, r.intent->>'key', n.id, 1, 'intent', r.intent->'request', decode(r.intent->>'digest', 'hex'), r.at
+  FROM n JOIN r ON r.id = n.run_id WHERE n.status = 'running' AND r.intent IS NOT NULL
+  ON CONFLICT (scope, key) DO NOTHING RETURNING step_run_id),
 na AS (
-  INSERT INTO executions_attempt (step_run_id, number, fence, worker, alone, started_at)
-  SELECT n.id, 1, 1, %(worker)s::text, false, r.at FROM n JOIN r ON r.id = n.run_id WHERE n.status = 'running'),
+  INSERT INTO executions_attempt (step_run_id, number, fence, worker, alone, started_at, intent_at)
+  SELECT n.id, 1, 1, %(worker)s::text, false, r.at, CASE WHEN ne.step_run_id IS NOT NULL THEN r.at END
+  FROM n JOIN r ON r.id = n.run_id LEFT JOIN ne ON ne.step_run_id = n.id WHERE n.status = 'running'),
 t AS ({timeline.APPEND_EACH}
   UNION ALL
   SELECT r.id, r.seq, 'step.started', n.key, 1, r.at, 'ready', 'running', 1, '{{}}'::jsonb
@@ -79,7 +85,8 @@ t AS ({timeline.APPEND_EACH}
 SELECT CASE WHEN (SELECT count(*) FROM st) = %(number)s::int AND (SELECT count(*) FROM a) = %(number)s::int
               AND (SELECT count(*) FROM e) = %(number)s::int THEN 1 ELSE lost_race() END,
        r.step_run_id, n.id, n.status,
-       ({LANE_WAITS}) OR coalesce(n.status = 'ready' AND n.lane = %(lane)s::text, false)
+       ({LANE_WAITS}) OR coalesce(n.status = 'ready' AND n.lane = %(lane)s::text, false),
+       EXISTS (SELECT 1 FROM ne WHERE ne.step_run_id = n.id)
 FROM (SELECT 1) one LEFT JOIN r ON true LEFT JOIN n ON n.run_id = r.id
 """
 
@@ -106,7 +113,10 @@ def complete(settlements: list[Settlement]) -> list[Settled]:
             "lease": first.lease_seconds,
         },
     )
-    settled = {row[1]: Settled(row[2], row[3] == StepStatus.RUNNING, None, bool(row[4])) for row in found}
+    settled = {
+        row[1]: Settled(row[2], row[3] == StepStatus.RUNNING, None, bool(row[4]), is_intended=row[5])
+        for row in found
+    }
     return [settled[settlement.step_run_id] for settlement in settlements]
 
 
@@ -127,4 +137,5 @@ def _row(settlement: Settlement) -> dict[str, Any]:
         "next_max_attempts": following.get("max_attempts"),
         "may_continue": settlement.may_continue and bool(following),
         "owner": settlement.owner or settlement.worker,
+        "intent": settlement.next_intent,
     }

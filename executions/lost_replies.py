@@ -49,5 +49,6 @@ def committed_unheard(settlement: Settlement) -> Settled:
     """
     if settlement.may_continue:
         for step in claims.owned_in_run(settlement.owner, settlement.run_id):
-            return Settled(step.step_run_id, continues=True, due_at=None, lane_waits=False)
+            is_intended = step.request is not None
+            return Settled(step.step_run_id, True, due_at=None, lane_waits=False, is_intended=is_intended)
     raise LostRace

@@ -36,6 +36,7 @@ class Settlement:
     may_have_happened: bool = False  # of this attempt
     next_step: dict[str, Any] | None = None  # its entry of the version's plan
     may_continue: bool = False
+    next_intent: dict[str, Any] | None = None  # if it continues: the next effect's key, request and digest
     skipped: list[dict[str, Any]] = field(default_factory=list)
     lost: bool = False
     lost_alone: bool = False
@@ -64,3 +65,4 @@ class Settled:
     continues: bool
     due_at: Any
     lane_waits: bool  # steps of this slow lane wait for a slot
+    is_intended: bool = False  # and its intent is in the ledger: it may send at once

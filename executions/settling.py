@@ -7,6 +7,8 @@ statement changes; a guard that does not match raises LostRace and undoes all of
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from itertools import groupby
 
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -18,6 +20,8 @@ from executions.settlements import STEP_COLUMNS, Settled, Settlement
 from executions.states import FINAL_RUN, FINAL_STEP, RunStatus, StepStatus
 from lightfield.kernel import sql
 from lightfield.kernel.errors import LostRace
+
+logger = logging.getLogger(__name__)
 
 SETTLE = f"""
 WITH r AS (
@@ -97,7 +101,7 @@ def settle(settlement: Settlement) -> Settled:
         LostRace: the step was taken over, given up or cancelled meanwhile. Write nothing more.
     """
     if settlement.is_plain:
-        return complete([settlement])[0]
+        return _complete_alone(settlement)
     s = settlement
     following = s.next_step or {}
     run_failed = s.run_status == RunStatus.FAILED
@@ -141,6 +145,19 @@ def settle(settlement: Settlement) -> Settled:
     )
     assert found is not None  # one row, or lost_race() raised
     return Settled(found[1], found[2] == StepStatus.RUNNING, found[3], bool(found[4]))
+
+
+def _complete_alone(settlement: Settlement) -> Settled:
+    """A next request that PostgreSQL refuses must not keep this step's own outcome from being written."""
+    try:
+        return complete([settlement])[0]
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError:
+        if settlement.next_intent is None:
+            raise
+        logger.warning("next_intent_refused", extra={"run_id": settlement.run_id})
+        return complete([replace(settlement, next_intent=None)])[0]
 
 
 def settle_together(settlements: list[Settlement]) -> list[Settled | None]:

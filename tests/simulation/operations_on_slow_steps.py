@@ -122,12 +122,20 @@ def _settlement(step: StepInHand, answer: str, owner: str, *, is_intended: bool)
     error = SLOW_ANSWERS[answer]
     if error is None:
         following = reports.following_of(step)
+        may_continue = following is not None and following["lane"] == step.lane
+        request = {"after": step.key}
+        intent = (
+            {"key": f"{step.run_id}:{following['key']}", "request": request, "digest": digest_of(request)}
+            if may_continue and following
+            else None
+        )
         return reports.completed(
             step,
             {"status_code": 200},
             effect="done",
             answer={"status_code": 200},
-            may_continue=following is not None and following["lane"] == step.lane,
+            may_continue=may_continue,
+            next_intent=intent if step.fence % 2 else None,
             worker=owner[:-2],
             owner=owner,
             lease_seconds=30.0,

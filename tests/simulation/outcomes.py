@@ -55,7 +55,8 @@ def complete(tables: Tables, p: Params) -> Found:
         plain = {**_PLAIN, **p, **row, "step_run_id": row["id"], "run_is_final": is_last}
         goes_on = row["may_continue"] and not rivals[row["id"]]
         _, following, status, _, to_admit = _settle(tables, plain, goes_on=goes_on, lane_waits=False)
-        found.append((1, row["id"], following, status, lane_waits or to_admit))
+        is_intended = goes_on and row["intent"] is not None and following is not None
+        found.append((1, row["id"], following, status, lane_waits or to_admit, is_intended))
     return found
 
 
@@ -79,6 +80,7 @@ _PLAIN: Params = {
     "keeps_lease": False,
     "is_final": True,
     "skipped": [],
+    "intent": None,
 }
 
 
@@ -195,7 +197,22 @@ def _write_next(
         )
     )
     if goes_on:
-        tables.add_attempt(Attempt(following.id, 1, 1, p["worker"], False, at))
+        intent = p["intent"]
+        intent_at = at if intent else None
+        tables.add_attempt(Attempt(following.id, 1, 1, p["worker"], False, at, intent_at=intent_at))
+        if intent:
+            tables.add_effect(
+                Effect(
+                    id=tables.new_id(),
+                    scope=run.id,
+                    key=intent["key"],
+                    step_run_id=following.id,
+                    fence=1,
+                    request=intent["request"],
+                    request_digest=bytes.fromhex(intent["digest"]),
+                    created_at=at,
+                )
+            )
     return following
 
 
