@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 
 from lightfield.kernel import sql, strict_json
 
+# What a transaction finds locked here stays as it is: nobody else moves a run.
 LOCK_RUNS = """
-SELECT r.id FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
+SELECT r.id, r.status FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
 WHERE s.id = ANY(%(ids)s::bigint[]) AND r.status NOT IN ('completed', 'failed', 'cancelled')
 ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
 """
@@ -26,11 +26,14 @@ IN_CELL = """((s.status = 'queued' AND s.quarantined) OR (s.status = 'running' A
     OR (s.lane = 'fast' AND s.rings >= 3 AND s.due_at <= clock_timestamp()
         AND (s.status = 'ready' OR (s.status = 'waiting' AND s.error_code IS NOT NULL))))"""
 
+LOCKED_BEFORE = "SELECT r.id, r.status FROM executions_run r WHERE r.id = ANY(%(locked)s::uuid[])"
+
 CLAIM = """
-WITH c AS MATERIALIZED (
-  SELECT s.id, s.run_id, s.status AS was, s.attempts AS tried, r.status AS run_was
-  FROM executions_steprun s JOIN executions_run r ON r.id = s.run_id
-  WHERE s.id = ANY(%(ids)s::bigint[]) AND s.run_id = ANY(%(locked)s::uuid[]) AND {eligible}
+WITH lk AS MATERIALIZED ({locked}),
+c AS MATERIALIZED (
+  SELECT s.id, s.run_id, s.status AS was, s.attempts AS tried, lk.status AS run_was
+  FROM lk JOIN executions_steprun s ON s.run_id = lk.id
+  WHERE s.id = ANY(%(ids)s::bigint[]) AND {eligible}
     AND s.attempts - s.lost - (s.status = 'running')::int < s.max_attempts
   ORDER BY s.run_id FOR UPDATE OF s),
 old AS (  -- the attempt whose worker died
@@ -45,7 +48,8 @@ st AS (
     rings = 0, rung_at = NULL, started_at = coalesce(s.started_at, clock_timestamp())
   FROM c LEFT JOIN old ON old.step_run_id = c.id WHERE s.id = c.id
   RETURNING s.id, s.run_id, s.key, s.fence, s.attempts, c.was, c.tried, c.run_was,
-            old.fence AS old_fence, old.intent_at, old.worker AS old_worker),
+            old.fence AS old_fence, old.intent_at, old.worker AS old_worker,
+            s.position, s.type, s.lane, s.status, s.lost, s.max_attempts, s.due_at),
 a AS (
   INSERT INTO executions_attempt (step_run_id, number, fence, worker, alone, started_at)
   SELECT id, attempts, fence, %(worker)s::text, %(alone)s::bool, clock_timestamp() FROM st),
@@ -67,13 +71,13 @@ t AS (
   UNION ALL
   SELECT id, seq, 'step.started', key, attempts, at,
     CASE WHEN was = 'running' OR tried = 0 THEN 'ready' ELSE 'waiting' END, 'running', fence, '{{}}'::jsonb FROM r)
-SELECT id FROM st ORDER BY run_id
+{context}
 """
 
 # Everything that attempts need: one row per step. `request` is there when an earlier attempt froze it.
-CONTEXT = """
+_CONTEXT = """
 SELECT s.id, s.run_id, r.workflow_id, r.version_id, s.position, s.key, s.type, s.lane, s.status, s.fence, s.attempts,
-  s.lost, s.max_attempts, r.trace_id, r.status, e.payload::text, w.name, v.number,
+  s.lost, s.max_attempts, r.trace_id, {run_status}, e.payload::text, w.name, v.number,
   (SELECT jsonb_object_agg(p.key, p.output) FROM executions_steprun p
    WHERE p.run_id = s.run_id AND p.status = 'completed')::text,
   f.key, f.request::text, s.due_at, s.due_at <= statement_timestamp(),
@@ -81,11 +85,16 @@ SELECT s.id, s.run_id, r.workflow_id, r.version_id, s.position, s.key, s.type, s
   s.lane <> 'fast' AND EXISTS (
     SELECT 1 FROM executions_steprun w WHERE w.lane = s.lane AND w.status IN ('ready', 'waiting') AND w.id <> s.id
       AND w.due_at <= statement_timestamp())
-FROM executions_steprun s JOIN executions_run r ON r.id = s.run_id JOIN triggers_outboxevent e ON e.id = r.event_id
+FROM {steps} s JOIN executions_run r ON r.id = s.run_id JOIN triggers_outboxevent e ON e.id = r.event_id
 JOIN workflows_workflow w ON w.id = r.workflow_id JOIN workflows_workflowversion v ON v.id = r.version_id
 LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.decided_at IS NULL
-WHERE {which} ORDER BY s.run_id
-"""
+{which} ORDER BY s.run_id"""
+CONTEXT = _CONTEXT.format(run_status="r.status", steps="executions_steprun", which="WHERE {which}")
+
+# Of what was just claimed: `r` is still what it was before.
+CONTEXT_OF_CLAIMED = _CONTEXT.format(run_status="'running'", steps="st", which="")
+# One statement and no transaction around it: a lock that skips waits for nobody, so it sees what it locks.
+CLAIM_IN_COMPANY = CLAIM.format(locked=LOCK_RUNS, eligible=IN_COMPANY, context=CONTEXT_OF_CLAIMED)
 
 RENEW = """
 WITH m AS MATERIALIZED (
@@ -168,12 +177,11 @@ class StepInHand:
 
 @sql.retrying_conflicts
 def claim(ids: list[int], *, worker: str, owner: str = "") -> list[StepInHand]:
-    """Take those of `ids` that are queued: one transaction, one attempt counted for each. Cells have their own.
+    """Take those of `ids` that are queued: one statement, one attempt counted for each. Cells have their own.
 
     `owner`: a token of this call (`new_owner`), by which `owned` finds what it took when its reply is lost.
     """
-    with transaction.atomic():
-        return take(ids, lock_runs(ids), IN_COMPANY, worker=worker, owner=owner)
+    return _take(CLAIM_IN_COMPANY, ids, [], worker=worker, owner=owner, alone=False)
 
 
 def lock_runs(ids: list[int]) -> list[Any]:
@@ -187,6 +195,13 @@ def take(
     """Those of `ids` that are `eligible`, if their run is among the `locked`. In the transaction that locked it."""
     if not ids or not locked:
         return []
+    statement = CLAIM.format(locked=LOCKED_BEFORE, eligible=eligible, context=CONTEXT_OF_CLAIMED)
+    return _take(statement, ids, locked, worker=worker, owner=owner, alone=alone)
+
+
+def _take(
+    statement: str, ids: list[int], locked: list[Any], *, worker: str, owner: str, alone: bool
+) -> list[StepInHand]:
     params = {
         "ids": ids,
         "locked": locked,
@@ -195,8 +210,7 @@ def take(
         "owner": owner or worker,
         "alone": alone,
     }
-    taken = sql.rows(CLAIM.format(eligible=eligible), params)
-    return in_hand([found[0] for found in taken]) if taken else []
+    return [_read(found) for found in sql.rows(statement, params)]
 
 
 def in_hand(ids: list[int]) -> list[StepInHand]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from executions import claims, intents
 from executions.states import LIVE_RUN
-from tests.simulation.contexts import asked_for
+from tests.simulation.contexts import asked_for, context
 from tests.simulation.rows import Attempt, Effect, Run, Step
 from tests.simulation.statements import Found, Params, answers
 from tests.simulation.tables import Tables
@@ -17,7 +17,11 @@ from tests.simulation.tables import Tables
 @answers(claims.LOCK_RUNS)
 def lock_runs(tables: Tables, p: Params) -> Found:
     runs = {step.run_id for step in asked_for(tables, p["ids"])}
-    return [(run_id,) for run_id in sorted(runs) if tables.runs[run_id].status in LIVE_RUN]
+    return [
+        (run_id, tables.runs[run_id].status)
+        for run_id in sorted(runs)
+        if tables.runs[run_id].status in LIVE_RUN
+    ]
 
 
 def in_cell(tables: Tables, step: Step, now: datetime) -> bool:
@@ -43,26 +47,30 @@ def in_company(tables: Tables, step: Step, now: datetime) -> bool:
     return step.status == "queued" and not step.quarantined
 
 
-@answers(claims.CLAIM.format(eligible=claims.IN_COMPANY))
+@answers(claims.CLAIM_IN_COMPANY)
 def claim_in_company(tables: Tables, p: Params) -> Found:
-    return _claim(tables, p, in_company)
+    return _claim(tables, p, [run_id for run_id, _ in lock_runs(tables, p)], in_company)
 
 
-@answers(claims.CLAIM.format(eligible=claims.IN_CELL))
+@answers(
+    claims.CLAIM.format(
+        locked=claims.LOCKED_BEFORE, eligible=claims.IN_CELL, context=claims.CONTEXT_OF_CLAIMED
+    )
+)
 def claim_in_cell(tables: Tables, p: Params) -> Found:
-    return _claim(tables, p, in_cell)
+    return _claim(tables, p, p["locked"], in_cell)
 
 
-def _claim(tables: Tables, p: Params, is_eligible: Any) -> Found:
-    taken = []
+def _claim(tables: Tables, p: Params, locked: list[str], is_eligible: Any) -> Found:
+    taken: list[Step] = []
     for step in asked_for(tables, p["ids"]):
         used = step.attempts - step.lost - (step.status == "running")
         if used >= step.max_attempts and "claims beyond the limit" not in tables.planted:
             continue
-        if step.run_id in p["locked"] and is_eligible(tables, step, tables.now()):
+        if step.run_id in locked and is_eligible(tables, step, tables.now()):
             _take(tables, step, tables.runs[step.run_id], p)
-            taken.append((step.id,))
-    return taken
+            taken.append(step)
+    return context(tables, taken)
 
 
 def _take(tables: Tables, step: Step, run: Run, p: Params) -> None:

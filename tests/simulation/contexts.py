@@ -24,7 +24,7 @@ def asked_for(tables: Tables, ids: list[int]) -> list[Step]:
     return sorted((s for i in set(ids) if (s := tables.steps.get(i))), key=lambda step: step.run_id)
 
 
-def _context(tables: Tables, steps: list[Step]) -> Found:
+def context(tables: Tables, steps: list[Step]) -> Found:
     return [_row(tables, step) for step in sorted(steps, key=lambda step: step.run_id)]
 
 
@@ -55,21 +55,21 @@ def _row(tables: Tables, step: Step) -> tuple[Any, ...]:
 
 @answers(claims.CONTEXT.format(which=_CONTEXT_OF["ids"]))
 def context_of_ids(tables: Tables, p: Params) -> Found:
-    return _context(tables, asked_for(tables, p["ids"]))
+    return context(tables, asked_for(tables, p["ids"]))
 
 
 @answers(claims.CONTEXT.format(which=_CONTEXT_OF["owned"]))
 def context_of_owned(tables: Tables, p: Params) -> Found:
     steps = asked_for(tables, p["ids"])
-    return _context(tables, [s for s in steps if s.status == "running" and s.owner == p["owner"]])
+    return context(tables, [s for s in steps if s.status == "running" and s.owner == p["owner"]])
 
 
 @answers(claims.CONTEXT.format(which=_CONTEXT_OF["owned in run"]))
 def context_of_owned_in_run(tables: Tables, p: Params) -> Found:
     steps = tables.steps_of.get(p["run_id"], [])
-    return _context(tables, [s for s in steps if s.status == "running" and s.owner == p["owner"]])
+    return context(tables, [s for s in steps if s.status == "running" and s.owner == p["owner"]])
 
 
 @answers(claims.CONTEXT.format(which=_CONTEXT_OF["live"]))
 def context_of_live(tables: Tables, p: Params) -> Found:
-    return _context(tables, [s for s in tables.steps_of.get(p["run_id"], []) if s.id in tables.live])
+    return context(tables, [s for s in tables.steps_of.get(p["run_id"], []) if s.id in tables.live])

@@ -113,6 +113,7 @@ class OperationsOnSlowSteps:
             for ask in (
                 lambda half: claims.owned(held.owner, [held.hands[half].step_run_id]),
                 lambda half: claims.owned_in_run(held.owner, held.hands[half].run_id),
+                lambda half: claims.in_hand([held.hands[half].step_run_id]),
             ):
                 real, simulated = self.draw.twins.both(f"owned {held.owner}", ask)
                 assert [facts_of(step) for step in real] == [facts_of(step) for step in simulated]
