@@ -52,14 +52,14 @@ cand AS (  -- load: what the workflow would have in flight with this step
                             1 + 2 * room.n / greatest(1, room.k)))) c
   WHERE wf.workflow_id IS NOT NULL),
 pick AS MATERIALIZED (  -- a workflow that has next to nothing in flight need not wait until the way is free
-  SELECT c.id FROM (SELECT id, load, row_number() OVER (ORDER BY load, due_at, id) AS place FROM cand) c, room
+  SELECT c.id, c.load FROM (SELECT id, load, row_number() OVER (ORDER BY load, due_at, id) AS place FROM cand) c, room
   WHERE c.place <= room.n OR (c.load <= {FEW} AND c.place <= room.free)),
 locked AS MATERIALIZED (
-  SELECT s.id FROM executions_steprun s JOIN pick USING (id) WHERE s.status || '' IN ('ready', 'waiting')
+  SELECT s.id, pick.load <= {FEW} AS is_newcomer FROM executions_steprun s JOIN pick USING (id) WHERE s.status || '' IN ('ready', 'waiting')
   ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
 UPDATE executions_steprun s SET status = 'queued', rung_at = clock_timestamp(), rings = 0
 FROM locked WHERE s.id = locked.id
-RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, (SELECT n FROM room),
+RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, locked.is_newcomer, (SELECT n FROM room),
   (SELECT 1 + 2 * n / greatest(1, k) FROM room)
 """
 
@@ -76,6 +76,7 @@ class Admitted:
     is_quarantined: bool
     attempts: int
     key: str
+    is_newcomer: bool = False  # its workflow has next to nothing in flight
 
 
 def admit(lane: str) -> int:
@@ -115,13 +116,22 @@ def _admit_once(lane: str) -> tuple[list[Admitted], bool]:
     with transaction.atomic():
         sql.rows(LOCK_LANE, {"lane": lane})
         found: list[tuple[Any, ...]] = sql.rows(ADMIT, {"lane": lane})
-    room, share = found[0][5:] if found else (0, 0)
-    return [Admitted(*row[:5]) for row in found], bool(found) and share <= len(found) < room
+    room, share = found[0][6:] if found else (0, 0)
+    return [Admitted(*row[:6]) for row in found], bool(found) and share <= len(found) < room
 
 
 def ring(lane: str, admitted: list[Admitted]) -> None:
-    """One message per step at rest, up to 8 steps in one under backlog; quarantined steps go to cells."""
+    """One message per step at rest, up to 8 steps in one under backlog; quarantined steps go to cells.
+
+    Newcomers do not share a message with a flood's steps: what a worker makes wait, it makes wait together.
+    """
     company = [step for step in admitted if not step.is_quarantined]
+    _ring_company(lane, [step for step in company if step.is_newcomer])
+    _ring_company(lane, [step for step in company if not step.is_newcomer])
+    ring_cells(lane, [(step.id, step.lost) for step in admitted if step.is_quarantined])
+
+
+def _ring_company(lane: str, company: list[Admitted]) -> None:
     size = 1 if len(company) <= FEW else BATCH
     for start in range(0, len(company), size):
         group = company[start : start + size]
@@ -132,7 +142,6 @@ def ring(lane: str, admitted: list[Admitted]) -> None:
             retries=max(step.attempts for step in group),
             shown=f"({shown})",
         )
-    ring_cells(lane, [(step.id, step.lost) for step in admitted if step.is_quarantined])
 
 
 def ring_cells(lane: str, steps: list[tuple[int, int]]) -> None:

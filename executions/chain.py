@@ -91,6 +91,7 @@ class Chain:
         self.in_cell = in_cell
         self.ended: Ended | None = None
         self._is_at_work = True
+        crowd.begin(step.workflow_id)
         self.request: dict[str, Any] | None = None
         self.is_intended = False
         self.settled_at = 0.0  # monotonic, when the last settlement was begun
@@ -140,6 +141,7 @@ class Chain:
         try:
             with self._stopping_quietly():
                 while self.is_intended:
+                    crowd.give_way(self.step.workflow_id)
                     following = self._send_and_settle()
                     if following is None:
                         break
@@ -153,7 +155,7 @@ class Chain:
         keeper.let_go(self.hold)
         if self._is_at_work:
             self._is_at_work = False
-            crowd.leave()
+            crowd.end(self.step.workflow_id)
 
     @contextmanager
     def _stopping_quietly(self) -> Iterator[None]:
@@ -212,11 +214,11 @@ class Chain:
         self.hold.must_end_by = time.monotonic() + limit
         self._may_send()
         context = context_of(self.step, limit_seconds=limit, before_sending=self._may_send)
-        crowd.leave()
+        crowd.leave(self.step.workflow_id)
         try:
             output = step_type.send(self.request, context)
         finally:
-            crowd.rejoin()
+            crowd.rejoin(self.step.workflow_id)
         return checked_output(output)
 
     def _may_send(self) -> None:

@@ -87,7 +87,7 @@ def _execute(ids: list[int], claim: Claim, *, in_cell: bool) -> list[Ended]:
         for step in _claim(ids, claim):
             chains.append(Chain(step, claimed_at, in_cell=in_cell))
     finally:
-        crowd.leave(len(ids) - len(chains))  # each chain leaves by itself
+        crowd.joined(len(ids), begun=len(chains))
     running: list[Future[None]] = []
     try:
         if chains and chains[0].step.lane_waits and not in_cell:  # and now there is room on the way again

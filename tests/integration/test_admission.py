@@ -277,7 +277,7 @@ def test_a_lane_that_does_not_exist_admits_nothing(bellboy: Bellboy) -> None:
     assert admission.admit("nowhere") == 0
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (2, [1, 1]), (3, [3]), (20, [8, 8, 4])])
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (2, [1, 1]), (3, [1, 1, 1]), (20, [1, 1, 8, 8, 2])])
 def test_one_message_for_one_step_at_rest_and_for_eight_under_backlog(
     bellboy: Bellboy, count: int, sizes: list[int]
 ) -> None:
@@ -288,6 +288,21 @@ def test_one_message_for_one_step_at_rest_and_for_eight_under_backlog(
 
     assert [len(bell.args[0]) for bell in bellboy.rung] == sizes
     assert {bell.task for bell in bellboy.rung} == {"executions.execute_steps"}
+
+
+def test_a_newcomer_has_a_message_of_its_own_beside_a_flood(bellboy: Bellboy) -> None:
+    window(600, most_queued=100)
+    flood = a_published_workflow(steps=[slow()])
+    ready(20, workflow=flood)
+    admission.admit("http")
+    bellboy.rung.clear()
+    ready(5, workflow=flood)
+    newcomer = ready(1)
+
+    admission.admit("http")
+
+    assert [len(bell.args[0]) for bell in bellboy.rung] == [1, 5]
+    assert bellboy.rung[0].args[0] == [StepRun.objects.get(workflow=newcomer).pk]
 
 
 def test_quarantined_steps_go_to_cells_together_once_and_then_alone(bellboy: Bellboy) -> None:

@@ -66,13 +66,13 @@ def admit(tables: Tables, p: Params) -> Found:
         ]
     ordered = enumerate(sorted(candidates, key=lambda c: c[:3]), start=1)
     admitted = [
-        step
+        (step, load <= admission.FEW)
         for place, (load, _, _, step) in ordered
         if place <= room or (load <= admission.FEW and place <= free)
     ]
-    for step in admitted:
+    for step, _ in admitted:
         tables.change(step, status="queued", rung_at=tables.now(), rings=0)
-    return [(s.id, s.lost, s.quarantined, s.attempts, s.key, room, share) for s in admitted]
+    return [(s.id, s.lost, s.quarantined, s.attempts, s.key, is_new, room, share) for s, is_new in admitted]
 
 
 # --- the sweep --------------------------------------------------------------------------------------

@@ -26,59 +26,158 @@ def ends(thread: threading.Thread) -> None:
     assert not thread.is_alive()
 
 
+def come(crowd: Crowd, number: int, workflow: str = "flood") -> None:
+    """So many runs of a workflow begin in one message."""
+    crowd.join(number)
+    for _ in range(number):
+        crowd.begin(workflow)
+    crowd.joined(number, begun=number)
+
+
 def test_while_there_is_room_for_one_a_batch_begins_whole() -> None:
     crowd = Crowd(4)
-    crowd.join(3)
-    crowd.join(8)
+    come(crowd, 3)
+    come(crowd, 8)
 
 
 def test_given_as_many_at_work_as_may_be_then_new_ones_wait_for_an_end() -> None:
     crowd = Crowd(3)
-    crowd.join(3)
-    late = waits(lambda: crowd.join(3))
+    come(crowd, 3)
+    late = waits(lambda: come(crowd, 3))
 
-    crowd.leave()
+    crowd.end("flood")
+
+    ends(late)
+
+
+def test_what_joined_and_found_nothing_to_do_keeps_nobody_out() -> None:
+    crowd = Crowd(3)
+    crowd.join(8)
+    late = waits(lambda: come(crowd, 3))
+
+    crowd.joined(8, begun=0)
 
     ends(late)
 
 
 def test_one_or_two_are_no_flood_and_do_not_wait() -> None:
     crowd = Crowd(1)
-    crowd.join(8)
-    crowd.join(1)
-    crowd.join(2)
+    come(crowd, 8)
+    come(crowd, 1)
+    come(crowd, 2)
 
 
 def test_given_steps_that_wait_for_an_answer_then_they_keep_nobody_out() -> None:
     crowd = Crowd(3)
-    crowd.join(3)
-    crowd.leave(3)  # all are sent
+    come(crowd, 3)
+    for _ in range(3):
+        crowd.leave("flood")  # all are sent
 
-    crowd.join(3)
+    come(crowd, 3)
 
 
 def test_an_answer_is_never_kept_waiting() -> None:
     crowd = Crowd(3)
-    crowd.join(3)
-    crowd.leave(3)
-    crowd.join(3)
+    come(crowd, 3)
+    for _ in range(3):
+        crowd.leave("flood")
+    come(crowd, 3)
 
-    crowd.rejoin()
+    crowd.rejoin("flood")
 
-    late = waits(lambda: crowd.join(3))
-    crowd.leave()
+    late = waits(lambda: come(crowd, 3))
+    crowd.leave("flood")
     assert late.is_alive()  # one more is at work than new ones may join
-    crowd.leave()
+    crowd.leave("flood")
     ends(late)
 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_room_for_several_is_told_to_several(number: int) -> None:
     crowd = Crowd(8)
-    crowd.join(8)
-    late = [waits(lambda: crowd.join(3)) for _ in range(number)]
+    come(crowd, 8)
+    late = [waits(lambda: come(crowd, 3)) for _ in range(number)]
 
-    crowd.leave(8)
+    for _ in range(8):
+        crowd.end("flood")
 
     for thread in late:
         ends(thread)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Courtesy without end, so that who gives way is seen to wait."""
+    monkeypatch.setattr("executions.crowd.COURTESY_SECONDS", PATIENCE)
+
+
+@pytest.mark.usefixtures("patient")
+class TestAFloodGivesWay:
+    def test_while_a_single_run_of_another_workflow_is_at_work(self) -> None:
+        crowd = Crowd(8)
+        come(crowd, 3)
+        come(crowd, 1, "single")
+        flood = waits(lambda: crowd.give_way("flood"))
+
+        crowd.end("single")
+
+        ends(flood)
+
+    def test_and_while_one_is_on_its_way_that_nobody_knows_yet(self) -> None:
+        crowd = Crowd(8)
+        come(crowd, 3)
+        crowd.join(1)
+        flood = waits(lambda: crowd.give_way("flood"))
+
+        crowd.joined(1, begun=0)
+
+        ends(flood)
+
+    def test_before_it_begins_with_more(self) -> None:
+        crowd = Crowd(8)
+        come(crowd, 1, "single")
+        flood = waits(lambda: come(crowd, 3))
+
+        crowd.end("single")
+
+        ends(flood)
+
+    def test_while_the_single_one_waits_for_a_quick_answer_but_not_for_a_slow_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        crowd = Crowd(8)
+        come(crowd, 3)
+        come(crowd, 1, "single")
+        monkeypatch.setattr("executions.crowd.QUICK_SECONDS", PATIENCE)
+        crowd.leave("single")
+        waits(lambda: crowd.give_way("flood"))
+
+        monkeypatch.setattr("executions.crowd.QUICK_SECONDS", 0)
+        crowd.give_way("flood")
+
+    def test_but_single_runs_do_not_give_way_to_each_other(self) -> None:
+        crowd = Crowd(8)
+        come(crowd, 2, "one")
+        come(crowd, 1, "other")
+
+        crowd.give_way("one")
+        crowd.give_way("other")
+
+    def test_nor_does_a_flood_to_another_flood(self) -> None:
+        crowd = Crowd(8)
+        come(crowd, 3)
+        come(crowd, 3, "other flood")
+
+        crowd.give_way("flood")
+
+
+def test_a_flood_goes_on_although_there_is_always_a_single_run_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("executions.crowd.COURTESY_SECONDS", 0.001)
+    crowd = Crowd(8)
+    come(crowd, 3)
+    come(crowd, 1, "single")
+
+    crowd.give_way("flood")
+    come(crowd, 3)
