@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from executions import sweeper
+from executions.dispatcher import Drains
 from executions.worker import Slots
 from tests.simulation.actors import Actor
 from tests.simulation.rows import Attempt
@@ -31,6 +32,7 @@ class Process:
     keeper: ProcessKeeper = field(default_factory=ProcessKeeper)
     underway: set[int] = field(default_factory=set)
     slots: Any = field(default_factory=lambda: Slots(THREADS))
+    drains: Drains = field(default_factory=Drains)
 
     def monotonic(self, elapsed: float) -> float:
         return self.clock_zero + elapsed * self.clock_rate

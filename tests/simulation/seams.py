@@ -20,6 +20,7 @@ from executions import (
     dispatcher,
     leases,
     lost_replies,
+    planner_statistics,
     published,
     services,
     settling,
@@ -186,8 +187,10 @@ def installed(around: Surroundings) -> Iterator[None]:
         (chain, "complete_in_company", settling.settle_together),
         (cells, "line", around),
         (cells, "_ids_underway", None),  # likewise
+        (dispatcher, "drains", None),  # likewise
         (cells, "_places", threading.Semaphore(1000)),  # waiting for a place would stop the whole world
         (leases, "os", _Os(around)),
+        (planner_statistics, "refresh", list),  # rows in memory have no pages, and nobody plans
         *((module, "connection", _Line()) for module in (tasks, leases, outbox)),
         *(
             (module, "time", clock)

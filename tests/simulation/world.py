@@ -15,7 +15,7 @@ from typing import Any, Self
 from celery.exceptions import Retry
 from django.db import OperationalError
 
-from executions import cells, tasks, worker
+from executions import cells, dispatcher, tasks, worker
 from executions.cell_line import Order
 from executions.models import Run
 from lightfield.kernel.bells import Bell
@@ -188,6 +188,7 @@ class World:
         """What is global in a process is this actor's process's now."""
         self.current = actor
         worker.slots = actor.process.slots
+        dispatcher.drains = actor.process.drains
         cells._ids_underway = actor.process.underway
 
     def _reap(self, actor: Actor) -> None:
