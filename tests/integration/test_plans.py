@@ -14,7 +14,7 @@ import pytest
 from django.test import Client
 
 import tests.simulation.store  # noqa: F401  fills ANSWERS
-from executions import intents, services, sweeper, tasks
+from executions import claims, intents, services, sweeper, tasks
 from executions.models import Run
 from executions.reports import completed
 from executions.settling import settle_together
@@ -77,7 +77,11 @@ def live_through_everything(bellboy: Bellboy) -> None:
     tasks.settle_effects.apply()
     for begin in (a_run, a_queued_step, a_claimed_step, lambda: a_run(nap())):
         begin()
-    intend(a_claimed_step())
+    held = a_claimed_step()
+    intend(held)
+    claims.renew([(held.step_run_id, held.fence), (lost.step_run_id, lost.fence)])
+    claims.owned("of a claim without a reply", [held.step_run_id])
+    claims.owned_in_run("of an outcome without a reply", held.run_id)
 
 
 @pytest.fixture
