@@ -32,7 +32,9 @@ def refresh() -> list[str]:
 
     A role that does not own them gets a warning from PostgreSQL and changes nothing; so does one that comes second.
     """
-    outgrown = [str(found[0]) for found in sql.rows(OUTGROWN, {"tables": list(TABLES), "fewest": FEWEST_PAGES})]
+    outgrown = [
+        str(found[0]) for found in sql.rows(OUTGROWN, {"tables": list(TABLES), "fewest": FEWEST_PAGES})
+    ]
     for table in outgrown:
         sql.rows(f"ANALYZE (SKIP_LOCKED) {table}", {})
     return outgrown

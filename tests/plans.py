@@ -11,15 +11,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 import pytest
 from django.db import connection
 
-from executions.planner_statistics import TABLES as HOT
+from executions.planner_statistics import TABLES
 from lightfield.kernel import sql
 
+HOT = TABLES
 SMALL = ("triggers_trigger", "workflows_workflow", "workflows_workflowversion", "executions_lane")
 ALL = "ANY(%(tables)s::text[]::regclass[])"
 AS_A_WORKER = {  # what lightfield/settings.py asks for in workers
@@ -96,7 +97,7 @@ class Planner:
         self._connection.close()
 
     def _run(self, statement: str, **params: Any) -> list[tuple[Any, ...]]:
-        cursor = self._connection.execute(cast(LiteralString, statement), params or None)
+        cursor = self._connection.execute(statement.encode(), params or None)
         return cursor.fetchall() if cursor.description else []
 
     def _copy_tables(self, tables: list[str]) -> None:
@@ -149,7 +150,7 @@ class Planner:
         return dict(explained[0]["Plan"])
 
     def _reads(self, node: dict[str, Any], sifted: str) -> Iterator[Read]:
-        index, table = node.get("Index Name"), node.get("Relation Name")
+        index, table = node.get("Index Name", ""), node.get("Relation Name", "")
         sifted = f"{sifted} {node.get('Filter', '')}"
         if index in self._is_partial:
             yield Read(index, self._is_partial[index], node.get("Index Cond", ""), sifted)
@@ -160,31 +161,32 @@ class Planner:
         for below in node.get("Plans", ()):
             yield from self._reads(below, sifted if is_bitmap else str(node.get("Join Filter", "")))
 
-    def grow(self, times: int, runs: str) -> None:
-        """Fill the tables with the real rows, those of `runs` so many times over, as if PostgreSQL had been told."""
+    def grow(self, times: int, runs: str, *, scattered: bool = False) -> None:
+        """Fill the tables with the real rows of these runs so many times over, and let PostgreSQL look at them.
+
+        `scattered`: rows do not lie in the order of their keys, which makes an index dearer to walk.
+        """
         for table in SMALL:
             self._run(f"INSERT INTO {table} SELECT * FROM public.{table}")
         chosen = f"SELECT id FROM public.executions_run WHERE {runs}"
         steps = f"SELECT id FROM public.executions_steprun WHERE run_id IN ({chosen})"
         of_runs, of_steps = f"t.run_id IN ({chosen})", f"t.step_run_id IN ({steps})"
         events = f"t.id IN (SELECT event_id FROM public.executions_run WHERE {runs})"
-        self._copy("triggers_outboxevent", times, events, uuids=["id"])
-        self._copy("executions_run", times, f"t.id IN ({chosen})", uuids=["id", "event_id", "replay_of_id"])
-        self._copy("executions_steprun", times, of_runs, uuids=["run_id"], numbers=["id"])
-        self._copy("executions_attempt", times, of_steps, numbers=["step_run_id"])
-        self._copy("executions_effect", times, of_steps, uuids=["scope"], numbers=["id", "step_run_id"])
-        self._copy("executions_timelineentry", times, of_runs, uuids=["run_id"])
+        copies: dict[str, tuple[str, list[str], list[str]]] = {  # which rows; columns of uuids and of numbers
+            "triggers_outboxevent": (events, ["id"], []),
+            "executions_run": (f"t.id IN ({chosen})", ["id", "event_id", "replay_of_id"], []),
+            "executions_steprun": (of_runs, ["run_id"], ["id"]),
+            "executions_attempt": (of_steps, [], ["step_run_id"]),
+            "executions_effect": (of_steps, ["scope"], ["id", "step_run_id"]),
+            "executions_timelineentry": (of_runs, ["run_id"], []),
+        }
+        for table, (which, uuids, numbers) in copies.items():
+            keys = [f"'{key}', lpad(to_hex(n), 8, '0') || substr(t.{key}::text, 9)" for key in uuids]
+            keys += [f"'{key}', t.{key} + n * 1000000::bigint" for key in numbers]
+            self._run(
+                f"INSERT INTO {table} SELECT copy.* FROM public.{table} t CROSS JOIN generate_series(1, {times}) n "
+                f"CROSS JOIN LATERAL jsonb_populate_record(t, jsonb_build_object({', '.join(keys)})) copy "
+                f"WHERE {which} ORDER BY {'hashint4(n)' if scattered else 'n'}"
+            )
         for table in HOT:
             self._run(f"ANALYZE {table}")
-
-    def _copy(
-        self, table: str, times: int, which: str, *, uuids: list[str] | None = None, numbers: list[str] | None = None
-    ) -> None:
-        """Under keys of their own, as many times as asked for rows of which `which` holds, once for the others."""
-        ids = [f"'{id}', lpad(to_hex(n), 8, '0') || substr(t.{id}::text, 9)" for id in uuids or ()]
-        ids += [f"'{id}', t.{id} + n * 1000000::bigint" for id in numbers or ()]
-        self._run(
-            f"INSERT INTO {table} SELECT copy.* FROM public.{table} t "
-            f"CROSS JOIN LATERAL generate_series(1, CASE WHEN {which} THEN {times} ELSE 1 END) n "
-            f"CROSS JOIN LATERAL jsonb_populate_record(t, jsonb_build_object({', '.join(ids)})) copy"
-        )

@@ -39,7 +39,11 @@ MUTANTS = (
                 "AND s.fence = r.fence AND s.status || '' = 'running'\n",
                 "AND s.fence = r.fence\n",
             ),
-            edit(COMPLETING, "  WHERE x.status NOT IN ('completed', 'failed', 'cancelled') ORDER BY", "  ORDER BY"),
+            edit(
+                COMPLETING,
+                "  WHERE x.status NOT IN ('completed', 'failed', 'cancelled') ORDER BY",
+                "  ORDER BY",
+            ),
             edit(
                 COMPLETING,
                 "x.id = lk.run_id AND x.status NOT IN ('completed', 'failed', 'cancelled')\n",
