@@ -22,9 +22,10 @@ ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
 """
 
 IN_COMPANY = "s.status || '' = 'queued' AND NOT s.quarantined"
-IN_CELL = """((s.status = 'queued' AND s.quarantined) OR (s.status = 'running' AND s.lease_expires_at < clock_timestamp())
+IN_CELL = """((s.status || '' = 'queued' AND s.quarantined)
+    OR (s.status || '' = 'running' AND s.lease_expires_at < clock_timestamp())
     OR (s.lane = 'fast' AND s.rings >= 3 AND s.due_at <= clock_timestamp()
-        AND (s.status = 'ready' OR (s.status = 'waiting' AND s.error_code IS NOT NULL))))"""
+        AND (s.status || '' = 'ready' OR (s.status || '' = 'waiting' AND s.error_code IS NOT NULL))))"""
 
 LOCKED_BEFORE = "SELECT r.id, r.status FROM executions_run r WHERE r.id = ANY(%(locked)s::uuid[])"
 
@@ -234,7 +235,7 @@ def owned(owner: str, ids: list[int]) -> list[StepInHand]:
 
 def owned_in_run(owner: str, run_id: str) -> list[StepInHand]:
     """The live step of a run if it is held under this token, else nothing."""
-    which = "s.run_id = %(run_id)s::uuid AND s.status = 'running' AND s.owner = %(owner)s::text"
+    which = "s.run_id = %(run_id)s::uuid AND s.status || '' = 'running' AND s.owner = %(owner)s::text"
     found = sql.rows(CONTEXT.format(which=which), {"run_id": run_id, "owner": owner})
     return [_read(row) for row in found]
 

@@ -141,7 +141,7 @@ drains = Drains()
 def dispatch_shard(shard: int) -> int:
     """Drain one shard for at most half a second, then start what was made. Returns the number of events taken.
 
-    None if another thread of this process is at it: that one takes them.
+    That is none if another thread of this process is at it: that one takes them.
     """
     if not drains.begin(shard):
         return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import captures, claims, dispatches, effects, endings, lanes, outcomes, stories
+from tests.mutants import captures, claims, dispatches, effects, endings, floods, lanes, outcomes, stories
 
 MUTANTS = (
     *captures.MUTANTS,
@@ -12,5 +12,6 @@ MUTANTS = (
     *endings.MUTANTS,
     *effects.MUTANTS,
     *lanes.MUTANTS,
+    *floods.MUTANTS,
     *stories.MUTANTS,
 )

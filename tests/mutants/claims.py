@@ -43,8 +43,8 @@ MUTANTS = (
             "a cell takes a step whose worker lives",
             edit(
                 CLAIMS,
-                "(s.status = 'running' AND s.lease_expires_at < clock_timestamp())",
-                "(s.status = 'running')",
+                "(s.status || '' = 'running' AND s.lease_expires_at < clock_timestamp())",
+                "(s.status || '' = 'running')",
             ),
             by="test_claims.py::test_nobody_takes_a_step_from_a_living_worker",
         ),

@@ -188,9 +188,9 @@ def installed(around: Surroundings) -> Iterator[None]:
         (cells, "line", around),
         (cells, "_ids_underway", None),  # likewise
         (dispatcher, "drains", None),  # likewise
-        (planner_statistics, "refresh", list),  # PostgreSQL's own business
         (cells, "_places", threading.Semaphore(1000)),  # waiting for a place would stop the whole world
         (leases, "os", _Os(around)),
+        (planner_statistics, "refresh", list),  # rows in memory have no pages, and nobody plans
         *((module, "connection", _Line()) for module in (tasks, leases, outbox)),
         *(
             (module, "time", clock)

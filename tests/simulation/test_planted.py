@@ -45,7 +45,7 @@ SHOWN_BY = {
     "no status guard": 33,
     "claims a live lease": 52,
     "cancel decides a live effect": 62,
-    "sender ignores its lease": 990,
+    "sender ignores its lease": 821,
     "sweep without ready steps": 19,
 }
 
