@@ -7,8 +7,8 @@ takes half of what the same processes take as interpreters of their own, and a h
 nobody's child here: it becomes a child of the supervisor, and lives on when the fork server dies. From then on it is
 `python -m MODULE ARGUMENTS` in all that others can see.
 
-Only libraries are imported, and nothing that reads settings: those depend on LIGHTFIELD_ROLE, and our own code is to be
-read anew by each process that is started.
+Nothing is imported that reads settings, which depend on LIGHTFIELD_ROLE, or that makes something of its own when it is
+imported, such as a name. When a file of what was imported has changed, the fork server ends, and the next one reads it anew.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ SHARED = (
     *("psycopg", "psycopg.types.hstore", "psycopg_pool", "structlog", "http.client"),
     *("pydantic", "pydantic.main", "liquid", "requests", "h11", "gunicorn.app.wsgiapp"),
     "cryptography.hazmat.primitives.ciphers.aead",
+    # Of ours what is pure; its pydantic models alone would be 6 MB in each process.
+    *("workflows.definitions", "workflows.filters", "workflows.retry_policy"),
+    *("workflows.templating.compiler", "workflows.step_types", "workflows.trigger_types"),
 )
 
 
@@ -80,9 +83,10 @@ def main() -> None:
     call_this_process("fork-server", [sys.executable, "-m", "lightfield.local.fork_server"])
     supervisor = os.getppid()
     import_what_is_shared()
+    files = files_of_modules()
     line = socket.socket(fileno=LINE)
     line.sendall(b"\n")  # from now on an order is obeyed at once
-    order = serve(line, supervisor)
+    order = serve(line, supervisor, files)
     if order is not None:
         _run(order)
 
@@ -97,14 +101,26 @@ def import_what_is_shared() -> None:
     gc.enable()
 
 
-def serve(line: socket.socket, supervisor: int) -> Order | None:
-    """Fork until the line ends: then None. Returns the order in each forked process that may go on.
+def files_of_modules() -> dict[str, int]:
+    """The files of all that is imported, and when each was written last."""
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return {file: written for file in files if file and (written := _written(file))}
+
+
+def _written(file: str) -> int:
+    with contextlib.suppress(OSError):
+        return os.stat(file).st_mtime_ns
+    return 0
+
+
+def serve(line: socket.socket, supervisor: int, files: dict[str, int]) -> Order | None:
+    """Fork until the line ends or one of `files` has changed: then None. Returns the order in each forked process.
 
     With each message come two descriptors: a conversation with the supervisor, and the log.
     """
     while True:
         _, descriptors, _, _ = socket.recv_fds(line, 1, 2)
-        if len(descriptors) != 2:
+        if len(descriptors) != 2 or any(_written(file) != written for file, written in files.items()):
             return None
         if _fork_orphan():
             line.detach()  # its number stays taken until standard input replaces it

@@ -22,6 +22,7 @@ from lightfield.local.home import Home
 
 READY_SECONDS = 30.0  # for its imports, on a busy machine
 ANSWER_SECONDS = 10.0  # for one fork
+ATTEMPTS = 2  # a fork server may have ended: it was killed, or its code has changed
 NAME, MODULE = "fork-server", "lightfield.local.fork_server"
 
 
@@ -69,13 +70,17 @@ class Forks:
     def spawn(self, name: str, command: Sequence[str], environ: dict[str, str], *, log: str) -> Child:
         """Start `python -m MODULE …`; both streams go to the log called `log`."""
         output = self.home.open_log(log)
-        if self._is_wanted:
+        order = Order(name, command[2], list(command[3:]), environ)
+        for _ in range(ATTEMPTS if self._is_wanted else 0):
             try:
-                return self._fork(Order(name, command[2], list(command[3:]), environ), output)
+                return self._fork(order, output)
             except (OSError, EOFError) as problem:
-                say(f"{name} shares no memory: the fork server does not work ({problem})")
-                self._is_wanted = self._has_worked
-                self.close()
+                reason = problem
+            self.close()
+            if not self._has_worked:  # nor will it
+                self._is_wanted = False
+                say(f"processes share no memory: the fork server does not work ({reason})")
+                break
         return spawn(command, cwd=ROOT, environ=environ, output=output, when_parent_dies=signal.SIGKILL)
 
     def _fork(self, order: Order, output: int) -> Child:
