@@ -158,10 +158,10 @@ ROOT_URLCONF = "lightfield.urls"
 if ROLE.startswith("worker-"):
     INSTALLED_APPS = [
         *(f"django.contrib.{name}" for name in ("auth", "contenttypes", "postgres")),
-        *("django_celery_beat", "lightfield.access", "workflows", "triggers", "executions"),
+        *("lightfield.access", "workflows", "triggers", "executions"),
     ]
 elif ROLE in ("beat", "flower"):
-    INSTALLED_APPS = ["django_celery_beat"]
+    INSTALLED_APPS = ["django_celery_beat"] if ROLE == "beat" else []
 if ROLE.startswith("worker-") or ROLE in ("beat", "flower"):
     MIDDLEWARE = []
     ROOT_URLCONF = "lightfield.no_urls"

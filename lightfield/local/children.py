@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 PROC = Path("/proc")
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -31,6 +32,19 @@ class Account:
 
     uid: int
     gid: int
+
+
+class Child(Protocol):
+    """A process of ours whose end only we learn: subprocess.Popen, or one that was forked (forks.py)."""
+
+    pid: int
+    returncode: int | None
+
+    def wait(self) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def kill(self) -> None: ...
 
 
 def spawn(
@@ -74,11 +88,33 @@ def _dying_with(parent: int, death_signal: signal.Signals) -> Callable[[], None]
         return None
 
     def before_exec() -> None:  # runs after the change of account, which would clear the setting
-        _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # it died before we could ask
+        if not die_with(parent, death_signal):
             os._exit(1)
 
     return before_exec
+
+
+def die_with(parent: int, death_signal: signal.Signals) -> bool:
+    """In a child: be sent the signal when the parent dies. False when it is dead already."""
+    _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+    return os.getppid() == parent
+
+
+@contextlib.contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """Until the block ends, who descends from us and loses its parent becomes our child (Linux).
+
+    No longer than it takes: whoever else becomes an orphan meanwhile would stay a zombie, as we do not know of it.
+
+    Raises:
+        OSError: the kernel cannot.
+    """
+    if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "no child subreaper")
+    try:
+        yield
+    finally:
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def run_as(
@@ -108,7 +144,7 @@ def run_as(
     )
 
 
-def has_ended(child: subprocess.Popen[bytes]) -> bool:
+def has_ended(child: Child) -> bool:
     """Whether the child is gone; then what it started in its group is ended too.
 
     The group is killed before the child is reaped: until then its number cannot belong to anybody else.
@@ -123,7 +159,7 @@ def has_ended(child: subprocess.Popen[bytes]) -> bool:
 
 
 def stop(
-    children: Sequence[tuple[subprocess.Popen[bytes], signal.Signals]],
+    children: Sequence[tuple[Child, signal.Signals]],
     *,
     grace: float,
     is_urgent: Callable[[], bool] = lambda: False,

@@ -11,8 +11,6 @@ import os
 import secrets
 import time
 
-import psycopg
-
 from lightfield.local import ports
 from lightfield.local.boot import ROOT, CannotStart, say
 from lightfield.local.ending import ending
@@ -123,6 +121,8 @@ def wait_for_database(url: str) -> None:
     Raises:
         CannotStart: it did not in 30 seconds. The message never has the URL, which holds a password.
     """
+    import psycopg  # 10 MB that a supervisor with a server of its own does not need
+
     give_up = time.monotonic() + DATABASE_SECONDS
     while True:
         ending.check()

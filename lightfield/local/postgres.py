@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from lightfield.local import programs
 from lightfield.local.boot import CannotStart
-from lightfield.local.children import Account, can_read_processes, end_all, run_as, spawn, working_in
+from lightfield.local.children import Account, Child, can_read_processes, end_all, run_as, spawn, working_in
 from lightfield.local.home import OUTSIDE, Home
 from lightfield.local.ownership import data_folder, give_to
 
@@ -90,7 +90,7 @@ class Postgres:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         return settings
 
-    def is_ready(self, child: subprocess.Popen[bytes]) -> bool:
+    def is_ready(self, child: Child) -> bool:
         """Whether it takes connections: the eighth line of postmaster.pid is its status (see pg_ctl)."""
         try:
             lines = (self.data / "postmaster.pid").read_text().split("\n")

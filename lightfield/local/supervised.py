@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lightfield.local.boot import CannotStart
-from lightfield.local.children import has_ended, kill, stop
+from lightfield.local.children import Child, has_ended, kill, stop
 from lightfield.local.home import Home
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds before a process is started again: 0.25, 0.5, 1 … 5
@@ -37,13 +34,13 @@ class Supervised:
         self,
         home: Home,
         name: str,
-        spawn: Callable[[], subprocess.Popen[bytes]],
+        spawn: Callable[[], Child],
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.home = home
         self.name = name
         self.stop_signal = stop_signal
-        self.child: subprocess.Popen[bytes] | None = None
+        self.child: Child | None = None
         self.was_silent = False
         self.on_end: Callable[[End], object] = lambda _: None  # for whoever keeps books
         self._spawn = spawn
@@ -51,7 +48,7 @@ class Supervised:
         self._due_at: float | None = None  # when it may be started again; None while it runs
         self._quick_ends = 0
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Child:
         self.child = self._spawn()
         self.home.write_pid(self.name, self.child.pid)
         self._started_at = time.monotonic()
@@ -73,8 +70,9 @@ class Supervised:
             self._quick_ends = self._quick_ends + 1 if now - self._started_at < SETTLED else 0
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._quick_ends)
             self._due_at = now + pause
-            self.on_end(End(self.name, self.child.pid, self.child.returncode, self.was_silent))
-            return f"{self.name} ended ({_how(self.child.returncode)}); starting it again in {pause:g} s"
+            returncode = self.child.wait()  # known by now
+            self.on_end(End(self.name, self.child.pid, returncode, self.was_silent))
+            return f"{self.name} ended ({_how(returncode)}); starting it again in {pause:g} s"
         if now < self._due_at:
             return ""
         try:
@@ -109,16 +107,15 @@ def _how(returncode: int) -> str:
 
 
 class Checkup:
-    """Asks a running process every 30 s, by a command, whether it lives; kills it when it stays silent."""
+    """Asks a running process every 30 s whether it lives; kills it when it stays silent.
 
-    def __init__(
-        self, process: Supervised, command: Sequence[str], environ: dict[str, str], cwd: Path
-    ) -> None:
+    `ask` starts the question: a process that ends with 0 when all is well.
+    """
+
+    def __init__(self, process: Supervised, ask: Callable[[], Child]) -> None:
         self.process = process
-        self.command = command
-        self.environ = environ
-        self.cwd = cwd
-        self._asked: subprocess.Popen[bytes] | None = None
+        self._ask = ask
+        self._asked: Child | None = None
         self._asked_pid = 0
         self._asked_at = time.monotonic()
         self._silences = 0
@@ -133,11 +130,12 @@ class Checkup:
         if self._asked is None:
             # A process that is only starting cannot answer yet: that is no silence.
             if waited >= ASK_EVERY and self.process.age_seconds >= ASK_EVERY:
-                self._ask(child.pid)
+                self._asked_pid, self._asked_at = child.pid, time.monotonic()
+                self._asked = self._ask()
             return ""
-        answer = self._asked.poll()
-        if answer is None and waited < ANSWER_WITHIN:
+        if not has_ended(self._asked) and waited < ANSWER_WITHIN:
             return ""
+        answer = self._asked.returncode
         self.close()
         self._silences = 0 if answer == 0 or self._asked_pid != child.pid else self._silences + 1
         if self._silences < SILENCES:
@@ -147,25 +145,8 @@ class Checkup:
         kill(child.pid)
         return f"{self.process.name} has not answered for a minute and was killed"
 
-    def _ask(self, pid: int) -> None:
-        self._asked_pid = pid
-        self._asked_at = time.monotonic()
-        output = self.process.home.open_log("health")
-        try:
-            self._asked = subprocess.Popen(
-                self.command,
-                cwd=self.cwd,
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        finally:
-            os.close(output)
-
     def close(self) -> None:
-        if self._asked is not None and self._asked.poll() is None:
+        if self._asked is not None and not has_ended(self._asked):
             kill(self._asked.pid)
             self._asked.wait()
         self._asked = None

@@ -7,7 +7,6 @@ die with it. One thread and no state beyond the children: a kill -9 of the super
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,8 +14,9 @@ from functools import partial
 
 from lightfield.local import processes
 from lightfield.local.boot import ROOT, CannotStart, say
-from lightfield.local.children import end_all, has_ended, marked, spawn, stop
+from lightfield.local.children import Child, end_all, has_ended, marked, spawn, stop
 from lightfield.local.ending import ending
+from lightfield.local.forks import Forks
 from lightfield.local.home import Home
 from lightfield.local.servers import Servers
 from lightfield.local.supervised import Checkup, Supervised, stop_all
@@ -38,6 +38,7 @@ class Supervisor:
         self.workers = workers  # how many of each lane
         self.processes: list[Supervised] = []
         self._checkups: list[Checkup] = []
+        self._forks = Forks(home, self._told("command"))
 
     def migrate(self) -> None:
         """Bring the database to this version.
@@ -77,8 +78,7 @@ class Supervisor:
             supervised = Supervised(self.home, process.name, partial(self._spawn, process))
             supervised.start()
             self.processes.append(supervised)
-            command, told = self._command(process.health), self._told("command")
-            self._checkups.append(Checkup(supervised, command, told, ROOT))
+            self._checkups.append(Checkup(supervised, partial(self._ask, process)))
 
     def run(self, *, until: Callable[[], bool] = lambda: False) -> None:
         """Keep everything running until `until()` is true or we are told to end."""
@@ -97,6 +97,7 @@ class Supervisor:
         """Stop the processes in order; the servers are stopped by whoever started them."""
         for checkup in self._checkups:
             checkup.close()
+        self._forks.close()
         stop_all(self.processes, grace=STOP_SECONDS, is_urgent=ending.is_urgent)
 
     def pid_of(self, name: str) -> int:
@@ -104,14 +105,13 @@ class Supervisor:
         assert child is not None
         return child.pid
 
-    def _spawn(self, process: processes.Process) -> subprocess.Popen[bytes]:
-        return spawn(
-            self._command(process.command),
-            cwd=ROOT,
-            environ=self._told(process.role),
-            output=self.home.open_log(process.name),
-            when_parent_dies=signal.SIGKILL,
-        )
+    def _spawn(self, process: processes.Process) -> Child:
+        command, told = self._command(process.command), self._told(process.role)
+        return self._forks.spawn(process.name, command, told, log=process.name)
+
+    def _ask(self, process: processes.Process) -> Child:
+        command, told = self._command(process.health), self._told("command")
+        return self._forks.spawn("health", command, told, log="health")
 
     def _told(self, role: str) -> dict[str, str]:
         return {**self.environ, "LIGHTFIELD_ROLE": role, MARK: str(self.home.path)}

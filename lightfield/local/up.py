@@ -65,9 +65,11 @@ def begin(home: Home, held: contextlib.ExitStack, extra: dict[str, str] | None =
         **environment.flower_login(home),
         **(extra or {}),
     }
-    servers = held.enter_context(Servers(home, **environment.servers_to_bring()))
+    missing = environment.servers_to_bring()
+    servers = held.enter_context(Servers(home, **missing))
     environ |= servers.urls
-    environment.wait_for_database(environ["DATABASE_URL"])
+    if not missing["postgres"]:
+        environment.wait_for_database(environ["DATABASE_URL"])
     supervisor = Supervisor(home, servers, environ, workers=workers)
     supervisor.migrate()
     held.callback(supervisor.stop)

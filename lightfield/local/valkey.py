@@ -14,7 +14,7 @@ import socket
 import subprocess
 
 from lightfield.local import ports, programs
-from lightfield.local.children import can_read_processes, end_all, spawn, working_in
+from lightfield.local.children import Child, can_read_processes, end_all, spawn, working_in
 from lightfield.local.home import Home
 from lightfield.local.ownership import data_folder
 
@@ -73,7 +73,7 @@ class Valkey:
         ]
         return "\n".join(settings) + "\n"
 
-    def is_ready(self, child: subprocess.Popen[bytes]) -> bool:
+    def is_ready(self, child: Child) -> bool:
         """Whether it answers PING; while it reads its file it answers -LOADING."""
         try:
             with socket.create_connection((HOST, self.port), timeout=1) as connection:

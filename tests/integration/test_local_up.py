@@ -107,6 +107,17 @@ def test_given_a_running_installation_when_anything_is_killed_then_it_comes_back
         wait_until(lambda: status_of(flower) == 401, 20)
         assert status_of(f"{flower}metrics") == 401
 
+        # And all that is ours was forked, which who looks at processes does not notice
+        for process in processes.table(
+            bind="127.0.0.1",
+            port=environ["LIGHTFIELD_PORT"],
+            flower_port=environ["LIGHTFIELD_FLOWER_PORT"],
+        ):
+            seen = Path(f"/proc/{before[process.name]}")
+            command = seen.joinpath("cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
+            assert command[1:] == list(process.command[1:])
+            assert seen.joinpath("comm").read_text() == f"{process.name}\n"
+
         # When every process is killed at once
         for pid in before.values():
             os.kill(pid, signal.SIGKILL)

@@ -20,17 +20,18 @@ def home(tmp_path):
     return Home(tmp_path)
 
 
-def a_process(home, *command, **environ):
-    def start():
-        return spawn(
-            command,
-            cwd=home.path,
-            environ={"PATH": os.defpath, **environ},
-            output=home.open_log("one"),
-            when_parent_dies=signal.SIGKILL,
-        )
+def started(home, *command, **environ):
+    return spawn(
+        command,
+        cwd=home.path,
+        environ={"PATH": os.defpath, **environ},
+        output=home.open_log("one"),
+        when_parent_dies=signal.SIGKILL,
+    )
 
-    return Supervised(home, "one", start)
+
+def a_process(home, *command, **environ):
+    return Supervised(home, "one", partial(started, home, *command, **environ))
 
 
 def tended(thing, seconds=10.0):
@@ -100,7 +101,7 @@ def test_given_a_process_that_stays_silent_when_asked_twice_then_it_is_killed(
 ):
     monkeypatch.setattr(supervised, "ASK_EVERY", 0.0)
     process = a_process(home, "sleep", "60")
-    checkup = Checkup(process, [answer], {"PATH": os.defpath}, home.path)
+    checkup = Checkup(process, partial(started, home, answer))
     pid = process.start().pid
     ends: list[End] = []
     process.on_end = ends.append
@@ -118,7 +119,7 @@ def test_given_a_process_that_stays_silent_when_asked_twice_then_it_is_killed(
 
 def test_given_a_process_that_is_only_starting_then_it_is_not_asked_yet(home, monkeypatch):
     process = a_process(home, "sleep", "60")
-    checkup = Checkup(process, ["false"], {"PATH": os.defpath}, home.path)
+    checkup = Checkup(process, partial(started, home, "false"))
     process.start()
     checkup._asked_at -= 3600  # long overdue, for the process before it
 
