@@ -59,7 +59,7 @@ locked AS MATERIALIZED (
   ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
 UPDATE executions_steprun s SET status = 'queued', rung_at = clock_timestamp(), rings = 0
 FROM locked WHERE s.id = locked.id
-RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, locked.is_newcomer, (SELECT n FROM room),
+RETURNING s.id, s.lost, s.quarantined, s.attempts, s.key, locked.is_newcomer, s.workflow_id, (SELECT n FROM room),
   (SELECT 1 + 2 * n / greatest(1, k) FROM room)
 """
 
@@ -76,7 +76,7 @@ class Admitted:
     is_quarantined: bool
     attempts: int
     key: str
-    is_newcomer: bool = False  # its workflow has next to nothing in flight
+    is_newcomer: bool = False  # came with steps of others, and its workflow has next to nothing in flight
 
 
 def admit(lane: str) -> int:
@@ -116,8 +116,11 @@ def _admit_once(lane: str) -> tuple[list[Admitted], bool]:
     with transaction.atomic():
         sql.rows(LOCK_LANE, {"lane": lane})
         found: list[tuple[Any, ...]] = sql.rows(ADMIT, {"lane": lane})
-    room, share = found[0][6:] if found else (0, 0)
-    return [Admitted(*row[:6]) for row in found], bool(found) and share <= len(found) < room
+    room, share = found[0][7:] if found else (0, 0)
+    is_mixed = len({row[6] for row in found}) > 1
+    return [Admitted(*row[:5], is_newcomer=row[5] and is_mixed) for row in found], bool(
+        found
+    ) and share <= len(found) < room
 
 
 def ring(lane: str, admitted: list[Admitted]) -> None:

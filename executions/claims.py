@@ -242,7 +242,7 @@ def owned_in_run(owner: str, run_id: str) -> list[StepInHand]:
 
 def live_step(run_id: str) -> StepInHand | None:
     """The live step of a run with its context, or None when the run has ended."""
-    which = "s.run_id = %(run_id)s::uuid AND s.status IN ('ready', 'queued', 'running', 'waiting')"
+    which = "s.run_id = %(run_id)s::uuid AND s.finished_at IS NULL"
     found = sql.row(CONTEXT.format(which=which), {"run_id": run_id})
     return _read(found) if found else None
 

@@ -146,13 +146,17 @@ def dispatch_shard(shard: int) -> int:
     if not drains.begin(shard):
         return 0
     try:
-        return _drain(shard)
+        taken, is_drained = _drain(shard)
     except BaseException:
         drains.leave(shard)
         raise
+    if not is_drained:
+        bells.ring_dispatch(shard, forced=True)
+    return taken
 
 
-def _drain(shard: int) -> int:
+def _drain(shard: int) -> tuple[int, bool]:
+    """The events taken, and whether that was all. Either way another thread may begin."""
     taken = 0
     end = time.monotonic() + TURN_SECONDS
     while True:
@@ -164,13 +168,12 @@ def _drain(shard: int) -> int:
         is_full = batch.picked == BATCH
         if is_full:
             crashpoint("CP-D5")
-        if is_full and not batch.is_held:  # whoever holds it goes on by itself
-            if time.monotonic() > end:
-                drains.leave(shard)
-                bells.ring_dispatch(shard, forced=True)
-                return taken
-        elif drains.has_ended(shard):
-            return taken
+        # Whoever holds all that was seen goes on by itself.
+        if (not is_full or batch.is_held) and drains.has_ended(shard):
+            return taken, True
+        if time.monotonic() > end:
+            drains.leave(shard)
+            return taken, False
 
 
 def dispatch_batch(shard: int) -> Batch:

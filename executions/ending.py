@@ -24,7 +24,7 @@ WHERE id = %(run_id)s::uuid FOR UPDATE
 # the step's lock: intents are committed under the step's alone.
 LOCK_STEP = """
 SELECT id FROM executions_steprun
-WHERE run_id = %(run_id)s::uuid AND status IN ('ready', 'queued', 'running', 'waiting') FOR UPDATE
+WHERE run_id = %(run_id)s::uuid AND finished_at IS NULL FOR UPDATE
 """
 OPEN_ATTEMPT = """
 SELECT s.status = 'running' AND s.lease_expires_at > clock_timestamp(),

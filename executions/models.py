@@ -120,8 +120,14 @@ class StepRun(models.Model):
         ordering = ("position",)
         constraints = (
             models.UniqueConstraint(fields=("run", "position"), name="step_position_once"),
+            # Not by its statuses: then it would cover what the lanes' indexes below are for (ADR 0012).
             models.UniqueConstraint(
-                fields=("run",), condition=Q(status__in=LIVE_STEP), name="step_live_once"
+                fields=("run",), condition=Q(finished_at__isnull=True), name="step_live_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=LIVE_STEP, finished_at__isnull=True)
+                | (~Q(status__in=LIVE_STEP) & Q(finished_at__isnull=False)),
+                name="step_finished_when_final",
             ),
             models.CheckConstraint(condition=Q(status__in=StepStatus.values), name="step_status_known"),
             models.CheckConstraint(

@@ -169,6 +169,7 @@ def test_a_run_costs_the_same_with_one_step_and_with_many(api, workflow):
             lane="fast",
             status="completed",
             max_attempts=1,
+            finished_at=timezone.now(),
         )
         if position in (1, 29):
             with CaptureQueriesContext(connection) as captured:

@@ -51,10 +51,6 @@ MEANT = {
     (sweeper.SETTLE_EFFECTS, "effect_undecided"): UNDECIDED,
 }
 
-# Kept for one live step per run, and its condition follows from that of the lanes' own indexes. So PostgreSQL may answer
-# from it what is asked of a whole lane; what is asked of one row, never.
-NOT_YET_BARRED = "step_live_once"
-
 
 def live_through_everything(bellboy: Bellboy) -> None:
     """Runs that end in every way, and some that are at work, on their way and waiting."""
@@ -111,7 +107,7 @@ def faults(planner: Planner, statements: set[str], *, only_partial: bool = False
         for statement in statements
         for read in planner.reads(statement)
         if (read.is_partial or not only_partial)
-        and (read.overlooks_the_key or (read.is_walk and read.by != NOT_YET_BARRED))
+        and (read.overlooks_the_key or read.is_walk)
         and (statement, read.by) not in MEANT
     )
 

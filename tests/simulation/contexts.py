@@ -15,7 +15,7 @@ _CONTEXT_OF = {
     "ids": "s.id = ANY(%(ids)s::bigint[])",
     "owned": "s.id = ANY(%(ids)s::bigint[]) AND s.status || '' = 'running' AND s.owner = %(owner)s::text",
     "owned in run": "s.run_id = %(run_id)s::uuid AND s.status || '' = 'running' AND s.owner = %(owner)s::text",
-    "live": "s.run_id = %(run_id)s::uuid AND s.status IN ('ready', 'queued', 'running', 'waiting')",
+    "live": "s.run_id = %(run_id)s::uuid AND s.finished_at IS NULL",
 }
 
 

@@ -72,7 +72,10 @@ def admit(tables: Tables, p: Params) -> Found:
     ]
     for step, _ in admitted:
         tables.change(step, status="queued", rung_at=tables.now(), rings=0)
-    return [(s.id, s.lost, s.quarantined, s.attempts, s.key, is_new, room, share) for s, is_new in admitted]
+    return [
+        (s.id, s.lost, s.quarantined, s.attempts, s.key, is_new, s.workflow_id, room, share)
+        for s, is_new in admitted
+    ]
 
 
 # --- the sweep --------------------------------------------------------------------------------------
