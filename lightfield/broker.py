@@ -17,47 +17,58 @@ from typing import Any
 
 from celery.app import amqp
 from kombu import Connection as KombuConnection
-from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
 from kombu.utils import json
 from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
 LONGEST_NAME = 255
 COMMANDS = "celery.pidbox"  # the exchange by which workers are asked how they are (lightfield.remote_control)
 RedisChannel: Any = kombu_redis.Channel  # kombu tells types of its base classes only
-RedisQoS: Any = kombu_redis.QoS
 PAUSES = {"interval_start": 0.25, "interval_step": 0.25, "interval_max": 1.0}  # seconds between two tries
 TEXTS = ("root_id", "parent_id", "shadow", "expires", "argsrepr", "kwargsrepr", "origin")
 
 
-class QoS(RedisQoS):
-    """What was taken and not acknowledged is given back when its channel closes, if somebody is there to take it.
+class QoS(virtual.QoS):
+    """What was taken and is not done yet, known to this process alone (ADR 0015).
 
-    What is not given back is rung again by the sweeper. Forgotten here, it does not upset the next try to close.
+    kombu's own for Redis writes each message down as it is taken, and off again when it is done. That outlives a
+    killed worker; but so do the rows. Here a message that nobody can give back is rung again by the sweeper.
     """
 
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """Write down what was taken. A Redis that is full, or only read from, refuses that.
+    _delivered: Any  # tag → message; what is done is among them until the next `_flush`
+    _flush: Callable[[], None]
 
-        The message has left its queue all the same: it is worked on without a note. Dying with it costs a sweep.
-        """
-        try:
-            super().append(message, delivery_tag)
-        except ResponseError as error:
-            logger.warning("message_not_noted", extra={"error": type(error).__name__})
-            super(RedisQoS, self).append(message, delivery_tag)
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Be done with a message; `requeue` puts it behind all that wait."""
+        message = self._delivered.get(delivery_tag)
+        if requeue and message is not None:
+            self._give_back([message], behind=True)
+        self.ack(delivery_tag)
 
-    def restore_unacked(self, client: Any = None) -> Any:
+    def restore_unacked(self) -> None:
+        """The channel closes. What was taken first stands first in its queue again; nothing is tried twice."""
+        self._flush()
+        newest_first = list(reversed(self._delivered.values()))
+        self._delivered.clear()
+        if newest_first:
+            self._give_back(newest_first)
+
+    def _give_back(self, messages: list[Any], *, behind: bool = False) -> None:
+        """In one transaction. Redis may be away, or full: then these messages are lost, like any."""
+        channel: Any = self.channel
         try:
-            return super().restore_unacked(client)
-        except (*self.channel.connection_errors, RedisError) as error:
+            with channel.conn_or_acquire() as client, client.pipeline() as pipe:
+                for message in messages:
+                    to = message.delivery_info
+                    channel._do_restore_message(message._raw, to["exchange"], to["routing_key"], pipe, behind)
+                pipe.execute()
+        except (*channel.connection_errors, RedisError) as error:
             logger.info("messages_not_given_back", extra={"error": type(error).__name__})
-            self._delivered.clear()
-            return None
 
 
 class Channel(RedisChannel):
@@ -67,7 +78,7 @@ class Channel(RedisChannel):
     _shared_client: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:
-        """One client for all that is published and acknowledged here. It takes a connection from the pool for each command.
+        """One client for all that is published here. It takes a connection from the pool for each command.
 
         kombu makes one for each command instead, and redis-py fills a table of some hundred entries for each: a tenth
         of what a busy worker computed.
@@ -79,7 +90,7 @@ class Channel(RedisChannel):
         return self._shared_client
 
     def _connparams(self, *args: Any, **kwargs: Any) -> Any:
-        """Where to connect to. A step may end, and want its message acknowledged, after the connection was lost.
+        """Where to connect to. Messages may have to be given back after the connection was lost.
 
         kombu then fails with an AttributeError, which Celery calls unrecoverable: it would end the worker, with
         every request in its hands, because Redis was away for a moment.

@@ -20,7 +20,6 @@ from lightfield.kernel import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lightfield.settings")
 
-LONGEST_STEP_SECONDS = 600  # an AI step may take this long; http_request at most 300
 # A sweep waits behind what its queue holds. Were it dropped after a second, nobody would look after lost steps for as
 # long as the queue is longer than that; a few too many at once cost milliseconds each.
 SWEEP_KEPT_SECONDS = 30
@@ -40,10 +39,6 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # the default gives up after 100 tries
     broker_transport_options={
-        "visibility_timeout": LONGEST_STEP_SECONDS + 60,  # below the longest step, steps would run twice
-        # What died with a worker is found by the sweeper within seconds; this look costs a worker three exchanges.
-        "unacked_restore_interval": 10,
-        "unacked_restore_throttle": 1,
         "max_connections": 1000,
         "socket_keepalive": True,
         "socket_timeout": 30,

@@ -25,6 +25,7 @@ ANSWERED = (
         "revoked",
     ),  # Flower's pages
     "enable_events",  # Flower, every five seconds; the workers that it watches send events anyway (-E)
+    "heartbeat",  # Flower, when it starts to listen: say at once, as an event, that you live
 )
 
 

@@ -21,6 +21,7 @@ from psycopg_pool import PoolTimeout
 
 LONGEST_WAIT_SECONDS = 15.0  # the server ends statements after 5 s; this is for one that no longer can
 DOUBT_SECONDS = 5.0  # a server that vanished without closing is noticed by a round trip after this
+LOOK_SECONDS = 1.0  # at all other connections of the pool, when one was ended
 
 # PostgreSQL shuts down, crashed, or is still starting (appendix A of its manual, class 57)
 SERVER_GOES_AWAY = {"57P01", "57P02", "57P03"}
@@ -70,10 +71,29 @@ class DeadlineConnection(psycopg.Connection[Any]):
         PostgreSQL says nothing to an idle client unless it ends the connection, so silence means that all is
         well. Only after a while is the silence doubted, and the round trip made.
         """
+        if query != "":
+            return super().execute(query, *args, **kwargs)
         is_fresh = time.monotonic() - self.last_answer_at < DOUBT_SECONDS
-        if query == "" and is_fresh and self._is_silent():
+        if is_fresh and self._is_silent():
             return self.cursor()
-        return super().execute(query, *args, **kwargs)
+        try:
+            return super().execute(query, *args, **kwargs)
+        except DatabaseTooSlow:
+            raise
+        except psycopg.OperationalError:
+            self._look_at_the_others()
+            raise
+
+    def _look_at_the_others(self) -> None:
+        """The server ended this connection; if it restarted, it ended them all.
+
+        The pool finds out one by one, with a longer pause after each: with three idle ones a request gave up although
+        the server was back.
+        """
+        pool: Any = getattr(self, "_pool", None)  # none while it waits in the pool: no look leads to the next
+        if pool is not None:
+            with answer_within(min(LOOK_SECONDS, seconds_left())):
+                pool.check()
 
     def _is_silent(self) -> bool:
         poll = select.poll()  # unlike select(), without a limit on the number of open files

@@ -1,7 +1,7 @@
 """Redis was full, refused to note which messages were taken, and each worker ended at the next message it took.
 
 `bin/chaos --matrix redis-full` found it: an OutOfMemoryError is no error of the connection, so Celery calls it
-unrecoverable. Workers need no notes: the rows say what is due.
+unrecoverable. Workers need no notes, and now write none: the rows say what is due.
 """
 
 from __future__ import annotations

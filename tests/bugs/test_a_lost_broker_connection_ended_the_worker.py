@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from django.conf import settings
 from kombu import Connection, Consumer, Producer, Queue
-from redis.exceptions import RedisError
 
 from lightfield import broker
 
@@ -36,6 +35,14 @@ def holding_a_message(queue: str) -> tuple[Any, Any]:
     return connection, channel
 
 
+def lose(channel: Any, *, closed: bool) -> None:
+    channel._disconnect_pools()
+    if closed:
+        channel.connection = None
+    else:
+        channel.connection.client = None  # what kombu's Connection.collect() leaves behind
+
+
 def test_given_a_connection_taken_apart_when_its_channel_closes_then_nothing_is_raised(queue: str) -> None:
     _, channel = holding_a_message(queue)
     channel.connection.client = None  # what kombu's Connection.collect() leaves behind
@@ -47,19 +54,34 @@ def test_given_a_connection_taken_apart_when_its_channel_closes_then_nothing_is_
 
 
 @pytest.mark.parametrize("closed", [False, True], ids=["taken apart", "closed"])
-def test_given_a_lost_connection_when_a_message_is_acknowledged_then_the_error_is_one_of_the_connection(
+@pytest.mark.parametrize("deed", ["basic_ack", "basic_reject"])
+def test_given_a_lost_connection_when_its_message_is_done_then_nobody_is_asked(
+    queue: str, deed: str, closed: bool
+) -> None:
+    _, channel = holding_a_message(queue)
+    (tag,) = channel.qos._delivered
+    lose(channel, closed=closed)
+
+    getattr(channel, deed)(tag)
+
+    assert channel.qos.can_consume()
+    channel.qos._flush()
+    assert not channel.qos._delivered
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["taken apart", "closed"])
+def test_given_a_lost_connection_when_a_message_is_to_be_put_back_then_it_is_forgotten(
     queue: str, closed: bool
 ) -> None:
     _, channel = holding_a_message(queue)
     (tag,) = channel.qos._delivered
-    channel._disconnect_pools()
-    if closed:
-        channel.connection = None
-    else:
-        channel.connection.client = None
+    lose(channel, closed=closed)
 
-    with pytest.raises(channel.connection_errors or RedisError):
-        channel.basic_ack(tag)
+    channel.basic_reject(tag, requeue=True)
+    channel.basic_reject("another", requeue=True)  # of a channel before
+
+    channel.qos._flush()
+    assert not channel.qos._delivered
 
 
 def test_given_a_connection_that_lives_when_its_channel_closes_then_the_message_goes_back(queue: str) -> None:

@@ -171,6 +171,14 @@ def test_what_flower_shows_is_answered(worker: Worker, command: str) -> None:
 
 
 @pytest.mark.slow
+def test_given_flower_begins_to_listen_when_it_asks_for_a_heartbeat_then_nothing_is_refused(
+    worker: Worker,
+) -> None:
+    assert worker.asked("heartbeat") is None  # the answer is an event
+    assert worker.process.poll() is None
+
+
+@pytest.mark.slow
 def test_a_command_that_nobody_knows_is_refused_too(worker: Worker) -> None:
     assert worker.asked("no such command") == {"error": remote_control.REFUSAL}
 

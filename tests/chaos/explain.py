@@ -108,11 +108,10 @@ def _queues(stack: Stack) -> list[str]:
     try:
         there = stack.redis()
         lengths = {queue: there.llen(queue) for queue in ("fast", "http", "ai")}
-        unacked = there.hlen("unacked")
         bells = [key.decode() for key in there.scan_iter("*bell*", count=1000)][:SHOWN]
     except redis.RedisError as error:
         return [f"Redis does not tell: {error}"]
-    return [f"queues {lengths}, taken and not acknowledged {unacked}, flags {bells}"]
+    return [f"queues {lengths}, flags {bells}"]
 
 
 def _logs(stack: Stack) -> list[str]:

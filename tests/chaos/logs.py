@@ -30,11 +30,6 @@ class Allowed:
 
 ALLOWED = (
     Allowed(
-        "celery.worker.request",
-        r"Couldn't ack .*(ConnectionError|TimeoutError|BusyLoadingError|OutOfMemoryError)",
-        "Redis was away, starting or full when a message was to be acknowledged: it comes back and finds nothing to claim",
-    ),
-    Allowed(
         "django_celery_beat.schedulers",
         r"Database (gave error|error while sync): (OperationalError|InterfaceError)",
         "beat read its schedule, or noted when it rang last, while PostgreSQL was away; it goes on and tries again",

@@ -145,7 +145,7 @@ def test_given_warnings_and_what_a_fault_explains_then_nothing_is_found(tmp_path
     away = "redis.exceptions.ConnectionError: Connection closed by server."
     told = [
         line("warning", "executions.tasks", "database_unavailable"),
-        line("critical", "celery.worker.request", "Couldn't ack 'x', reason:network:ConnectionError", away),
+        line("error", "celery.beat", "Couldn't apply scheduled task x: Connection closed by server.", away),
         '{"event": "cut off by a ki',
     ]
     (tmp_path / "worker-http.log").write_text("\n".join(told))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -45,6 +46,22 @@ def line(proxy: Proxy) -> Iterator[DeadlineConnection]:
     )
     yield made
     made.close()
+
+
+@pytest.fixture
+def pool(proxy: Proxy) -> Iterator[ConnectionPool[DeadlineConnection]]:
+    """As Django makes it for a web worker, but for its size."""
+    address = {"host": "127.0.0.1", "port": proxy.port, "sslmode": "disable", "autocommit": True}
+    with ConnectionPool(
+        kwargs=address | login(),
+        min_size=1,
+        max_size=6,
+        timeout=1.5,
+        open=True,
+        check=ConnectionPool.check_connection,
+        connection_class=DeadlineConnection,
+    ) as made:
+        yield made
 
 
 def test_given_a_connection_then_its_name_tells_the_process_that_made_it(proxy):
@@ -105,6 +122,35 @@ def test_a_connection_that_the_server_ended_is_found_out(line):
 
     with pytest.raises(psycopg.OperationalError):
         ConnectionPool.check_connection(line)
+
+
+def test_given_word_from_the_server_that_is_no_farewell_when_checked_then_the_connection_stays(line):
+    line.execute("LISTEN news")
+    with connection.cursor() as cursor:
+        cursor.execute("NOTIFY news")
+    select.select([line], [], [], 5)  # it has come
+
+    ConnectionPool.check_connection(line)
+
+    assert line._is_silent()
+    assert line.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_given_idle_connections_of_the_pool_that_the_server_ended_then_the_next_request_notices_nothing(
+    pool, count
+):
+    # Given as many as the server had when it restarted
+    taken = [pool.getconn() for _ in range(count)]
+    ended = [one.info.backend_pid for one in taken]
+    for one in taken:
+        pool.putconn(one)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) AS pid", [ended])
+
+    with pool.connection() as another:
+        assert another.execute("SELECT 1").fetchone() == (1,)
+        assert another.info.backend_pid not in ended
 
 
 def test_a_connection_that_was_silent_for_long_is_asked(proxy, line):
