@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from executions.admission import FEW
 
 MOST_AT_WORK = 6
-COURTESY_SECONDS = 0.025  # the longest that one step of a flood waits for others: it must go on, too
+COURTESY_SECONDS = 0.05  # the longest that one step of a flood waits for others: it must go on, too
 QUICK_SECONDS = 0.02  # a run that waits for an answer may be back any moment; after that it is a slow one
 
 
