@@ -118,9 +118,9 @@ def _admit_once(lane: str) -> tuple[list[Admitted], bool]:
         found: list[tuple[Any, ...]] = sql.rows(ADMIT, {"lane": lane})
     room, share = found[0][7:] if found else (0, 0)
     is_mixed = len({row[6] for row in found}) > 1
-    return [Admitted(*row[:5], is_newcomer=row[5] and is_mixed) for row in found], bool(
+    return [Admitted(*row[:5], row[5] and is_mixed) for row in found], bool(found) and share <= len(
         found
-    ) and share <= len(found) < room
+    ) < room
 
 
 def ring(lane: str, admitted: list[Admitted]) -> None:

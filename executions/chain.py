@@ -31,6 +31,7 @@ from executions.claims import StepInHand
 from executions.crowd import crowd
 from executions.engine import next_in_hand
 from executions.leases import Hold, keeper, worker_name
+from executions.looking_ahead import is_careful, next_intent
 from executions.lost_replies import committed_unheard, persist
 from executions.outcomes import Retry
 from executions.settlements import Settled, Settlement
@@ -91,11 +92,11 @@ class Chain:
         self.in_cell = in_cell
         self.ended: Ended | None = None
         self._is_at_work = True
-        crowd.begin(step.workflow_id)
         self.request: dict[str, Any] | None = None
         self.is_intended = False
         self.settled_at = 0.0  # monotonic, when the last settlement was begun
         self.hold = self._keep(claimed_at, RENDER_SECONDS)
+        crowd.begin(step.workflow_id)
 
     def _keep(self, claimed_at: float, limit_seconds: float) -> Hold:
         return keeper.hold(
@@ -141,7 +142,8 @@ class Chain:
         try:
             with self._stopping_quietly():
                 while self.is_intended:
-                    crowd.give_way(self.step.workflow_id)
+                    if not is_careful(self.request):
+                        crowd.give_way(self.step.workflow_id)
                     following = self._send_and_settle()
                     if following is None:
                         break
@@ -188,7 +190,7 @@ class Chain:
             effect="done",
             answer={"status_code": output.get("status_code")},
             may_continue=may_continue,
-            next_intent=self._next_intent(output) if may_continue else None,
+            next_intent=next_intent(step, self.request, output) if may_continue else None,
             worker=worker_name(),
             owner=claims.new_owner(worker_name()),
             lease_seconds=settings.LIGHTFIELD_LEASE_SECONDS,
@@ -228,21 +230,6 @@ class Chain:
     def _may_continue(self) -> bool:
         following = reports.following_of(self.step)
         return not self.in_cell and following is not None and following["lane"] == self.step.lane
-
-    def _next_intent(self, output: dict[str, Any]) -> dict[str, Any] | None:
-        """What the next step would send after this output, for the ledger; None if that cannot be said yet.
-
-        Then the step tells by itself what is wrong, once it has begun.
-        """
-        plan = reports.following_of(self.step)
-        assert plan is not None
-        following = self.step.followed_by(0, plan, output, is_claimed=True)
-        try:
-            request = frozen_request(following)
-        except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome, of that step
-            cell_limits.end_cell_if_out_of_memory(error)
-            return None
-        return {"key": following.effect_key, "request": request, "digest": digest_of(request)}
 
     def _continue_with(self, following: StepInHand) -> None:
         keeper.let_go(self.hold)

@@ -22,6 +22,7 @@ class ScriptedSlow(SlowStepType[AnyConfig]):
     lane = "http"
     summary = "Does what a test says."
     Config = AnyConfig
+    freezes_early = True
 
     def __init__(self) -> None:
         self.script: Callable[[dict[str, Any], StepContext], dict[str, Any]] = lambda request, context: {

@@ -87,6 +87,10 @@ class FastStepType(StepType[C]):
 class SlowStepType(StepType[C]):
     """Calls the outside, in a worker of its own lane and outside every transaction."""
 
+    # True: `freeze` computes and does nothing else, takes milliseconds and cannot end its process. Then it may be asked
+    # while the outcome of the step before it is still to be written, which saves a transaction.
+    freezes_early: ClassVar[bool] = False
+
     @abstractmethod
     def freeze(self, config: C) -> JsonObject:
         """The request as JSON. It is stored before anything is sent and never rendered again."""

@@ -83,6 +83,7 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
     lane = "http"
     summary = "Send an HTTP request"
     Config = HttpRequestConfig
+    freezes_early = True
 
     def freeze(self, config: HttpRequestConfig) -> JsonObject:
         """Raises PermanentStepError: `egress.invalid_url`, `egress.denied_scheme`, `config.invalid`."""

@@ -117,6 +117,23 @@ def test_a_one_step_run_costs_at_most_six_transactions_and_two_messages(
     assert bellboy.names() == ["dispatch_shard", "execute_steps"]
 
 
+def test_each_further_slow_step_costs_one_transaction_more_and_no_message(
+    bellboy: Bellboy, counter: Counter
+) -> None:
+    deliver = a_webhook(a_published_workflow(steps=[slow("one"), slow("two"), slow("three")]))
+    deliver(1)
+    bellboy.answer_all()
+    bellboy.rung.clear()
+
+    with counter.counted() as counted:
+        deliver(2)
+        bellboy.answer_all()
+
+    assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
+    assert counted[0] <= 8  # the outcome of each step but the last brings the next one's intent along
+    assert bellboy.names() == ["dispatch_shard", "execute_steps"]
+
+
 def test_a_run_of_fast_steps_costs_one_transaction_for_each_and_one_message(
     bellboy: Bellboy, counter: Counter
 ) -> None:

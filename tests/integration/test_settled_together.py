@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, transaction
 
 from executions import chain, completing, reports
+from executions.attempts import digest_of
 from executions.claims import StepInHand
 from executions.models import Attempt, Effect, Run, StepRun, TimelineEntry
 from executions.settlements import Settled, Settlement
@@ -18,7 +20,7 @@ from lightfield.kernel.errors import LostRace
 from tests.bellboy import Bellboy
 from tests.concurrency import race
 from tests.factories import a_published_workflow
-from tests.staging import a_claimed_step, claim, end_lease, everything, intend, slow
+from tests.staging import a_claimed_step, a_run, claim, end_lease, everything, intend, slow
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -187,3 +189,55 @@ def test_given_a_request_that_postgresql_refuses_then_the_other_intents_are_comm
 
     assert chain.frozen_requests(wanted) == [None, {}]
     assert Effect.objects.get().step_run_id == steps[1].step_run_id
+
+
+def with_next_intent(step: StepInHand, request: Any = None) -> Settlement:
+    """A success whose next request is ready for the ledger."""
+    request = request or {"n": step.step_run_id}
+    intent = {"key": f"{step.run_id}:two", "request": request, "digest": digest_of({"n": 1})}
+    return replace(success(step), next_intent=intent)
+
+
+def test_the_next_steps_intent_comes_with_the_outcome_that_continues(bellboy: Bellboy) -> None:
+    workflow = a_published_workflow(steps=[slow("one"), slow("two")])
+    steps = intended_steps(2, workflow=workflow)
+
+    settled = settle_together([with_next_intent(steps[0]), success(steps[1])])
+
+    first, second = settled
+    assert first is not None
+    assert second is not None
+    assert (first.is_intended, second.is_intended) == (True, False)
+    effect = Effect.objects.get(step_run_id=first.next_step_run_id)
+    assert (effect.status, effect.request, effect.fence) == ("intent", {"n": steps[0].step_run_id}, 1)
+    assert (str(effect.scope), effect.key) == (steps[0].run_id, f"{steps[0].run_id}:two")
+    assert Attempt.objects.get(step_run_id=first.next_step_run_id).intent_at is not None
+    assert not Effect.objects.filter(step_run_id=second.next_step_run_id).exists()
+    assert Attempt.objects.get(step_run_id=second.next_step_run_id).intent_at is None
+
+
+def test_given_a_workflow_that_waits_with_less_in_flight_then_nothing_is_intended_for_a_step_that_gives_way(
+    bellboy: Bellboy,
+) -> None:
+    busy = a_published_workflow(steps=[slow("one"), slow("two")])
+    steps = intended_steps(2, workflow=busy)
+    a_run()  # of another workflow, which has nothing in flight
+
+    (settled,) = settle_together([with_next_intent(steps[0])])
+
+    assert settled is not None
+    assert (settled.continues, settled.is_intended) == (False, False)
+    assert not Effect.objects.filter(step_run_id=settled.next_step_run_id).exists()
+
+
+def test_given_a_next_request_that_postgresql_refuses_then_the_outcome_is_written_without_it(
+    bellboy: Bellboy,
+) -> None:
+    workflow = a_published_workflow(steps=[slow("one"), slow("two")])
+    (step,) = intended_steps(1, workflow=workflow)
+
+    (settled,) = settle_together([with_next_intent(step, {"text": "\0"})])
+
+    assert settled is not None
+    assert (settled.continues, settled.is_intended) == (True, False)
+    assert StepRun.objects.get(pk=step.step_run_id).status == "completed"
