@@ -8,7 +8,7 @@ before the wait and overrun the window.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -117,10 +117,10 @@ def _admit_once(lane: str) -> tuple[list[Admitted], bool]:
         sql.rows(LOCK_LANE, {"lane": lane})
         found: list[tuple[Any, ...]] = sql.rows(ADMIT, {"lane": lane})
     room, share = found[0][7:] if found else (0, 0)
-    is_mixed = len({row[6] for row in found}) > 1
-    return [Admitted(*row[:5], row[5] and is_mixed) for row in found], bool(found) and share <= len(
-        found
-    ) < room
+    admitted = [Admitted(*row[:6]) for row in found]
+    if len({row[6] for row in found}) == 1:  # nobody to be kept apart from
+        admitted = [replace(step, is_newcomer=False) for step in admitted]
+    return admitted, bool(found) and share <= len(found) < room
 
 
 def ring(lane: str, admitted: list[Admitted]) -> None:

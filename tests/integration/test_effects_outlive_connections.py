@@ -14,7 +14,7 @@ from django.db import OperationalError, transaction
 from django.db.models import F
 
 from executions import cells, claims, leases, reports, tasks, worker
-from executions.leases import keeper
+from executions.leases import keeper, worker_name
 from executions.models import Attempt, Effect, Run, StepRun
 from executions.settling import settle
 from lightfield.kernel import sql
@@ -147,7 +147,7 @@ def test_given_a_claim_whose_reply_is_lost_then_the_worker_finds_its_steps_and_g
     bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
 ) -> None:
     first, second = a_queued_step(), a_queued_step()
-    line.lose_the_answer_to(b"COMMIT")
+    line.lose_the_answer_to(worker_name().encode())  # in the parameters: the statement commits by itself
 
     with when_logged("claimed_again", lambda: None) as again:
         worker.execute([first.pk, second.pk])
@@ -180,7 +180,7 @@ def test_given_a_cells_claim_whose_reply_is_lost_then_what_it_judged_and_took_st
     assert len(slow_step.sent) == 1
 
 
-def test_given_a_claim_that_broke_before_its_commit_then_it_is_made_again(
+def test_given_a_claim_that_broke_before_it_was_made_then_it_is_made_again(
     bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
 ) -> None:
     step = a_queued_step()

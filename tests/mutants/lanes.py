@@ -47,6 +47,22 @@ FAIRNESS = (
             ),
         ),
         planted(
+            "flood-gives-no-way",
+            "the steps of a flood do not wait while a single run is at work",
+            edit(
+                "executions/crowd.py",
+                "            if self._runs[workflow_id].here > FEW:\n",
+                "            if False:\n",
+            ),
+            by="unit/test_crowd.py::test_a_flood_gives_way_while_a_single_run_of_another_workflow_is_at_work",
+        ),
+        planted(
+            "newcomer-among-the-flood",
+            "a single run's step waits in the worker with the flood's that share its message",
+            edit(ADMISSION, "Admitted(*row[:6])", "Admitted(*row[:5])"),
+            by="test_admission.py::test_a_newcomer_has_a_message_of_its_own_beside_a_flood",
+        ),
+        planted(
             "limit-of-a-workflow-ignored",
             "a workflow's own concurrency is not looked at",
             edit(

@@ -112,63 +112,72 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-class TestAFloodGivesWay:
-    def test_while_a_single_run_of_another_workflow_is_at_work(self) -> None:
-        crowd = Crowd(8)
-        come(crowd, 3)
-        come(crowd, 1, "single")
-        flood = waits(lambda: crowd.give_way("flood"))
+def test_a_flood_gives_way_while_a_single_run_of_another_workflow_is_at_work() -> None:
+    crowd = Crowd(8)
+    come(crowd, 3)
+    come(crowd, 1, "single")
+    flood = waits(lambda: crowd.give_way("flood"))
 
-        crowd.end("single")
+    crowd.end("single")
 
-        ends(flood)
+    ends(flood)
 
-    def test_and_while_one_is_on_its_way_that_nobody_knows_yet(self) -> None:
-        crowd = Crowd(8)
-        come(crowd, 3)
-        crowd.join(1)
-        flood = waits(lambda: crowd.give_way("flood"))
 
-        crowd.joined(1, begun=0)
+@pytest.mark.usefixtures("patient")
+def test_a_flood_gives_way_while_one_is_on_its_way_that_nobody_knows_yet() -> None:
+    crowd = Crowd(8)
+    come(crowd, 3)
+    crowd.join(1)
+    flood = waits(lambda: crowd.give_way("flood"))
 
-        ends(flood)
+    crowd.joined(1, begun=0)
 
-    def test_before_it_begins_with_more(self) -> None:
-        crowd = Crowd(8)
-        come(crowd, 1, "single")
-        flood = waits(lambda: come(crowd, 3))
+    ends(flood)
 
-        crowd.end("single")
 
-        ends(flood)
+@pytest.mark.usefixtures("patient")
+def test_a_flood_gives_way_before_it_begins_with_more() -> None:
+    crowd = Crowd(8)
+    come(crowd, 1, "single")
+    flood = waits(lambda: come(crowd, 3))
 
-    def test_while_the_single_one_waits_for_a_quick_answer_but_not_for_a_slow_one(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        crowd = Crowd(8)
-        come(crowd, 3)
-        come(crowd, 1, "single")
-        monkeypatch.setattr("executions.crowd.QUICK_SECONDS", PATIENCE)
-        crowd.leave("single")
-        waits(lambda: crowd.give_way("flood"))
+    crowd.end("single")
 
-        monkeypatch.setattr("executions.crowd.QUICK_SECONDS", 0)
-        crowd.give_way("flood")
+    ends(flood)
 
-    def test_but_single_runs_do_not_give_way_to_each_other(self) -> None:
-        crowd = Crowd(8)
-        come(crowd, 2, "one")
-        come(crowd, 1, "other")
 
-        crowd.give_way("one")
-        crowd.give_way("other")
+@pytest.mark.usefixtures("patient")
+def test_a_flood_gives_way_while_the_single_one_waits_for_a_quick_answer_but_not_for_a_slow_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    crowd = Crowd(8)
+    come(crowd, 3)
+    come(crowd, 1, "single")
+    monkeypatch.setattr("executions.crowd.QUICK_SECONDS", PATIENCE)
+    crowd.leave("single")
+    waits(lambda: crowd.give_way("flood"))
 
-    def test_nor_does_a_flood_to_another_flood(self) -> None:
-        crowd = Crowd(8)
-        come(crowd, 3)
-        come(crowd, 3, "other flood")
+    monkeypatch.setattr("executions.crowd.QUICK_SECONDS", 0)
+    crowd.give_way("flood")
 
-        crowd.give_way("flood")
+
+@pytest.mark.usefixtures("patient")
+def test_single_runs_do_not_give_way_to_each_other() -> None:
+    crowd = Crowd(8)
+    come(crowd, 2, "one")
+    come(crowd, 1, "other")
+
+    crowd.give_way("one")
+    crowd.give_way("other")
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_flood_does_not_give_way_to_another_flood() -> None:
+    crowd = Crowd(8)
+    come(crowd, 3)
+    come(crowd, 3, "other flood")
+
+    crowd.give_way("flood")
 
 
 def test_a_flood_goes_on_although_there_is_always_a_single_run_at_work(
