@@ -16,19 +16,17 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import redis
-from celery import current_app
 from django.conf import settings
-from kombu import Connection, Producer
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lightfield.kernel import wire
 from lightfield.kernel.crashpoint import crashpoint
 
 logger = logging.getLogger(__name__)
@@ -103,7 +101,7 @@ def ring_settle_effects() -> None:
 def answered(topic: str) -> None:
     """The handler of a coalesced bell starts to look: later changes must ring again."""
     try:
-        _flags().delete(_flag(topic))
+        _redis().delete(_flag(topic))
     except redis.RedisError as error:
         logger.info("bell_flag_not_cleared", extra={"topic": topic, "error": str(error)})
 
@@ -134,7 +132,6 @@ class Ringer:
         self._pending: OrderedDict[int | Bell, Bell] = OrderedDict()
         self._is_busy = False
         self._thread: threading.Thread | None = None
-        self._producer: Producer | None = None
         self._failures = 0
         self._closed_until = 0.0  # monotonic
 
@@ -154,7 +151,7 @@ class Ringer:
         Nobody knows earlier that Redis is back than a worker that has just received a message.
         """
         try:
-            _flags().set(_flag("can_ring"), 1, ex=FLAG_SECONDS)
+            _redis().set(_flag("can_ring"), 1, ex=FLAG_SECONDS)
         except redis.RedisError as error:
             logger.info("redis_takes_no_bells", extra={"error": str(error)})
             return False
@@ -182,85 +179,50 @@ class Ringer:
                 self._failed(bell, error)
 
     def _publish(self, bell: Bell) -> None:
-        is_new = bell.topic is None or _flags().set(_flag(bell.topic), 1, nx=True, ex=FLAG_SECONDS)
+        is_new = bell.topic is None or _redis().set(_flag(bell.topic), 1, nx=True, ex=FLAG_SECONDS)
         if not is_new and not bell.forced:
             return
-        message = current_app.amqp.as_task_v2(
-            str(uuid.uuid4()),
+        message = wire.packed(
             bell.task,
+            bell.queue,
             bell.args,
-            {},
             expires=EXPIRES_SECONDS,
             retries=bell.retries,
-            argsrepr=bell.shown or repr(bell.args),
-            ignore_result=True,
+            shown=bell.shown,
         )
         crashpoint("CP-W4")
-        self._connected().publish(
-            message.body,
-            exchange="",
-            routing_key=bell.queue,
-            serializer="json",
-            headers=message.headers,
-            retry=False,
-            **message.properties,
-        )
-
-    def _connected(self) -> Producer:
-        if self._producer is None:
-            connection = Connection(
-                settings.REDIS_URL,
-                transport_options={
-                    "socket_timeout": TIMEOUT_SECONDS,
-                    "socket_connect_timeout": TIMEOUT_SECONDS,
-                    "retry_on_timeout": False,
-                    "max_retries": 0,  # Kombu would try for five seconds; the breaker decides about tries
-                },
-            )
-            self._producer = Producer(connection.default_channel, auto_declare=False)
-        return self._producer
+        _redis().lpush(bell.queue, message)
 
     def _failed(self, bell: Bell, error: Exception) -> None:
         self._failures += 1
-        self._hang_up()
         if self._failures >= FAILURES_TO_OPEN:
             step = min(self._failures - FAILURES_TO_OPEN, len(OPEN_SECONDS) - 1)
             self._closed_until = time.monotonic() + OPEN_SECONDS[step]
-            if bell.topic:
-                _forget_flags()
+            _hang_up()
         logger.warning(
             "bell_not_rung", extra={"task": bell.task, "error": str(error), "failures": self._failures}
         )
 
-    def _hang_up(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is None or producer.connection is None:
-            return
-        try:
-            producer.connection.release()
-        except Exception as error:  # noqa: BLE001  a broken connection may break again while closing
-            logger.debug("bell_connection_not_closed", extra={"error": str(error)})
-
 
 _ringer: Rings = Ringer()
-_flag_client: redis.Redis | None = None
+_client: redis.Redis | None = None
 
 
-def _flags() -> redis.Redis:
-    global _flag_client
-    if _flag_client is None:
-        _flag_client = redis.Redis.from_url(
+def _redis() -> redis.Redis:
+    global _client
+    if _client is None:
+        _client = redis.Redis.from_url(
             settings.REDIS_URL,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-    return _flag_client
+    return _client
 
 
-def _forget_flags() -> None:
-    global _flag_client
-    _flag_client = None
+def _hang_up() -> None:
+    global _client
+    _client = None
 
 
 def _flag(topic: str) -> str:
@@ -277,7 +239,7 @@ def use(ringer: Rings) -> Rings:
 def _reset_after_fork() -> None:
     """A forked child has no ringer thread and must not share its parent's sockets."""
     use(Ringer())
-    _forget_flags()
+    _hang_up()
 
 
 os.register_at_fork(after_in_child=_reset_after_fork)

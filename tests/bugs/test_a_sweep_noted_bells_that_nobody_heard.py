@@ -44,10 +44,10 @@ def line(
         user, at, _ = real.netloc.rpartition("@")
         settings.REDIS_URL = real._replace(netloc=f"{user}{at}127.0.0.1:{proxy.port}").geturl()
         before = bells.use(Ringer())
-        bells._forget_flags()
+        bells._hang_up()
         yield proxy
         bells.use(before)
-        bells._forget_flags()
+        bells._hang_up()
         server.delete(NOBODY)
 
 
