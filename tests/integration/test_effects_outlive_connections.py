@@ -147,7 +147,7 @@ def test_given_a_claim_whose_reply_is_lost_then_the_worker_finds_its_steps_and_g
     bellboy: Bellboy, slow_step: ScriptedSlow, line: Proxy
 ) -> None:
     first, second = a_queued_step(), a_queued_step()
-    line.lose_the_answer_to(b"COMMIT")
+    line.lose_the_answer_to(leases.worker_name().encode())  # the statement that claims, and commits
 
     with when_logged("claimed_again", lambda: None) as again:
         worker.execute([first.pk, second.pk])
