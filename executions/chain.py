@@ -91,11 +91,11 @@ class Chain:
         self.in_cell = in_cell
         self.ended: Ended | None = None
         self._is_at_work = True
-        crowd.begin(step.workflow_id)
         self.request: dict[str, Any] | None = None
         self.is_intended = False
         self.settled_at = 0.0  # monotonic, when the last settlement was begun
         self.hold = self._keep(claimed_at, RENDER_SECONDS)
+        crowd.begin(step.workflow_id)
 
     def _keep(self, claimed_at: float, limit_seconds: float) -> Hold:
         return keeper.hold(
