@@ -198,8 +198,7 @@ class Chain:
         settled = self._settle(settlement)
         following = next_in_hand(step, settlement, settled)
         if settled.continues and following is not None:
-            if settled.is_intended and settlement.next_intent is not None:
-                following.request = settlement.next_intent["request"]
+            following.request = settled.next_request
             return following
         if following is not None and following.lane == "fast":
             bells.ring_advance([step.run_id])

@@ -106,6 +106,12 @@ UPDATE executions_steprun s SET lease_expires_at = clock_timestamp() + make_inte
 FROM m WHERE s.id = m.id RETURNING s.id
 """
 
+# Until no transaction holds the runs of these steps: a claim whose connection broke may still be underway.
+WAIT_FOR_RUNS = """
+SELECT r.id FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
+WHERE s.id = ANY(%(ids)s::bigint[]) ORDER BY r.id FOR SHARE OF r
+"""
+
 STILL_OURS = """
 SELECT s.id FROM jsonb_to_recordset(%(held)s::jsonb) AS w(id bigint, fence int)
 JOIN executions_steprun s ON s.id = w.id WHERE s.fence = w.fence AND s.status || '' = 'running'
@@ -228,7 +234,8 @@ def new_owner(worker: str) -> str:
 
 
 def owned(owner: str, ids: list[int]) -> list[StepInHand]:
-    """Those of `ids` that are held under this token."""
+    """Those of `ids` that are held under this token, once nobody is at their runs any more."""
+    sql.rows(WAIT_FOR_RUNS, {"ids": ids})
     which = "s.id = ANY(%(ids)s::bigint[]) AND s.status || '' = 'running' AND s.owner = %(owner)s::text"
     return [_read(found) for found in sql.rows(CONTEXT.format(which=which), {"ids": ids, "owner": owner})]
 

@@ -15,7 +15,7 @@ from executions import timeline
 from executions.lanes import IN_FLIGHT_OF_WF, LANE_WAITS, WAITING_WORKFLOWS
 from executions.settlements import STEP_COLUMNS, Settled, Settlement
 from executions.states import StepStatus
-from lightfield.kernel import sql
+from lightfield.kernel import sql, strict_json
 
 COMPLETE = f"""
 WITH RECURSIVE w AS MATERIALIZED (
@@ -73,7 +73,7 @@ ne AS (  -- who continues may send at once: the next request is in the ledger by
   INSERT INTO executions_effect (scope, key, step_run_id, fence, status, request, request_digest, created_at)
   SELECT n.run_id, r.intent->>'key', n.id, 1, 'intent', r.intent->'request', decode(r.intent->>'digest', 'hex'), r.at
   FROM n JOIN r ON r.id = n.run_id WHERE n.status = 'running' AND r.intent IS NOT NULL
-  ON CONFLICT (scope, key) DO NOTHING RETURNING step_run_id),
+  ON CONFLICT (scope, key) DO NOTHING RETURNING step_run_id, request),
 na AS (
   INSERT INTO executions_attempt (step_run_id, number, fence, worker, alone, started_at, intent_at)
   SELECT n.id, 1, 1, %(worker)s::text, false, r.at, CASE WHEN ne.step_run_id IS NOT NULL THEN r.at END
@@ -86,7 +86,7 @@ SELECT CASE WHEN (SELECT count(*) FROM st) = %(number)s::int AND (SELECT count(*
               AND (SELECT count(*) FROM e) = %(number)s::int THEN 1 ELSE lost_race() END,
        r.step_run_id, n.id, n.status,
        ({LANE_WAITS}) OR coalesce(n.status = 'ready' AND n.lane = %(lane)s::text, false),
-       EXISTS (SELECT 1 FROM ne WHERE ne.step_run_id = n.id)
+       (SELECT ne.request::text FROM ne WHERE ne.step_run_id = n.id)
 FROM (SELECT 1) one LEFT JOIN r ON true LEFT JOIN n ON n.run_id = r.id
 """
 
@@ -114,10 +114,14 @@ def complete(settlements: list[Settlement]) -> list[Settled]:
         },
     )
     settled = {
-        row[1]: Settled(row[2], row[3] == StepStatus.RUNNING, None, bool(row[4]), is_intended=row[5])
+        row[1]: Settled(row[2], row[3] == StepStatus.RUNNING, None, bool(row[4]), _kept(row[5]))
         for row in found
     }
     return [settled[settlement.step_run_id] for settlement in settlements]
+
+
+def _kept(request: str | None) -> dict[str, Any] | None:
+    return strict_json.from_storage(request) if request else None
 
 
 def _row(settlement: Settlement) -> dict[str, Any]:

@@ -28,6 +28,9 @@ MOST_TRIES = 3
 TURN_SECONDS = (
     0.5  # a message drains for so long, then rings again: what else the queue holds must not wait for a flood
 )
+LONGEST_SECONDS = (
+    5.0  # a turn that takes this long hangs in something that it was to start: others go on without it
+)
 
 PICK = """
 WITH RECURSIVE wf(w) AS (  -- skip scan: one index probe per workflow with pending events
@@ -112,21 +115,28 @@ class Drains:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rung_again: dict[int, bool] = {}
+        self._overdue_at: dict[int, float] = {}  # monotonic
 
     def begin(self, shard: int) -> bool:
-        """False: a thread is at it, and will look once more before it ends."""
+        """False: a thread is at it, and will look once more before it ends. One that hangs will not.
+
+        It may come back, all the same: then two are at it, which does no harm, and either may answer who rang.
+        """
         with self._lock:
-            is_mine = shard not in self._rung_again
+            now = time.monotonic()
+            is_mine = shard not in self._rung_again or now > self._overdue_at[shard]
             self._rung_again[shard] = not is_mine
+            if is_mine:
+                self._overdue_at[shard] = now + LONGEST_SECONDS
             return is_mine
 
     def has_ended(self, shard: int) -> bool:
         """Nothing was found. False: somebody rang since the last look, so look again."""
         with self._lock:
-            if self._rung_again[shard]:
+            if self._rung_again.get(shard):
                 self._rung_again[shard] = False
                 return False
-            del self._rung_again[shard]
+            self._rung_again.pop(shard, None)
             return True
 
     def leave(self, shard: int) -> None:

@@ -86,10 +86,10 @@ class Keeper:
         now = time.monotonic()
         held = Hold(step_run_id, fence, claimed_at + settings.LIGHTFIELD_LEASE_SECONDS, now + limit_seconds)
         with self._changed:
-            self._held[step_run_id] = held
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
                 self._thread.start()
+            self._held[step_run_id] = held  # nothing is held when there is no thread to be had
             self._changed.notify_all()
         return held
 

@@ -49,6 +49,5 @@ def committed_unheard(settlement: Settlement) -> Settled:
     """
     if settlement.may_continue:
         for step in claims.owned_in_run(settlement.owner, settlement.run_id):
-            is_intended = step.request is not None
-            return Settled(step.step_run_id, True, due_at=None, lane_waits=False, is_intended=is_intended)
+            return Settled(step.step_run_id, True, due_at=None, lane_waits=False, next_request=step.request)
     raise LostRace

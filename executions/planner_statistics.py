@@ -22,15 +22,15 @@ FEWEST_PAGES = 20  # below that any plan will do
 
 OUTGROWN = """
 SELECT c.relname FROM pg_class c
-WHERE c.oid = ANY(%(tables)s::text[]::regclass[])
+WHERE c.oid = ANY(%(tables)s::text[]::regclass[]) AND pg_has_role(c.relowner, 'USAGE')  -- else it may not analyze
   AND pg_relation_size(c.oid) > 10 * greatest(c.relpages, %(fewest)s::int)::bigint * current_setting('block_size')::int
 """
 
 
 def refresh() -> list[str]:
-    """Analyze the tables that have outgrown what is known of them; their names.
+    """Analyze the tables that have outgrown what is known of them, if they are ours; their names.
 
-    A role that does not own them gets a warning from PostgreSQL and changes nothing; so does one that comes second.
+    Who comes second gets a warning from PostgreSQL and changes nothing.
     """
     outgrown = [
         str(found[0]) for found in sql.rows(OUTGROWN, {"tables": list(TABLES), "fewest": FEWEST_PAGES})

@@ -65,4 +65,6 @@ class Settled:
     continues: bool
     due_at: Any
     lane_waits: bool  # steps of this slow lane wait for a slot
-    is_intended: bool = False  # and its intent is in the ledger: it may send at once
+    next_request: dict[str, Any] | None = (
+        None  # as the ledger keeps it: its intent is committed, it may send at once
+    )

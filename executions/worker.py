@@ -79,17 +79,10 @@ def execute(ids: list[int], *, claim: Claim = claims.claim, in_cell: bool = Fals
 
 
 def _execute(ids: list[int], claim: Claim, *, in_cell: bool) -> list[Ended]:
-    crowd.join(len(ids))
     chains: list[Chain] = []
-    try:
-        crashpoint("CP-S1")
-        claimed_at = time.monotonic()
-        for step in _claim(ids, claim):
-            chains.append(Chain(step, claimed_at, in_cell=in_cell))
-    finally:
-        crowd.joined(len(ids), begun=len(chains))
     running: list[Future[None]] = []
     try:
+        _begin(ids, claim, chains, in_cell=in_cell)
         if chains and chains[0].step.lane_waits and not in_cell:  # and now there is room on the way again
             running.append(_pool().submit(partial(_admit_more, chains[0].step.lane)))
         intending = [chain for chain in chains if chain.prepare()]
@@ -97,14 +90,27 @@ def _execute(ids: list[int], claim: Claim, *, in_cell: bool) -> list[Ended]:
             crashpoint("CP-S2")
         commit_intents_of(intending)
         sql.release()
-        running += [_pool().submit(chain.run) for chain in chains[1:]]
+        for chain in chains[1:]:
+            running.append(_pool().submit(chain.run))
         if chains:
             chains[0].run()
-        wait(running)
     finally:
+        wait(running)  # whatever became of this thread: what they hold is theirs until they are done
         for chain in chains:
             chain.let_go()
     return [chain.ended for chain in chains if chain.ended is not None]
+
+
+def _begin(ids: list[int], claim: Claim, chains: list[Chain], *, in_cell: bool) -> None:
+    """Add a chain for each step that may be taken; those that were added must be let go of, also after an error."""
+    crowd.join(len(ids))
+    try:
+        crashpoint("CP-S1")
+        claimed_at = time.monotonic()
+        for step in _claim(ids, claim):
+            chains.append(Chain(step, claimed_at, in_cell=in_cell))
+    finally:
+        crowd.joined(len(ids), begun=len(chains))
 
 
 def _admit_more(lane: str) -> None:

@@ -207,7 +207,7 @@ def test_the_next_steps_intent_comes_with_the_outcome_that_continues(bellboy: Be
     first, second = settled
     assert first is not None
     assert second is not None
-    assert (first.is_intended, second.is_intended) == (True, False)
+    assert (first.next_request, second.next_request) == ({"n": steps[0].step_run_id}, None)
     effect = Effect.objects.get(step_run_id=first.next_step_run_id)
     assert (effect.status, effect.request, effect.fence) == ("intent", {"n": steps[0].step_run_id}, 1)
     assert (str(effect.scope), effect.key) == (steps[0].run_id, f"{steps[0].run_id}:two")
@@ -226,7 +226,7 @@ def test_given_a_workflow_that_waits_with_less_in_flight_then_nothing_is_intende
     (settled,) = settle_together([with_next_intent(steps[0])])
 
     assert settled is not None
-    assert (settled.continues, settled.is_intended) == (False, False)
+    assert (settled.continues, settled.next_request) == (False, None)
     assert not Effect.objects.filter(step_run_id=settled.next_step_run_id).exists()
 
 
@@ -239,5 +239,5 @@ def test_given_a_next_request_that_postgresql_refuses_then_the_outcome_is_writte
     (settled,) = settle_together([with_next_intent(step, {"text": "\0"})])
 
     assert settled is not None
-    assert (settled.continues, settled.is_intended) == (True, False)
+    assert (settled.continues, settled.next_request) == (True, None)
     assert StepRun.objects.get(pk=step.step_run_id).status == "completed"

@@ -15,7 +15,7 @@ MUTANTS = (
             "each message for a shard takes a thread of its own, until a flood has them all",
             edit(
                 DISPATCHER,
-                "            is_mine = shard not in self._rung_again\n",
+                "            is_mine = shard not in self._rung_again or now > self._overdue_at[shard]\n",
                 "            is_mine = True\n",
             ),
             by=f"test_drains.py::{RUNG_MEANWHILE}",
@@ -23,7 +23,7 @@ MUTANTS = (
         planted(
             "bell-during-a-drain-overlooked",
             "an event that comes after the last look waits for the sweep, although its bell was heard",
-            edit(DISPATCHER, "            if self._rung_again[shard]:\n", "            if False:\n"),
+            edit(DISPATCHER, "            if self._rung_again.get(shard):\n", "            if False:\n"),
             by=f"test_drains.py::{RUNG_MEANWHILE}",
         ),
         planted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,7 +57,8 @@ def complete(tables: Tables, p: Params) -> Found:
         goes_on = row["may_continue"] and not rivals[row["id"]]
         _, following, status, _, to_admit = _settle(tables, plain, goes_on=goes_on, lane_waits=False)
         is_intended = goes_on and row["intent"] is not None and following is not None
-        found.append((1, row["id"], following, status, lane_waits or to_admit, is_intended))
+        kept = json.dumps(row["intent"]["request"]) if is_intended else None
+        found.append((1, row["id"], following, status, lane_waits or to_admit, kept))
     return found
 
 
