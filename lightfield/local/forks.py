@@ -20,8 +20,9 @@ from lightfield.local.children import Child, adopting_orphans, has_ended, spawn,
 from lightfield.local.fork_server import TITLE_BYTES, Order
 from lightfield.local.home import Home
 
-READY_SECONDS = 30.0  # for its imports, on a busy machine
-ANSWER_SECONDS = 10.0  # for one fork
+READY_SECONDS = 30.0  # for its imports, on a busy machine, while nothing else is to be looked after yet
+AGAIN_SECONDS = 10.0  # for the same later: meanwhile nobody looks after the others
+ANSWER_SECONDS = 3.0  # for one fork
 ATTEMPTS = 2  # a fork server may have ended: it was killed, or its code has changed
 NAME, MODULE = "fork-server", "lightfield.local.fork_server"
 
@@ -111,7 +112,7 @@ class Forks:
             return self._line
         self.close()
         self._line, theirs = socket.socketpair()
-        self._line.settimeout(READY_SECONDS)
+        self._line.settimeout(AGAIN_SECONDS if self._has_worked else READY_SECONDS)
         with theirs:
             self._server = spawn(
                 [sys.executable, "-m", MODULE, "." * TITLE_BYTES],

@@ -21,8 +21,11 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def test_given_a_next_request_that_ends_its_thread_then_the_outcome_before_it_is_written(
-    bellboy: Bellboy, slow_step: ScriptedSlow
+    bellboy: Bellboy, slow_step: ScriptedSlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        type(slow_step), "freezes_early", False
+    )  # as of any step type that does not say otherwise
     freeze, calls = slow_step.freeze, []
 
     def freeze_or_exit(config: Any) -> dict[str, Any]:
