@@ -9,14 +9,19 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from celery import current_app
 
 
 def packed(
-    task: str, queue: str, args: Sequence[Any], *, expires: float, retries: int = 0, shown: str | None = None
+    task: str,
+    queue: str,
+    args: tuple[Any, ...],
+    *,
+    expires: float,
+    retries: int = 0,
+    shown: str | None = None,
 ) -> str:
     """One message for `queue`, to be pushed to the left of the list of that name.
 

@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def test_every_attempt_of_a_continuation_sends_what_is_kept(
     bellboy: Bellboy, slow_step: ScriptedSlow
 ) -> None:
-    slow_step.freezes_early = True  # type: ignore[attr-defined]
     slow_step.freeze = lambda config: {"longer": (1, 2), "b": 1e16, "a": 1}  # type: ignore[method-assign]
     spelled: list[str] = []
 
