@@ -86,6 +86,18 @@ def a_webhook(workflow: Any) -> Callable[[int], None]:
     return deliver
 
 
+def cost_of_a_run(bellboy: Bellboy, counter: Counter, steps: list[dict[str, Any]]) -> int:
+    """Transactions from webhook to end of a run that is not its workflow's first; what rang is in `bellboy.rung`."""
+    deliver = a_webhook(a_published_workflow(steps=steps))
+    deliver(1)  # each process reads a version once
+    bellboy.answer_all()
+    bellboy.rung.clear()
+    with counter.counted() as counted:
+        deliver(2)
+        bellboy.answer_all()
+    return counted[0]
+
+
 def test_the_counter_counts(counter: Counter) -> None:
     sql.rows("SELECT 1", {})  # to prepare a statement counts as well, once for each connection
     with counter.counted() as nothing:
@@ -103,65 +115,30 @@ def test_the_counter_counts(counter: Counter) -> None:
 def test_a_one_step_run_costs_at_most_six_transactions_and_two_messages(
     bellboy: Bellboy, counter: Counter
 ) -> None:
-    deliver = a_webhook(a_published_workflow(steps=[slow()]))
-    deliver(1)  # each process reads a version once
-    bellboy.answer_all()
-    bellboy.rung.clear()
-
-    with counter.counted() as counted:
-        deliver(2)
-        bellboy.answer_all()
+    transactions = cost_of_a_run(bellboy, counter, [slow()])
 
     assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
-    assert counted[0] <= 6  # capture, dispatch, admit, claim, intent, settle
+    assert transactions <= 6  # capture, dispatch, admit, claim, intent, settle
     assert bellboy.names() == ["dispatch_shard", "execute_steps"]
 
 
 def test_each_further_slow_step_costs_one_transaction_more_and_no_message(
     bellboy: Bellboy, counter: Counter
 ) -> None:
-    deliver = a_webhook(a_published_workflow(steps=[slow("one"), slow("two"), slow("three")]))
-    deliver(1)
-    bellboy.answer_all()
-    bellboy.rung.clear()
-
-    with counter.counted() as counted:
-        deliver(2)
-        bellboy.answer_all()
+    transactions = cost_of_a_run(bellboy, counter, [slow("one"), slow("two"), slow("three")])
 
     assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
-    assert counted[0] <= 8  # the outcome of each step but the last brings the next one's intent along
+    assert transactions <= 8  # the outcome of each step but the last brings the next one's intent along
     assert bellboy.names() == ["dispatch_shard", "execute_steps"]
 
 
 def test_a_run_of_fast_steps_costs_one_transaction_for_each_and_one_message(
     bellboy: Bellboy, counter: Counter
 ) -> None:
-    deliver = a_webhook(a_published_workflow(steps=[say("one"), say("two")]))
-    deliver(1)
-    bellboy.answer_all()
-    bellboy.rung.clear()
+    transactions = cost_of_a_run(bellboy, counter, [say("one"), say("two")])
 
-    with counter.counted() as counted:
-        deliver(2)
-        bellboy.answer_all()
-
-    assert counted[0] <= 5  # capture, dispatch, the run's context, two steps
+    assert transactions <= 5  # capture, dispatch, the run's context, two steps
     assert bellboy.names() == ["dispatch_shard"]
-
-
-def test_a_continued_step_costs_two_transactions_and_no_message(bellboy: Bellboy, counter: Counter) -> None:
-    deliver = a_webhook(a_published_workflow(steps=[slow("one"), slow("two"), slow("three")]))
-    deliver(1)
-    bellboy.answer_all()
-    bellboy.rung.clear()
-
-    with counter.counted() as counted:
-        deliver(2)
-        bellboy.answer_all()
-
-    assert counted[0] <= 6 + 2 * 2
-    assert bellboy.names() == ["dispatch_shard", "execute_steps"]
 
 
 def test_an_idle_sweep_is_one_transaction_without_a_message(bellboy: Bellboy, counter: Counter) -> None:
