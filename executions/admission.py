@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from django.db import transaction
-
 from executions.lanes import IN_FLIGHT_OF_WF, WAITING_WORKFLOWS
 from executions.together import Together
 from lightfield.kernel import bells, sql
@@ -21,7 +19,11 @@ from lightfield.kernel.crashpoint import crashpoint
 
 FEW = 2  # steps at once mean no backlog: a message each, and nobody is asked to wait
 
-LOCK_LANE = "SELECT 1 FROM executions_lane WHERE name = %(lane)s::text FOR UPDATE"
+# Nobody waits for the disk here: what an admission tells is told again by the sweeper, should a crash of PostgreSQL
+# take it back. A claim, which nobody may take back, carries it to the disk.
+LOCK_LANE = """
+SELECT set_config('synchronous_commit', 'off', true) FROM executions_lane WHERE name = %(lane)s::text FOR UPDATE
+"""
 
 ADMIT = f"""
 WITH RECURSIVE {WAITING_WORKFLOWS},
@@ -113,9 +115,7 @@ def fill(lane: str) -> int:
 @sql.retrying_conflicts
 def _admit_once(lane: str) -> tuple[list[Admitted], bool]:
     """One turn, and whether another may admit more: there is room, and a workflow may have had its whole share."""
-    with transaction.atomic():
-        sql.rows(LOCK_LANE, {"lane": lane})
-        found: list[tuple[Any, ...]] = sql.rows(ADMIT, {"lane": lane})
+    found: list[tuple[Any, ...]] = sql.rows_after(LOCK_LANE, ADMIT, {"lane": lane})
     room, share = found[0][7:] if found else (0, 0)
     admitted = [Admitted(*row[:6]) for row in found]
     if len({row[6] for row in found}) == 1:  # nobody to be kept apart from

@@ -21,7 +21,8 @@ COMPLETE = f"""
 WITH RECURSIVE w AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(%(completions)s::jsonb) AS w(id bigint, run_id uuid, workflow_id uuid, fence int,
     run_status text, entries jsonb, output jsonb, answer jsonb, next_key text, next_type text, next_lane text,
-    next_max_attempts int, may_continue bool, owner text, intent jsonb)),
+    next_max_attempts int, may_continue bool, owner text, intent jsonb)
+  LIMIT %(number)s::int),  -- the planner takes any jsonb for a hundred rows, and would read all of a small table for them
 {WAITING_WORKFLOWS},
 rival AS MATERIALIZED (  -- the least that a waiting workflow has in flight, if it may have more
   SELECT min(b.n) AS n

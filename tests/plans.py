@@ -38,7 +38,7 @@ KEY = re.compile(r"\b(id|run_id|step_run_id) = ")  # with a value, or with a col
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     """The statements that the engine sends meanwhile, in any thread. Those of tests and their helpers are left out."""
     found: set[str] = set()
-    send = sql.rows
+    send, send_after = sql.rows, sql.rows_after
 
     def rows(statement: str, params: Any) -> Any:
         caller: Any = sys._getframe(1)
@@ -48,8 +48,13 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
             found.add(statement)
         return send(statement, params)
 
+    def rows_after(first: str, statement: str, params: Any) -> Any:
+        found.update((first, statement))
+        return send_after(first, statement, params)
+
     with monkeypatch.context() as patch:
         patch.setattr(sql, "rows", rows)
+        patch.setattr(sql, "rows_after", rows_after)
         yield found
 
 

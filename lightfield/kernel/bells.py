@@ -6,7 +6,7 @@ the sweeper rings again from the rows. Ring only after COMMIT (`transaction.on_c
 
 `dispatch` and `admit` bells are coalesced: a flag in Redis says that somebody's message is already on its way.
 The handler calls `answered()` *before* it reads the rows, so a later change rings anew. The flag expires by
-itself and the sweeper ignores it: a producer that died between flag and message costs seconds, never work.
+itself and the sweeper ignores it: a message that was lost costs seconds, never work.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ FLAG_SECONDS = 5
 FAILURES_TO_OPEN = 3
 OPEN_SECONDS = (1.0, 2.0, 5.0)  # how long the breaker stays open, growing
 MOST_PENDING = 10_000  # bells that one process keeps for its ringer
+# Flag and message in one exchange. Whether a message was pushed is nobody's business.
+RING_ONCE = """
+if redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) or ARGV[2] == '1' then redis.call('LPUSH', KEYS[2], ARGV[3]) end
+"""
 ADVANCE_AT_ONCE = 25  # run ids in one `advance` message
 
 
@@ -179,9 +183,6 @@ class Ringer:
                 self._failed(bell, error)
 
     def _publish(self, bell: Bell) -> None:
-        is_new = bell.topic is None or _redis().set(_flag(bell.topic), 1, nx=True, ex=FLAG_SECONDS)
-        if not is_new and not bell.forced:
-            return
         message = wire.packed(
             bell.task,
             bell.queue,
@@ -191,7 +192,11 @@ class Ringer:
             shown=bell.shown,
         )
         crashpoint("CP-W4")
-        _redis().lpush(bell.queue, message)
+        if bell.topic is None:
+            _redis().lpush(bell.queue, message)
+        else:
+            forced = int(bell.forced)
+            _redis().eval(RING_ONCE, 2, _flag(bell.topic), bell.queue, FLAG_SECONDS, forced, message)
 
     def _failed(self, bell: Bell, error: Exception) -> None:
         self._failures += 1

@@ -28,7 +28,7 @@ POINTS = frozenset(
     {
         "CP-W1",  # webhook: body checked, nothing written
         "CP-W3",  # webhook: committed, not answered
-        "CP-W4",  # ringer: the bell's flag is set, its message not sent
+        "CP-W4",  # ringer: the bell is taken out, its message not sent
         "CP-D1",  # dispatcher: message taken and flag cleared, no event read
         "CP-D3",  # dispatcher: runs committed, nothing advanced or admitted
         "CP-D4",  # admission: steps queued, no bell rung

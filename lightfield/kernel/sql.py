@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import logging
 import random
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import psycopg
@@ -29,6 +31,7 @@ LOST_RACE = "LF001"  # raised by the database function lost_race()
 IDLE_TOO_LONG = (
     "25P03"  # a transaction of ours slept beyond idle_in_transaction_session_timeout; its connection is gone
 )
+NAMED = re.compile(r"%\((\w+)\)s")
 CONFLICTS = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
 
 
@@ -39,11 +42,40 @@ def rows(statement: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         LostRace: a guard of the statement did not match; the statement changed nothing.
         django.db.DatabaseError: everything else, as Django would raise it.
     """
+    with _told_apart(), psycopg.RawCursor(connection.connection) as cursor:
+        _execute(cursor, statement, params)
+        return cursor.fetchall() if cursor.description else []
+
+
+def rows_after(first: str, statement: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Two statements in one transaction and one exchange; the rows of the second, which sees what the first waited for.
+
+    PostgreSQL commits when the exchange ends (the manual, "Pipeline Mode"). Inside `atomic()` they belong to that.
+    Raises as `rows` does.
+    """
+    with _told_apart():
+        if connection.in_atomic_block:
+            rows(first, params)
+            return rows(statement, params)
+        with psycopg.RawCursor(connection.connection) as one, psycopg.RawCursor(connection.connection) as two:
+            with connection.connection.pipeline():
+                _execute(one, first, params)
+                _execute(two, statement, params)
+            return two.fetchall()  # not before the end of the exchange, which commits
+
+
+def _execute(cursor: psycopg.RawCursor[Any], statement: str, params: Mapping[str, Any]) -> None:
+    numbered, names = _numbered(statement)
+    cursor.execute(numbered, [params[name] for name in names], prepare=True)
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """On Django's connection, with its errors and ours."""
     connection.ensure_connection()
     try:
-        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-            cursor.execute(statement, params, prepare=True)
-            return cursor.fetchall() if cursor.description else []
+        with connection.wrap_database_errors:
+            yield
     except DatabaseError as error:
         if sqlstate(error) == LOST_RACE:
             raise LostRace from error
@@ -52,6 +84,17 @@ def rows(statement: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         ):  # to psycopg an internal error, to everybody else a lost connection
             raise OperationalError(str(error)) from error.__cause__
         raise
+
+
+@functools.lru_cache(maxsize=256)
+def _numbered(statement: str) -> tuple[bytes, tuple[str, ...]]:
+    """The statement as PostgreSQL wants it, with `$1` for `%(name)s`, and the names in their order.
+
+    psycopg would do it for each execution of what is longer than 4,096 characters, and our longest are.
+    """
+    names = tuple(dict.fromkeys(NAMED.findall(statement)))
+    numbered = NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
+    return numbered.replace("%%", "%").encode(), names
 
 
 def row(statement: str, params: Mapping[str, Any]) -> tuple[Any, ...] | None:

@@ -166,5 +166,19 @@ def test_given_other_statements_in_the_transaction_then_they_do_not_count_for_it
     assert not talk.has_changed
 
 
+def test_given_two_statements_in_one_exchange_then_the_last_tells_what_is_committed() -> None:
+    talk = Conversation()
+    talk.ask(message(b"", b"\0\3\0\0application_name\0x\0\0"))
+    together = b"".join(
+        message(b"P", name + b"\0" + statement.encode() + b"\0\0\0") + message(b"B", b"\0" + name + b"\0")
+        for name, statement in ((b"one", admission.LOCK_LANE), (b"two", admission.ADMIT))
+    )
+
+    assert talk.ask(together) == "admit"
+    talk.tell(message(b"C", b"SELECT 1\0"))
+    assert talk.tell(answer(b"UPDATE 0"))
+    assert not talk.has_changed
+
+
 def test_a_row_is_read_as_far_as_it_is_looked_at() -> None:
     assert values_of(b"\0\2" + b"\0\0\0\1a" + b"\xff\xff\xff\xff") == [b"a", None]

@@ -83,6 +83,19 @@ def test_given_eight_admissions_at_once_then_the_window_holds(bellboy: Bellboy) 
         sql.rows("UPDATE executions_steprun SET status = 'ready' WHERE status = 'queued'", {})
 
 
+def test_only_the_admission_itself_does_not_wait_for_the_disk() -> None:
+    window(3)
+    ready(1)
+    ask = "SELECT current_setting('synchronous_commit')"
+    sql.rows("SET synchronous_commit = 'local'", {})
+    try:
+        assert sql.rows_after(admission.LOCK_LANE, ask, {"lane": "http"}) == [("off",)]
+        assert admission.admit("http") == 1
+        assert sql.rows(ask, {}) == [("local",)]
+    finally:
+        sql.rows("RESET synchronous_commit", {})
+
+
 def test_given_a_window_filled_by_an_admission_still_to_commit_when_another_begins_then_it_finds_it_full(
     bellboy: Bellboy,
 ) -> None:

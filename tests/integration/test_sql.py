@@ -157,6 +157,40 @@ def test_other_errors_are_not_tried_again() -> None:
     assert len(tries) == 1
 
 
+def test_two_statements_in_one_exchange_are_one_transaction() -> None:
+    add = "INSERT INTO executions_heartbeat (node, queue) VALUES (%(node)s::text, 'q') RETURNING node"
+    seen = "SELECT count(*)::int, txid_current()::text FROM executions_heartbeat WHERE xmin::text = txid_current()::text"
+
+    assert sql.rows_after(add, seen, {"node": "n"})[0][0] == 1
+    with pytest.raises(DatabaseError):
+        sql.rows_after(add, "SELECT 1 / (%(node)s::text <> 'm')::int", {"node": "m"})
+    with transaction.atomic():
+        sql.rows_after(add, "SELECT 1", {"node": "o"})
+        transaction.set_rollback(True)
+
+    assert sql.rows("SELECT node FROM executions_heartbeat", {}) == [("n",)]
+
+
+def test_the_second_of_two_statements_sees_what_the_first_waited_for() -> None:
+    sql.rows("INSERT INTO executions_heartbeat (node, queue) VALUES ('n', 'before')", {})
+    is_held = threading.Event()
+
+    def holder() -> None:
+        with transaction.atomic():
+            sql.rows("UPDATE executions_heartbeat SET queue = 'after'", {})
+            is_held.set()
+            wait_until_blocked()
+
+    def waiter() -> Any:
+        assert is_held.wait(10)
+        wait = "SELECT 1 FROM executions_heartbeat WHERE node = %(node)s::text FOR UPDATE"
+        return sql.rows_after(
+            wait, "SELECT queue FROM executions_heartbeat WHERE node = %(node)s::text", {"node": "n"}
+        )
+
+    assert race(holder, waiter) == [None, [("after",)]]
+
+
 def test_a_wait_inside_a_transaction_is_refused() -> None:
     with transaction.atomic(), pytest.raises(RuntimeError, match="commit first"):
         sql.release()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from executions import cells, services, sweeper
 from executions.leases import keeper
@@ -53,8 +54,14 @@ def dying(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[str]]:
             raise Died
         return found
 
+    def mortal_after(first: str, statement: str, params: Any) -> Any:
+        with transaction.atomic():
+            mortal(first, params)
+            return mortal(statement, params)
+
     with monkeypatch.context() as patched:
         patched.setattr(sql, "rows", mortal)
+        patched.setattr(sql, "rows_after", mortal_after)
         try:
             yield begun
         except Died:

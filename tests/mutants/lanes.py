@@ -147,7 +147,11 @@ FAIRNESS = (
         planted(
             "count-in-the-statement-of-the-lock",
             "what flies is counted by a snapshot from before the wait for the lane",
-            edit(ADMISSION, '        sql.rows(LOCK_LANE, {"lane": lane})\n', ""),
+            edit(
+                ADMISSION,
+                'sql.rows_after(LOCK_LANE, ADMIT, {"lane": lane})',
+                'sql.rows(ADMIT, {"lane": lane})',
+            ),
             edit(
                 ADMISSION,
                 "way WHERE l.name = %(lane)s::text),\ncand",

@@ -169,6 +169,7 @@ def installed(around: Surroundings) -> Iterator[None]:
     versions = {flow.version_id: published_flow(flow) for flow in store.tables.flows.values()}
     replacements: list[tuple[Any, str, Any]] = [
         (sql, "rows", store.rows),
+        (sql, "rows_after", store.rows_after),
         (sql, "release", around.release),
         (transaction, "atomic", store.atomic),
         (transaction, "on_commit", store.on_commit),

@@ -64,6 +64,12 @@ class Store:
         with self._transaction(answer.__name__):
             return answer(self.tables, plain)
 
+    def rows_after(self, first: str, statement: str, params: Mapping[str, Any]) -> Found:
+        """In place of `sql.rows_after`."""
+        with self.atomic():
+            self.rows(first, params)
+            return self.rows(statement, params)
+
     @contextmanager
     def atomic(self, *_: Any, **__: Any) -> Iterator[None]:
         """In place of `transaction.atomic`."""
