@@ -166,17 +166,17 @@ def test_given_other_statements_in_the_transaction_then_they_do_not_count_for_it
     assert not talk.has_changed
 
 
-def test_given_two_statements_in_one_exchange_then_the_last_tells_what_is_committed() -> None:
+def test_given_a_transaction_that_begins_with_its_first_statement_then_the_one_that_counts_tells() -> None:
     talk = Conversation()
     talk.ask(message(b"", b"\0\3\0\0application_name\0x\0\0"))
-    together = b"".join(
-        message(b"P", name + b"\0" + statement.encode() + b"\0\0\0") + message(b"B", b"\0" + name + b"\0")
-        for name, statement in ((b"one", admission.LOCK_LANE), (b"two", admission.ADMIT))
-    )
 
-    assert talk.ask(together) == "admit"
-    talk.tell(message(b"C", b"SELECT 1\0"))
-    assert talk.tell(answer(b"UPDATE 0"))
+    assert talk.ask(message(b"Q", b"BEGIN; SELECT 1 FOR UPDATE\0")) == ""
+    assert talk.tell(message(b"C", b"BEGIN\0") + answer(b"SELECT 1"))
+    talk.ask(message(b"P", b"s\0" + admission.ADMIT.encode() + b"\0\0\0") + message(b"B", b"\0s\0"))
+    talk.tell(answer(b"UPDATE 0"))
+
+    assert talk.ask(message(b"Q", b"COMMIT\0")) == "admit"
+    talk.tell(answer(b"COMMIT"))
     assert not talk.has_changed
 
 

@@ -157,7 +157,7 @@ def test_other_errors_are_not_tried_again() -> None:
     assert len(tries) == 1
 
 
-def test_two_statements_in_one_exchange_are_one_transaction() -> None:
+def test_two_statements_are_one_transaction() -> None:
     add = "INSERT INTO executions_heartbeat (node, queue) VALUES (%(node)s::text, 'q') RETURNING node"
     seen = "SELECT count(*)::int, txid_current()::text FROM executions_heartbeat WHERE xmin::text = txid_current()::text"
 
