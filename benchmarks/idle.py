@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from benchmarks import cpu, validity, waiting
+from benchmarks import validity, waiting
 from benchmarks.figures import Line, Round, Values, at_most
-from benchmarks.installation import Installation
+from benchmarks.installation import PROCESSES, Installation
 from benchmarks.stage import STEPS, Bench, Stage
 from lightfield.local.boot import say
-
-PROCESSES = ("web", "worker-fast", "worker-http", "worker-ai", "beat", "flower", "postgres", "redis")
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,9 @@ LINES = (
 
 
 def measure(system: Installation, seconds: float) -> Values:
-    counts, meter, before = system.counts(), validity.Meter(system.roots, system.sink.pid), _spent(system)
+    counts, meter, before = system.counts(), validity.Meter(system.roots, system.sink.pid), system.spent()
     waiting.sleep(seconds)
-    after, used = _spent(system), meter.read()
+    after, used = system.spent(), meter.read()
     counted = system.counts().minus(counts)
     percent = {name: (after[name] - before[name]) / used.seconds * 100 for name in after}
     figures = Figures(
@@ -51,10 +49,6 @@ def measure(system: Installation, seconds: float) -> Values:
         cores_of_others=used.cores_of_others,
     )
     return {**asdict(figures), **{f"{name}_percent": value for name, value in percent.items()}}
-
-
-def _spent(system: Installation) -> Values:
-    return {name: cpu.seconds_of([pid]) for name, pid in system.pids().items()}
 
 
 def play(stage: Stage) -> Round:

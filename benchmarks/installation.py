@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from benchmarks import counters, waiting
+from benchmarks import counters, cpu, waiting
 from benchmarks.far_end import HOST, Account, FarEnd
 from benchmarks.load import Reply
 from benchmarks.systems import LONGEST_RUN, LOOK_EVERY, Ends, System, begin_anew, refused
@@ -30,6 +30,8 @@ from lightfield.local.home import Home
 from lightfield.local.servers import Servers
 
 START_SECONDS = 120.0
+# Of bin/up, besides the supervisor.
+PROCESSES = ("web", "worker-fast", "worker-http", "worker-ai", "beat", "flower", "postgres", "redis")
 STOP_SECONDS = 60.0  # bin/up waits 30 for running steps
 
 LIVE_RUNS = (
@@ -118,6 +120,10 @@ class Installation(System):
     def pids(self) -> dict[str, int]:
         """Each process of the installation by its name; with the supervisor, their parent, these are all."""
         return {path.stem: int(path.read_text()) for path in sorted((self.home.path / "run").glob("*.pid"))}
+
+    def spent(self) -> dict[str, float]:
+        """CPU seconds of each process until now, by its name."""
+        return {name: cpu.seconds_of([pid]) for name, pid in self.pids().items()}
 
     def one(self, query: str, params: dict[str, Any] | None = None) -> Any:
         row = self.connection.execute(query, params).fetchone()

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from benchmarks import cpu, validity
 from benchmarks.figures import Line, Round, Values, at_most
-from benchmarks.idle import PROCESSES
-from benchmarks.installation import Installation
+from benchmarks.installation import PROCESSES, Installation
 from benchmarks.stage import STEPS, Bench, Stage
 from benchmarks.throughput import burst
 

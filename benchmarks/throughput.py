@@ -20,7 +20,7 @@ from benchmarks.figures import (
     at_most_naive,
     milliseconds,
 )
-from benchmarks.installation import Installation
+from benchmarks.installation import PROCESSES, Installation
 from benchmarks.load import Sender
 from benchmarks.stage import STEPS, Bench, Stage, judged
 from benchmarks.systems import System
@@ -47,6 +47,7 @@ class Figures:
 LINES = (
     Line("runs_per_second", "runs/s", 0, at_least_naive(1.5, "runs_per_second")),
     Line("cpu_per_1000", "CPU s / 1000 runs", 2, at_most_naive(0.67, "cpu_per_1000")),
+    *[Line(f"{name}_per_1000", f"  {name}", 2) for name in (*PROCESSES, "supervisor")],
     Line("accept_p50_ms", "accept p50 ms"),
     Line("accept_p99_ms", "accept p99 ms", 1, at_most(80)),
     Line("lost", "lost effects", 0, at_most(0)),
@@ -111,14 +112,24 @@ def _measure(stage: Stage, system: System, played: Round) -> None:
         waiting.sleep(options.flush_seconds)
         counters.forget_statements(system.connection)
     before = system.counts()
+    spent = system.spent() if isinstance(system, Installation) else {}
     figures, problems = burst(system, hook, options.events)
+    by_process: Values = {}
     if isinstance(system, Installation):
+        by_process = _by_process(figures, spent, system.spent(), options.events)
         waiting.sleep(options.flush_seconds)
-    values: Values = {**asdict(figures), **system.counts().per_run(before, options.events)}
+    values: Values = {**asdict(figures), **by_process, **system.counts().per_run(before, options.events)}
     played.add(system.name, values, problems, validity.of_machine(figures.cores_of_others))
     say(
         f"{system.name}: {figures.runs_per_second:.0f} runs/s, {figures.cpu_per_1000:.1f} CPU s per 1,000 runs"
     )
+
+
+def _by_process(figures: Figures, before: dict[str, float], after: dict[str, float], events: int) -> Values:
+    """What each process has in `cpu_per_1000`; the supervisor and its health checks have the rest."""
+    found = {name: (after[name] - before[name]) / events * 1000 for name in after}
+    found["supervisor"] = figures.cpu_per_1000 - sum(found.values())
+    return {f"{name}_per_1000": value for name, value in found.items()}
 
 
 BENCH = Bench(
