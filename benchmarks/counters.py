@@ -1,7 +1,7 @@
 """What the servers count: transactions, WAL and buffers of PostgreSQL, commands of Valkey.
 
 A backend of PostgreSQL reports its counters once a second while it works, and 10 s after it went idle: a difference is
-exact only between two calm moments (`FLUSH_SECONDS`). What runs by itself meanwhile, some transactions a second,
+exact only between two calm moments (`Options.flush_seconds`). What runs by itself meanwhile, some transactions a second,
 is in it too.
 """
 
@@ -12,8 +12,6 @@ from typing import Any
 
 import psycopg
 import redis
-
-FLUSH_SECONDS = 11.0
 
 DATABASE = """
 SELECT xact_commit + xact_rollback AS transactions, blks_hit + blks_read AS buffers,
@@ -61,7 +59,7 @@ def of_postgres(connection: psycopg.Connection[Any]) -> dict[str, float]:
 
 
 def of_valkey(url: str) -> dict[str, float]:
-    """Commands, and of these LPUSH: Kombu sends a message to a queue by LPUSH, and nothing else does."""
+    """Commands, and of these LPUSH, which sends a message to a queue and nothing else; those inside scripts count too."""
     with redis.Redis.from_url(url) as client:
         commands: dict[str, Any] = client.info("commandstats")
     return {

@@ -28,7 +28,7 @@ class Figures:
 LINES = (
     Line("processes_percent", "eight processes, % of a core", 2, at_most(5)),
     *[Line(f"{name}_percent", f"  {name}", 2) for name in PROCESSES],
-    Line("supervisor_percent", "supervisor and its health checks", 2),
+    Line("supervisor_percent", "supervisor, fork server, health checks", 2),
     Line("transactions_per_second", "PostgreSQL transactions / s", 1),
     Line("messages_per_second", "Celery messages / s", 2),
     Line("cores_of_others", "cores used by others", 2),

@@ -30,7 +30,7 @@ from lightfield.local.home import Home
 from lightfield.local.servers import Servers
 
 START_SECONDS = 120.0
-# Of bin/up, besides the supervisor.
+# Of bin/up, besides supervisor, fork server and health checks.
 PROCESSES = ("web", "worker-fast", "worker-http", "worker-ai", "beat", "flower", "postgres", "redis")
 STOP_SECONDS = 60.0  # bin/up waits 30 for running steps
 
@@ -118,7 +118,7 @@ class Installation(System):
         return int(events) + int(self.one(f"{LIVE_RUNS} AND workflow_id = %(id)s", conditions))
 
     def pids(self) -> dict[str, int]:
-        """Each process of the installation by its name; with the supervisor, their parent, these are all."""
+        """Each process of the installation by its name. Supervisor, fork server and health checks are the rest."""
         return {path.stem: int(path.read_text()) for path in sorted((self.home.path / "run").glob("*.pid"))}
 
     def spent(self) -> dict[str, float]:

@@ -28,7 +28,7 @@ class Figures:
 LINES = (
     Line("total_mb", "PSS MB of everything", 0, at_most(600)),
     *[Line(f"{name}_mb", f"  {name}", 1) for name in PROCESSES],
-    Line("supervisor_mb", "  supervisor", 1),
+    Line("supervisor_mb", "  supervisor, fork server, health checks", 1),
     Line("unreadable", "processes not readable", 0, at_most(0)),
     Line("runs_before", "runs before", 0),
 )

@@ -47,7 +47,8 @@ class Figures:
 LINES = (
     Line("runs_per_second", "runs/s", 0, at_least_naive(1.5, "runs_per_second")),
     Line("cpu_per_1000", "CPU s / 1000 runs", 2, at_most_naive(0.67, "cpu_per_1000")),
-    *[Line(f"{name}_per_1000", f"  {name}", 2) for name in (*PROCESSES, "supervisor")],
+    *[Line(f"{name}_per_1000", f"  {name}", 2) for name in PROCESSES],
+    Line("supervisor_per_1000", "  supervisor, fork server, health checks", 2),
     Line("accept_p50_ms", "accept p50 ms"),
     Line("accept_p99_ms", "accept p99 ms", 1, at_most(80)),
     Line("lost", "lost effects", 0, at_most(0)),
@@ -126,7 +127,7 @@ def _measure(stage: Stage, system: System, played: Round) -> None:
 
 
 def _by_process(figures: Figures, before: dict[str, float], after: dict[str, float], events: int) -> Values:
-    """What each process has in `cpu_per_1000`; the supervisor and its health checks have the rest."""
+    """What each process has in `cpu_per_1000`; supervisor, fork server and health checks have the rest."""
     found = {name: (after[name] - before[name]) / events * 1000 for name in after}
     found["supervisor"] = figures.cpu_per_1000 - sum(found.values())
     return {f"{name}_per_1000": value for name, value in found.items()}

@@ -169,20 +169,29 @@ class RunAdmin(lists.StatusTabs, LookOnlyAdmin):
 class LaneAdmin(LookOnlyAdmin):
     """How wide each slow lane is and how full; the width is a setting of the installation."""
 
-    list_display = ("name", "width", "per_workflow", "in_flight", "waiting")
+    list_display = ("name", "width", "per_workflow", "in_flight", "most_queued", "on_the_way", "waiting")
     list_display_links = None
     search_fields = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
         counted = StepRun.objects.filter(lane=OuterRef("name")).order_by().values("lane")
         flying = counted.filter(status__in=["queued", "running"]).annotate(n=Count("pk"))
+        on_the_way = counted.filter(status="queued", rings=0, quarantined=False).annotate(n=Count("pk"))
         waiting = counted.filter(status__in=["ready", "waiting"]).annotate(n=Count("pk"))
         rows: QuerySet[Lane] = super().get_queryset(request)
-        return rows.annotate(flying=Subquery(flying.values("n")), waits=Subquery(waiting.values("n")))
+        return rows.annotate(
+            flying=Subquery(flying.values("n")),
+            comes=Subquery(on_the_way.values("n")),
+            waits=Subquery(waiting.values("n")),
+        )
 
     @admin.display(description="In flight now")
     def in_flight(self, lane: Lane) -> int:
         return lane.flying or 0  # type: ignore[attr-defined]  # annotated
+
+    @admin.display(description="Of these on the way to a worker")
+    def on_the_way(self, lane: Lane) -> int:
+        return lane.comes or 0  # type: ignore[attr-defined]  # annotated
 
     @admin.display(description="Waiting or due later")
     def waiting(self, lane: Lane) -> int:

@@ -82,7 +82,7 @@ class Admitted:
 
 
 def admit(lane: str) -> int:
-    """Fill the lane's window and ring its workers. Returns how many steps were admitted.
+    """Send as many of the lane's steps to its workers as the window and the way hold. Returns how many.
 
     Threads that want it at the same time do not queue for the lane's lock: one of them does it for all, and those
     that came while it was at it are answered by one more turn.
@@ -100,7 +100,7 @@ fillers: dict[str, Together[str, int]] = {}
 
 
 def fill(lane: str) -> int:
-    """Fill the lane's window in this thread."""
+    """Admit in turns, in this thread, until a turn finds no room or no step."""
     total = 0
     while True:
         admitted, is_more_possible = _admit_once(lane)

@@ -55,15 +55,15 @@ def frozen_requests(wanted: list[dict[str, Any]]) -> list[dict[str, Any] | None]
 
 
 # What several threads have to write at the same time is written in one statement.
-commit_in_company = Together(frozen_requests, sql.release)
-complete_in_company = Together(settle_together, sql.release)
+commit_together = Together(frozen_requests, sql.release)
+complete_together = Together(settle_together, sql.release)
 
 
 def commit_intents_of(chains: list[Chain]) -> None:
     """One statement for the whole batch; a chain that gets no request back has lost its step."""
     wanted = [chain.intent() for chain in chains]
     asked_at = time.monotonic()
-    frozen = persist(lambda: commit_in_company(wanted), chains[0].hold) if wanted else []
+    frozen = persist(lambda: commit_together(wanted), chains[0].hold) if wanted else []
     for chain, request in zip(chains, frozen, strict=True):
         chain.intended(request, asked_at)
 
@@ -72,7 +72,7 @@ def write(settlement: Settlement) -> Settled:
     """Through the one door; a plain success in company with those of other threads."""
     if not settlement.is_plain:
         return settle(settlement)
-    (settled,) = complete_in_company([settlement])
+    (settled,) = complete_together([settlement])
     return settled or settle(settlement)  # one of its company did not fit
 
 
@@ -91,7 +91,7 @@ class Chain:
         self.step = step
         self.in_cell = in_cell
         self.ended: Ended | None = None
-        self._is_at_work = True
+        self._is_counted = True
         self.request: dict[str, Any] | None = None
         self.is_intended = False
         self.settled_at = 0.0  # monotonic, when the last settlement was begun
@@ -155,8 +155,8 @@ class Chain:
     def let_go(self) -> None:
         """This worker is done with the run. Again: nothing."""
         keeper.let_go(self.hold)
-        if self._is_at_work:
-            self._is_at_work = False
+        if self._is_counted:
+            self._is_counted = False
             crowd.end(self.step.workflow_id)
 
     @contextmanager
@@ -215,11 +215,11 @@ class Chain:
         self.hold.must_end_by = time.monotonic() + limit
         self._may_send()
         context = context_of(self.step, limit_seconds=limit, before_sending=self._may_send)
-        crowd.leave(self.step.workflow_id)
+        crowd.wait_for_answer(self.step.workflow_id)
         try:
             output = step_type.send(self.request, context)
         finally:
-            crowd.rejoin(self.step.workflow_id)
+            crowd.answer_came(self.step.workflow_id)
         return checked_output(output)
 
     def _may_send(self) -> None:
@@ -270,6 +270,6 @@ class Chain:
         is_waiting = settlement.status == StepStatus.WAITING
         code = settlement.error["code"] if settlement.error else None
         self.ended = Ended(settled.due_at if is_waiting else None, code)
-        if settled.lane_waits and not settled.continues:
+        if settled.lane_stands and not settled.continues:
             bells.ring_admit(self.step.lane)  # the slot is free, and somebody waits for it
         return settled

@@ -1,7 +1,8 @@
 """Taking steps: claim (fence, lease, attempt counted before the work) and renewal.
 
 A claim in company takes `queued` steps. A claim in a cell (a process of its own) takes quarantined steps and
-those whose lease ran out. Neither ever takes `ready`: admission is the only way into the window.
+those whose lease ran out, and fast steps that were rung three times without moving. Neither takes a slow step that
+is `ready`: admission is the only way into the window.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from django.conf import settings
 
 from lightfield.kernel import sql, strict_json
 
-# What a transaction finds locked here stays as it is: nobody else moves a run.
+# While a transaction holds these locks, nobody else changes these runs or their steps.
 LOCK_RUNS = """
 SELECT r.id, r.status FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
 WHERE s.id = ANY(%(ids)s::bigint[]) AND r.status NOT IN ('completed', 'failed', 'cancelled')

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from executions import timeline
-from executions.lanes import IN_FLIGHT_OF_WF, LANE_WAITS, WAITING_WORKFLOWS
+from executions.lanes import IN_FLIGHT_OF_WF, LANE_STANDS, WAITING_WORKFLOWS
 from executions.settlements import STEP_COLUMNS, Settled, Settlement
 from executions.states import StepStatus
 from lightfield.kernel import sql, strict_json
@@ -86,14 +86,14 @@ t AS ({timeline.APPEND_EACH}
 SELECT CASE WHEN (SELECT count(*) FROM st) = %(number)s::int AND (SELECT count(*) FROM a) = %(number)s::int
               AND (SELECT count(*) FROM e) = %(number)s::int THEN 1 ELSE lost_race() END,
        r.step_run_id, n.id, n.status,
-       ({LANE_WAITS}) OR coalesce(n.status = 'ready' AND n.lane = %(lane)s::text, false),
+       ({LANE_STANDS}) OR coalesce(n.status = 'ready' AND n.lane = %(lane)s::text, false),
        (SELECT ne.request::text FROM ne WHERE ne.step_run_id = n.id)
 FROM (SELECT 1) one LEFT JOIN r ON true LEFT JOIN n ON n.run_id = r.id
 """
 
 
 # In company nobody waits for a run that somebody else has locked: it would keep all the others waiting.
-COMPLETE_IN_COMPANY = COMPLETE.replace("FOR UPDATE OF x)", "FOR UPDATE OF x SKIP LOCKED)")
+COMPLETE_SEVERAL = COMPLETE.replace("FOR UPDATE OF x)", "FOR UPDATE OF x SKIP LOCKED)")
 
 
 def complete(settlements: list[Settlement]) -> list[Settled]:
@@ -105,7 +105,7 @@ def complete(settlements: list[Settlement]) -> list[Settled]:
     """
     first = settlements[0]
     found = sql.rows(
-        COMPLETE if len(settlements) == 1 else COMPLETE_IN_COMPANY,
+        COMPLETE if len(settlements) == 1 else COMPLETE_SEVERAL,
         {
             "completions": sql.json([_row(settlement) for settlement in settlements]),
             "number": len(settlements),

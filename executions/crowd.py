@@ -3,7 +3,7 @@
 Hundreds of steps can wait for an answer side by side: that costs nothing. Hundreds that are rendered, sent and
 settled at the same time fight for the interpreter's lock, and each takes as long as all of them together. So a
 worker takes new steps only while few of those it has are at work; how many it has follows from how long they
-wait. What has begun never waits here for room.
+wait. What has begun never waits here for room, though it may for a moment out of courtesy.
 
 A workflow with many runs in this process gives way, for a moment before each request, to one that has next to none:
 what is a fraction of a flood's time is all the time that a single run takes.
@@ -28,7 +28,7 @@ class _Runs:
 
     here: int = 0
     at_work: int = 0
-    left_at: float = 0.0  # monotonic, when one of them began to wait
+    sent_at: float = 0.0  # monotonic, when one of them began to wait for its answer
 
 
 class Crowd:
@@ -78,16 +78,16 @@ class Crowd:
             self._present -= 1
             self._changed.notify_all()
 
-    def leave(self, workflow_id: str) -> None:
+    def wait_for_answer(self, workflow_id: str) -> None:
         """A run of this workflow waits for an answer."""
         with self._changed:
             runs = self._runs[workflow_id]
             runs.at_work -= 1
-            runs.left_at = time.monotonic()
+            runs.sent_at = time.monotonic()
             self._present -= 1
             self._changed.notify_all()
 
-    def rejoin(self, workflow_id: str) -> None:
+    def answer_came(self, workflow_id: str) -> None:
         """The answer has come: go on at once, whoever else is here."""
         with self._changed:
             self._runs[workflow_id].at_work += 1
@@ -102,7 +102,7 @@ class Crowd:
     def _is_single_at_work(self) -> bool:
         just_now = time.monotonic() - QUICK_SECONDS
         return self._singles_coming > 0 or any(
-            runs.here <= FEW and (runs.at_work or runs.left_at > just_now) for runs in self._runs.values()
+            runs.here <= FEW and (runs.at_work or runs.sent_at > just_now) for runs in self._runs.values()
         )
 
 

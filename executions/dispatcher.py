@@ -28,9 +28,7 @@ MOST_TRIES = 3
 TURN_SECONDS = (
     0.5  # a message drains for so long, then rings again: what else the queue holds must not wait for a flood
 )
-LONGEST_SECONDS = (
-    5.0  # a turn that takes this long hangs in something that it was to start: others go on without it
-)
+LONGEST_SECONDS = 5.0  # a turn that takes this long hangs in what it started, admission or fast steps: others go on without it
 
 PICK = """
 WITH RECURSIVE wf(w) AS (  -- skip scan: one index probe per workflow with pending events
@@ -118,9 +116,9 @@ class Drains:
         self._overdue_at: dict[int, float] = {}  # monotonic
 
     def begin(self, shard: int) -> bool:
-        """False: a thread is at it, and will look once more before it ends. One that hangs will not.
+        """False: another thread drains it, and will look again before it ends.
 
-        It may come back, all the same: then two are at it, which does no harm, and either may answer who rang.
+        After 5 s that thread is taken for hung, and a second one begins. Should it come back, two at once do no harm.
         """
         with self._lock:
             now = time.monotonic()
@@ -130,8 +128,8 @@ class Drains:
                 self._overdue_at[shard] = now + LONGEST_SECONDS
             return is_mine
 
-    def has_ended(self, shard: int) -> bool:
-        """Nothing was found. False: somebody rang since the last look, so look again."""
+    def try_to_end(self, shard: int) -> bool:
+        """End if nobody rang since the last look, which found nothing. False: somebody did, so look again."""
         with self._lock:
             if self._rung_again.get(shard):
                 self._rung_again[shard] = False
@@ -179,7 +177,7 @@ def _drain(shard: int) -> tuple[int, bool]:
         if is_full:
             crashpoint("CP-D5")
         # Whoever holds all that was seen goes on by itself.
-        if (not is_full or batch.is_held) and drains.has_ended(shard):
+        if (not is_full or batch.is_held) and drains.try_to_end(shard):
             return taken, True
         if time.monotonic() > end:
             drains.leave(shard)

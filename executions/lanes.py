@@ -18,8 +18,8 @@ IN_FLIGHT_OF_WF = """
     SELECT count(*)::int AS n FROM executions_steprun q
     WHERE q.lane = %(lane)s::text AND q.workflow_id = wf.workflow_id AND q.status IN ('queued', 'running')"""
 
-# Do due steps of this lane wait, with nothing on its way to a worker? Who takes what is on its way admits more.
-LANE_WAITS = """EXISTS (
+# Does the lane stand: due steps wait, and nothing is on its way to a worker? Who takes what is on its way admits more.
+LANE_STANDS = """EXISTS (
          SELECT 1 FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')
            AND due_at <= statement_timestamp())
        AND NOT EXISTS (

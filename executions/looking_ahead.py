@@ -24,9 +24,8 @@ def next_intent(
 ) -> dict[str, Any] | None:
     """What the step after this one will send after this output: `{"key", "request", "digest"}`, for the ledger.
 
-    None if that cannot be said yet, or must not be asked: before the outcome of what may not be sent twice is written,
-    of a request that may not be, and of code that might end this process. The step then begins without, and tells by
-    itself what is wrong with it.
+    None when the request just answered, or the next one, must not be sent twice; when the next type's `freeze` may do
+    more than compute; and when freezing fails. The next step then writes its own intent, or tells its own error.
     """
     plan = reports.following_of(step)
     following_type = step_types.find(plan["type"]) if plan else None

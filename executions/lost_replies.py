@@ -49,5 +49,5 @@ def committed_unheard(settlement: Settlement) -> Settled:
     """
     if settlement.may_continue:
         for step in claims.owned_in_run(settlement.owner, settlement.run_id):
-            return Settled(step.step_run_id, True, due_at=None, lane_waits=False, next_request=step.request)
+            return Settled(step.step_run_id, True, due_at=None, lane_stands=False, next_request=step.request)
     raise LostRace

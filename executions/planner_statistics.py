@@ -18,12 +18,12 @@ TABLES = (
     "executions_effect",
     "executions_timelineentry",
 )
-FEWEST_PAGES = 20  # below that any plan will do
+FEWEST_PAGES = 200  # below that any plan will do
 
 OUTGROWN = """
 SELECT c.relname FROM pg_class c
 WHERE c.oid = ANY(%(tables)s::text[]::regclass[]) AND pg_has_role(c.relowner, 'USAGE')  -- else it may not analyze
-  AND pg_relation_size(c.oid) > 10 * greatest(c.relpages, %(fewest)s::int)::bigint * current_setting('block_size')::int
+  AND pg_relation_size(c.oid) > greatest(10 * c.relpages, %(fewest)s::int)::bigint * current_setting('block_size')::int
 """
 
 

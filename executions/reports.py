@@ -67,7 +67,7 @@ def completed(
     version = published.load(step.version_id)
     following = None if skip_rest else version.after(step.position)
     rest = version.rest(step.position) if skip_rest else []
-    attempt = step.attempt + 1 if more.get("opens") else step.attempt
+    attempt = _attempt_of(step, more)
     woken = step.status == StepStatus.WAITING and not more.get("opens")
     entries = [
         *(told or []),
@@ -97,7 +97,7 @@ def completed(
 
 def retried(step: StepInHand, retry: Retry, *, told: Entries | None = None, **more: Any) -> Settlement:
     """The attempt failed for now: the slot is free until due_at, the effect stays intended."""
-    attempt = step.attempt + 1 if more.get("opens") else step.attempt
+    attempt = _attempt_of(step, more)
     entries = [
         *(told or []),
         entry(
@@ -125,7 +125,7 @@ def retried(step: StepInHand, retry: Retry, *, told: Entries | None = None, **mo
 def failed(step: StepInHand, fail: Fail, *, told: Entries | None = None, **more: Any) -> Settlement:
     """The step is over: every later step is skipped and the run fails with the step's code."""
     rest = published.load(step.version_id).rest(step.position)
-    attempt = step.attempt + 1 if more.get("opens") else step.attempt
+    attempt = _attempt_of(step, more)
     entries = [
         *(told or []),
         entry(
@@ -161,7 +161,7 @@ def failed(step: StepInHand, fail: Fail, *, told: Entries | None = None, **more:
 
 def asleep(step: StepInHand, seconds: float, *, told: Entries, **more: Any) -> Settlement:
     """A sleep began: its attempt is done, its end is a due_at."""
-    attempt = step.attempt + 1 if more.get("opens") else step.attempt
+    attempt = _attempt_of(step, more)
     entries = [
         *told,
         entry(
@@ -182,3 +182,8 @@ def asleep(step: StepInHand, seconds: float, *, told: Entries, **more: Any) -> S
         delay_seconds=seconds,
         **more,
     )
+
+
+def _attempt_of(step: StepInHand, more: dict[str, Any]) -> int:
+    """The attempt's number; that of a fast step is only opened by its settlement."""
+    return step.attempt + 1 if more.get("opens") else step.attempt

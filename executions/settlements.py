@@ -64,7 +64,7 @@ class Settled:
     next_step_run_id: int | None
     continues: bool
     due_at: Any
-    lane_waits: bool  # steps of this slow lane wait for a slot
+    lane_stands: bool  # due steps of this slow lane wait, and no message that would admit them is on its way
     next_request: dict[str, Any] | None = (
         None  # as the ledger keeps it: its intent is committed, it may send at once
     )

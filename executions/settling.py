@@ -1,4 +1,6 @@
-"""The door through which a run's status goes once it is started: one statement per outcome of a step.
+"""The door through which a run's status goes once it is started. Two statements write outcomes, and no others do.
+
+`SETTLE` below writes any one of them; `completing.COMPLETE` several plain successes of slow steps at once.
 
 `settle` writes the step, its attempt, its effect, what follows (next step, skipped steps, the run's end) and
 the timeline together. The run row is updated first and so locked; every guard sits on a row that the
@@ -15,7 +17,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 
 from executions import timeline
 from executions.completing import complete
-from executions.lanes import LANE_WAITS
+from executions.lanes import LANE_STANDS
 from executions.settlements import STEP_COLUMNS, Settled, Settlement
 from executions.states import FINAL_RUN, FINAL_STEP, RunStatus, StepStatus
 from lightfield.kernel import sql
@@ -89,8 +91,8 @@ SELECT CASE WHEN (SELECT count(*) FROM st) = 1
          AND (%(effect)s::text IS DISTINCT FROM 'done' OR (SELECT count(*) FROM e) = 1)
        THEN 1 ELSE lost_race() END,
        (SELECT id FROM n), (SELECT status FROM n), (SELECT due_at FROM st),
-       %(lane)s::text <> 'fast' AND {LANE_WAITS}
-         OR EXISTS (SELECT 1 FROM n WHERE n.status = 'ready' AND %(next_lane)s::text = %(lane)s::text)
+       %(lane)s::text <> 'fast' AND {LANE_STANDS}
+         OR (%(next_lane)s::text = %(lane)s::text AND EXISTS (SELECT 1 FROM n))
 """
 
 
@@ -109,7 +111,6 @@ def settle(settlement: Settlement) -> Settled:
         SETTLE,
         {
             "run_id": s.run_id,
-            "workflow_id": s.workflow_id,
             "step_run_id": s.step_run_id,
             "lane": s.lane,
             "fence": s.fence,

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Slots:
-    """How many slow steps this process may have at once: as many as it has threads."""
+    """How many slow steps this process may have at once: as many as the widest lane, and as it has threads."""
 
     def __init__(self, capacity: int) -> None:
         self._lock = threading.Lock()

@@ -50,7 +50,8 @@ LIGHTFIELD_WINDOWS = {  # slow steps in flight per lane, over all workers
     "http": env.whole("LIGHTFIELD_HTTP_WINDOW", 600, least=1, most=100_000),
     "ai": env.whole("LIGHTFIELD_AI_WINDOW", 100, least=1, most=100_000),
 }
-# Steps of a lane on their way to a worker, at most. The rest wait in PostgreSQL, where workflows take turns.
+# A lane is refilled up to so many steps on their way to a worker; workflows with less than two in flight are let past
+# that. The rest wait in PostgreSQL, where workflows take turns.
 LIGHTFIELD_MOST_QUEUED = env.whole("LIGHTFIELD_MOST_QUEUED", 16, least=1, most=100_000)
 LIGHTFIELD_CELL_MEMORY_MB = env.whole("LIGHTFIELD_CELL_MEMORY_MB", 1024, least=256, most=1_000_000)
 LIGHTFIELD_MAX_DEPTH = env.whole("LIGHTFIELD_MAX_DEPTH", 8, least=1, most=100)
@@ -65,8 +66,8 @@ if not DATABASE_URL:
 _database = dj_database_url.parse(DATABASE_URL)
 # A statement, a lock wait or an idle transaction that takes this long is a bug or a fault: let go.
 _session = "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"
-# The engine's statements are prepared, and each row they touch has an index: one plan for all parameters, the same
-# before the first ANALYZE as after a million runs (ADR 0012). Only they are prepared, so Django's own are not affected.
+# The engine's statements are prepared, and each row they touch has an index: one plan for all parameters (ADR
+# 0012 says what keeps it good). Only they are prepared, so Django's own are not affected.
 _session += " -c plan_cache_mode=force_generic_plan -c jit=off"
 if ROLE.startswith("worker-"):
     _session += " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"

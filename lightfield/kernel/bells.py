@@ -37,7 +37,7 @@ FLAG_SECONDS = 5
 FAILURES_TO_OPEN = 3
 OPEN_SECONDS = (1.0, 2.0, 5.0)  # how long the breaker stays open, growing
 MOST_PENDING = 10_000  # bells that one process keeps for its ringer
-# Flag and message in one exchange. Whether a message was pushed is nobody's business.
+# Flag and message in one exchange. Returns nothing.
 RING_ONCE = """
 if redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) or ARGV[2] == '1' then redis.call('LPUSH', KEYS[2], ARGV[3]) end
 """
@@ -52,7 +52,7 @@ class Bell:
     queue: str
     args: tuple[Any, ...] = ()
     topic: str | None = None
-    forced: bool = False  # the sweeper's: ignores the flag
+    forced: bool = False  # ignores the flag: the sweeper's, and that of a drain which leaves events
     retries: int = 0  # shown by Flower
     shown: str | None = field(default=None, compare=False)
 
@@ -137,7 +137,7 @@ class Ringer:
         self._is_busy = False
         self._thread: threading.Thread | None = None
         self._failures = 0
-        self._closed_until = 0.0  # monotonic
+        self._open_until = 0.0  # monotonic
 
     def ring(self, bell: Bell) -> None:
         with self._changed:
@@ -159,7 +159,7 @@ class Ringer:
         except redis.RedisError as error:
             logger.info("redis_takes_no_bells", extra={"error": str(error)})
             return False
-        self._closed_until = 0.0
+        self._open_until = 0.0
         return True
 
     def flush(self, seconds: float) -> bool:
@@ -174,7 +174,7 @@ class Ringer:
                 self._changed.wait_for(lambda: self._pending)
                 _, bell = self._pending.popitem(last=False)
                 self._is_busy = True
-            if time.monotonic() < self._closed_until:
+            if time.monotonic() < self._open_until:
                 continue
             try:
                 self._publish(bell)
@@ -202,7 +202,7 @@ class Ringer:
         self._failures += 1
         if self._failures >= FAILURES_TO_OPEN:
             step = min(self._failures - FAILURES_TO_OPEN, len(OPEN_SECONDS) - 1)
-            self._closed_until = time.monotonic() + OPEN_SECONDS[step]
+            self._open_until = time.monotonic() + OPEN_SECONDS[step]
             _hang_up()
         logger.warning(
             "bell_not_rung", extra={"task": bell.task, "error": str(error), "failures": self._failures}

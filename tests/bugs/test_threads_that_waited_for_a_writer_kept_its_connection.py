@@ -98,5 +98,5 @@ def test_given_claims_and_continuations_at_once_when_connections_are_few_then_al
 
 def test_all_that_is_written_together_lets_go_before_it_waits() -> None:
     admission.admit("nowhere")
-    for together in (chain.commit_in_company, chain.complete_in_company, admission.fillers["nowhere"]):
+    for together in (chain.commit_together, chain.complete_together, admission.fillers["nowhere"]):
         assert together._before_waiting.__name__ == "release"

@@ -95,7 +95,7 @@ def written(monkeypatch: pytest.MonkeyPatch, settlements: list[Settlement]) -> l
     together = settle_together(settlements)
     results: list[Any] = []
     for settlement, one in zip(settlements, together, strict=True):
-        monkeypatch.setattr(chain, "complete_in_company", lambda _, one=one: [one])
+        monkeypatch.setattr(chain, "complete_together", lambda _, one=one: [one])
         try:
             results.append(chain.write(settlement))
         except (LostRace, DatabaseError) as error:

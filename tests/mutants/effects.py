@@ -19,7 +19,7 @@ LEDGER = (
             "a request is written into the ledger once it was sent",
             edit(
                 CHAIN,
-                "frozen = persist(lambda: commit_in_company(wanted), chains[0].hold) if wanted else []",
+                "frozen = persist(lambda: commit_together(wanted), chains[0].hold) if wanted else []",
                 'frozen = [one["request"] for one in wanted]',
             ),
             edit(

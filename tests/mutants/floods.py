@@ -83,7 +83,9 @@ MUTANTS = (
             "growth-told-at-every-sweep",
             "a table that PostgreSQL knows is analyzed again each second",
             edit(
-                "executions/planner_statistics.py", "greatest(c.relpages, %(fewest)s::int)", "%(fewest)s::int"
+                "executions/planner_statistics.py",
+                "greatest(10 * c.relpages, %(fewest)s::int)",
+                "%(fewest)s::int",
             ),
             by=(
                 "test_planner_statistics.py::test_given_a_table_that_has_grown_tenfold_then_it_is_analyzed_once",

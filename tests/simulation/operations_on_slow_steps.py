@@ -70,7 +70,7 @@ class OperationsOnSlowSteps:
                 step = held.hands[half]
                 settlement = _settlement(step, answer, owner, is_intended=held.is_intended)
                 found = settle(settlement)
-                return engine.next_in_hand(step, settlement, found) if found.continues else found.lane_waits
+                return engine.next_in_hand(step, settlement, found) if found.continues else found.lane_stands
 
             real, simulated = self.draw.twins.both(f"settle {held.owner} {answer} {owner}", _late(settled))
             if isinstance(real, StepInHand):
@@ -149,7 +149,7 @@ def _told(settled: Settled | None) -> str:
     """What both sides must say: all but the id of the next step's row."""
     if settled is None:
         return "alone"
-    return f"{settled.next_step_run_id is not None} {settled.continues} {settled.lane_waits}"
+    return f"{settled.next_step_run_id is not None} {settled.continues} {settled.lane_stands}"
 
 
 def _late(operation: Callable[[Half], Any]) -> Callable[[Half], Any]:

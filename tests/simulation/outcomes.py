@@ -17,11 +17,11 @@ from tests.simulation.tables import Tables
 
 @answers(settling.SETTLE)
 def settle(tables: Tables, p: Params) -> Found:
-    lane_waits = p["lane"] != "fast" and _lane_waits(tables, p["lane"])
-    return [_settle(tables, p, goes_on=False, lane_waits=lane_waits)]
+    lane_stands = p["lane"] != "fast" and _lane_stands(tables, p["lane"])
+    return [_settle(tables, p, goes_on=False, lane_stands=lane_stands)]
 
 
-def _settle(tables: Tables, p: Params, *, goes_on: bool, lane_waits: bool) -> tuple[Any, ...]:
+def _settle(tables: Tables, p: Params, *, goes_on: bool, lane_stands: bool) -> tuple[Any, ...]:
     run, step = tables.runs.get(p["run_id"]), tables.steps.get(p["step_run_id"])
     if run is None or step is None or step.run_id != run.id or not _may_settle(tables, run, step, p):
         raise LostRace
@@ -42,23 +42,23 @@ def _settle(tables: Tables, p: Params, *, goes_on: bool, lane_waits: bool) -> tu
     _tell(tables, run, step, following if goes_on else None, p, at)
     to_admit = following is not None and following.status == "ready" and p["next_lane"] == p["lane"]
     found = (following.id, following.status) if following else (None, None)
-    return 1, *found, step.due_at, lane_waits or to_admit
+    return 1, *found, step.due_at, lane_stands or to_admit
 
 
-@answers(completing.COMPLETE, completing.COMPLETE_IN_COMPANY)
+@answers(completing.COMPLETE, completing.COMPLETE_SEVERAL)
 def complete(tables: Tables, p: Params) -> Found:
     """Each as `settle` would, in the order of the runs; one that does not fit undoes all of them. Nobody locks here."""
-    lane_waits = _lane_waits(tables, p["lane"])
+    lane_stands = _lane_stands(tables, p["lane"])
     rivals = {row["id"]: _has_rivals(tables, p["lane"], row["workflow_id"]) for row in p["completions"]}
     found = []
     for row in sorted(p["completions"], key=lambda row: str(row["run_id"])):
         is_last = row["run_status"] == "completed"
         plain = {**_PLAIN, **p, **row, "step_run_id": row["id"], "run_is_final": is_last}
         goes_on = row["may_continue"] and not rivals[row["id"]]
-        _, following, status, _, to_admit = _settle(tables, plain, goes_on=goes_on, lane_waits=False)
+        _, following, status, _, to_admit = _settle(tables, plain, goes_on=goes_on, lane_stands=False)
         is_intended = goes_on and row["intent"] is not None and following is not None
         kept = json.dumps(row["intent"]["request"]) if is_intended else None
-        found.append((1, row["id"], following, status, lane_waits or to_admit, kept))
+        found.append((1, row["id"], following, status, lane_stands or to_admit, kept))
     return found
 
 
@@ -99,7 +99,7 @@ def _to_close(tables: Tables, step: Step, p: Params) -> Attempt | None:
     return last if last.fence == p["fence"] or "no fence guard" in tables.planted else None
 
 
-def _lane_waits(tables: Tables, lane: str) -> bool:
+def _lane_stands(tables: Tables, lane: str) -> bool:
     waits = any(waits_in(tables, step, lane) for step in tables.live.values())
     return waits and not on_the_way(tables, lane)
 

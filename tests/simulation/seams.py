@@ -184,8 +184,8 @@ def installed(around: Surroundings) -> Iterator[None]:
         *((module, "crowd", mock.MagicMock(spec=Crowd)) for module in (chain, worker)),  # nobody waits
         # Nobody waits for another thread's transaction: each passes as a whole.
         (admission, "admit", admission.fill),
-        (chain, "commit_in_company", chain.frozen_requests),
-        (chain, "complete_in_company", settling.settle_together),
+        (chain, "commit_together", chain.frozen_requests),
+        (chain, "complete_together", settling.settle_together),
         (cells, "line", around),
         (cells, "_ids_underway", None),  # likewise
         (dispatcher, "drains", None),  # likewise

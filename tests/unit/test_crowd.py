@@ -71,7 +71,7 @@ def test_given_steps_that_wait_for_an_answer_then_they_keep_nobody_out() -> None
     crowd = Crowd(3)
     come(crowd, 3)
     for _ in range(3):
-        crowd.leave("flood")  # all are sent
+        crowd.wait_for_answer("flood")  # all are sent
 
     come(crowd, 3)
 
@@ -80,15 +80,15 @@ def test_an_answer_is_never_kept_waiting() -> None:
     crowd = Crowd(3)
     come(crowd, 3)
     for _ in range(3):
-        crowd.leave("flood")
+        crowd.wait_for_answer("flood")
     come(crowd, 3)
 
-    crowd.rejoin("flood")
+    crowd.answer_came("flood")
 
     late = waits(lambda: come(crowd, 3))
-    crowd.leave("flood")
+    crowd.wait_for_answer("flood")
     assert late.is_alive()  # one more is at work than new ones may join
-    crowd.leave("flood")
+    crowd.wait_for_answer("flood")
     ends(late)
 
 
@@ -154,7 +154,7 @@ def test_a_flood_gives_way_while_the_single_one_waits_for_a_quick_answer_but_not
     come(crowd, 3)
     come(crowd, 1, "single")
     monkeypatch.setattr("executions.crowd.QUICK_SECONDS", PATIENCE)
-    crowd.leave("single")
+    crowd.wait_for_answer("single")
     waits(lambda: crowd.give_way("flood"))
 
     monkeypatch.setattr("executions.crowd.QUICK_SECONDS", 0)
