@@ -37,9 +37,12 @@ FLAG_SECONDS = 5
 FAILURES_TO_OPEN = 3
 OPEN_SECONDS = (1.0, 2.0, 5.0)  # how long the breaker stays open, growing
 MOST_PENDING = 10_000  # bells that one process keeps for its ringer
-# Flag and message in one exchange. Returns nothing.
+# Flag and message in one exchange; the length of the queue, or 0 if a message was on its way.
 RING_ONCE = """
-if redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) or ARGV[2] == '1' then redis.call('LPUSH', KEYS[2], ARGV[3]) end
+if redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) or ARGV[2] == '1' then
+  return redis.call('LPUSH', KEYS[2], ARGV[3])
+end
+return 0
 """
 ADVANCE_AT_ONCE = 25  # run ids in one `advance` message
 
@@ -138,6 +141,7 @@ class Ringer:
         self._thread: threading.Thread | None = None
         self._failures = 0
         self._open_until = 0.0  # monotonic
+        self._busy_topics: set[str | None] = set()  # whose last bell found a message on its way
 
     def ring(self, bell: Bell) -> None:
         with self._changed:
@@ -183,6 +187,13 @@ class Ringer:
                 self._failed(bell, error)
 
     def _publish(self, bell: Bell) -> None:
+        """At rest, flag and message in one exchange. While a topic is busy most bells end at its flag: ask that first."""
+        flag = _flag(bell.topic) if bell.topic else ""
+        if bell.topic in self._busy_topics and not bell.forced:
+            if not _redis().set(flag, 1, nx=True, ex=FLAG_SECONDS):
+                return
+            self._busy_topics.discard(bell.topic)
+            flag = ""  # is set
         message = wire.packed(
             bell.task,
             bell.queue,
@@ -192,11 +203,10 @@ class Ringer:
             shown=bell.shown,
         )
         crashpoint("CP-W4")
-        if bell.topic is None:
+        if not flag:
             _redis().lpush(bell.queue, message)
-        else:
-            forced = int(bell.forced)
-            _redis().eval(RING_ONCE, 2, _flag(bell.topic), bell.queue, FLAG_SECONDS, forced, message)
+        elif not _redis().eval(RING_ONCE, 2, flag, bell.queue, FLAG_SECONDS, int(bell.forced), message):
+            self._busy_topics.add(bell.topic)
 
     def _failed(self, bell: Bell, error: Exception) -> None:
         self._failures += 1

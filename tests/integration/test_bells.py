@@ -96,6 +96,21 @@ def test_given_a_topic_whose_message_is_on_its_way_when_it_is_rung_again_then_no
     assert len(tower.messages()) == 1
 
 
+def test_given_a_busy_topic_when_its_handler_began_to_look_then_the_next_bell_is_sent_and_those_after_it_not(
+    tower: Tower,
+) -> None:
+    for _ in range(3):  # the third asks for the flag alone
+        tower.ring(1, topic=True)
+        assert bells.flush(5)
+
+    bells.answered(tower.name)
+    for number in (2, 3, 4):
+        tower.ring(number, topic=True)
+        assert bells.flush(5)
+
+    assert tower.args() == ["(1,)", "(2,)"]
+
+
 def test_given_a_handler_that_began_to_look_when_rung_then_a_new_message_is_sent(tower: Tower) -> None:
     tower.ring(1, topic=True)
     assert bells.flush(5)
