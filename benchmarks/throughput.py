@@ -129,7 +129,7 @@ def _measure(stage: Stage, system: System, played: Round) -> None:
 def _by_process(figures: Figures, before: dict[str, float], after: dict[str, float], events: int) -> Values:
     """What each process has in `cpu_per_1000`; supervisor, fork server and health checks have the rest."""
     found = {name: (after[name] - before[name]) / events * 1000 for name in after}
-    found["supervisor"] = figures.cpu_per_1000 - sum(found.values())
+    found["supervisor"] = max(0.0, figures.cpu_per_1000 - sum(found.values()))  # read a moment later
     return {f"{name}_per_1000": value for name, value in found.items()}
 
 
