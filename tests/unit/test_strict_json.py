@@ -160,6 +160,20 @@ HOSTILE = {
 }
 
 
+def cost_of(work):
+    """CPU seconds, at best. Only ratios of them mean something: the machine may be slow, or busy."""
+    times = []
+    for _ in range(5):
+        started = time.process_time()
+        work()
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+def read_a_megabyte():
+    json.loads(b"[" + b"1," * (strict_json.MAX_BYTES // 2 - 1) + b"1]")
+
+
 def test_a_body_of_nothing_but_marks_is_not_read_to_its_end():
     raw = b"[]" * 33 + b'""' * 400_000
     with pytest.raises(RequestRefused, match="too_many_nodes"):
@@ -168,44 +182,41 @@ def test_a_body_of_nothing_but_marks_is_not_read_to_its_end():
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_body_is_refused_quickly(raw):
-    def seconds():
-        started = time.process_time()
+    def refuse():
         with pytest.raises(RequestRefused):
             strict_json.parse(raw)
-        return time.process_time() - started
 
-    assert min(seconds() for _ in range(3)) < 0.05
+    assert cost_of(refuse) < 2 * cost_of(read_a_megabyte)
 
 
 def test_a_million_keys_are_refused_quickly_and_without_building_them():
     raw = b"{" + b",".join(b'"%d":1' % number for number in range(1_000_000)) + b"}"
-    times = []
-    for _ in range(3):
-        started = time.process_time()
+
+    def refuse():
         with pytest.raises(RequestRefused, match="too_many_nodes"):
             strict_json.parse(raw, max_bytes=len(raw))
-        times.append(time.process_time() - started)
-    assert min(times) < 0.05
 
+    assert cost_of(refuse) < 3 * cost_of(read_a_megabyte)
     tracemalloc.start()
-    with pytest.raises(RequestRefused, match="too_many_nodes"):
-        strict_json.parse(raw, max_bytes=len(raw))
+    refuse()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < len(raw) + (1 << 20)  # the decoded text, and next to nothing else
 
 
-def test_a_small_body_takes_less_than_30_microseconds():
+def test_a_small_body_takes_no_more_than_some_times_what_json_takes():
     raw = json.dumps({"id": "evt_1", "email": "ada@example.com", "n": [1, 2.5], "text": "x" * 130}).encode()
     assert 190 <= len(raw) <= 220
 
-    def seconds():
-        started = time.process_time()
+    def ours():
         for _ in range(1_000):
             strict_json.parse(raw)
-        return (time.process_time() - started) / 1_000
 
-    assert min(seconds() for _ in range(5)) < 30e-6
+    def plain():
+        for _ in range(1_000):
+            json.loads(raw)
+
+    assert cost_of(ours) < 5 * cost_of(plain)
 
 
 TEXT = st.text(max_size=20)
