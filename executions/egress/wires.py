@@ -40,14 +40,19 @@ class Wire:
 
     def write(self, raw: bytes, exchange: Exchange) -> None:
         view = memoryview(raw)
-        exchange.may_send()  # as late as can be: looking up and connecting may have taken longer than a lease
         # A failed send() on a plain socket took nothing; TLS may have written half a record before it fails.
-        exchange.sent = exchange.sent or isinstance(self._sock, ssl.SSLSocket)
+        is_sent_by_trying = exchange.sent or isinstance(self._sock, ssl.SSLSocket)
+        self._sock.settimeout(exchange.remaining())
+        # As late as can be: looking up and connecting may have taken longer than a lease, and a busy process may lose
+        # its turn between any two lines.
+        exchange.may_send()
+        exchange.sent = is_sent_by_trying
         while view:
-            self._sock.settimeout(exchange.remaining())
             count = self._sock.send(view)
             exchange.sent = True
             view = view[count:]
+            if view:
+                self._sock.settimeout(exchange.remaining())
 
     def read(self, exchange: Exchange, max_bytes: int) -> bytes:
         """The next bytes; empty when the far side closed."""

@@ -181,7 +181,7 @@ MUTANTS = (
         planted(
             "leave-to-send-asked-once",
             "a worker that was stopped while it connected sends when it wakes",
-            edit("executions/egress/wires.py", "        exchange.may_send()  #", "        #"),
+            edit("executions/egress/wires.py", "        exchange.may_send()\n", ""),
             by="bugs/test_a_worker_stopped_while_it_connected_sent_when_it_woke.py"
             "::test_given_a_lease_that_ended_while_the_worker_connected_then_nothing_is_sent",
         ),
