@@ -20,7 +20,7 @@ INTENT = """
 WITH w AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(%(wanted)s::jsonb)
     AS w(id bigint, run_id uuid, fence int, key text, request jsonb, digest text)
-  LIMIT %(number)s::int),  -- see `completing.COMPLETE`
+  LIMIT jsonb_array_length(%(wanted)s::jsonb)),  -- see `completing.COMPLETE`
 m AS MATERIALIZED (
   SELECT s.id, w.run_id, w.fence, w.key, w.request, w.digest
   FROM w JOIN executions_steprun s ON s.id = w.id
@@ -61,7 +61,7 @@ def commit_intents(wanted: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 def _commit_intents(wanted: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     lease = settings.LIGHTFIELD_LEASE_SECONDS
-    found = sql.rows(INTENT, {"wanted": sql.json(wanted), "number": len(wanted), "lease": lease})
+    found = sql.rows(INTENT, {"wanted": sql.json(wanted), "lease": lease})
     return {step_run_id: strict_json.from_storage(request) for step_run_id, request in found}
 
 

@@ -30,7 +30,6 @@ AS_A_WORKER = {  # what lightfield/settings.py asks for in workers
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-PARAMETER = re.compile(r"%\((\w+)\)s")
 KEY = re.compile(r"\b(id|run_id|step_run_id) = ")  # with a value, or with a column of what it is joined to
 
 
@@ -145,11 +144,10 @@ class Planner:
 
         It is prepared once: later calls show what PostgreSQL has made of the plan since.
         """
-        names = list(dict.fromkeys(PARAMETER.findall(statement)))
+        text, names = sql.numbered(statement)
         if statement not in self._prepared:
             self._prepared[statement] = prepared = f"statement_{len(self._prepared)}"
-            numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
-            self._run(f"PREPARE {prepared} AS {numbered.replace('%%', '%')}")
+            self._run(f"PREPARE {prepared} AS {text.decode()}")
         values = f"({', '.join(['NULL'] * len(names))})" if names else ""
         ((explained,),) = self._run(f"EXPLAIN (FORMAT JSON) EXECUTE {self._prepared[statement]}{values}")
         return dict(explained[0]["Plan"])

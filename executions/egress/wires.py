@@ -40,13 +40,12 @@ class Wire:
 
     def write(self, raw: bytes, exchange: Exchange) -> None:
         view = memoryview(raw)
-        # A failed send() on a plain socket took nothing; TLS may have written half a record before it fails.
-        is_sent_by_trying = exchange.sent or isinstance(self._sock, ssl.SSLSocket)
         self._sock.settimeout(exchange.remaining())
         # As late as can be: looking up and connecting may have taken longer than a lease, and a busy process may lose
         # its turn between any two lines.
         exchange.may_send()
-        exchange.sent = is_sent_by_trying
+        # A failed send() on a plain socket took nothing; TLS may have written half a record before it fails.
+        exchange.sent = exchange.sent or isinstance(self._sock, ssl.SSLSocket)
         while view:
             count = self._sock.send(view)
             exchange.sent = True

@@ -141,7 +141,7 @@ class Ringer:
         self._thread: threading.Thread | None = None
         self._failures = 0
         self._open_until = 0.0  # monotonic
-        self._busy_topics: set[str | None] = set()  # whose last bell found a message on its way
+        self._busy_topics: set[str] = set()  # whose last bell found a message on its way
 
     def ring(self, bell: Bell) -> None:
         with self._changed:
@@ -188,12 +188,12 @@ class Ringer:
 
     def _publish(self, bell: Bell) -> None:
         """At rest, flag and message in one exchange. While a topic is busy most bells end at its flag: ask that first."""
-        flag = _flag(bell.topic) if bell.topic else ""
-        if bell.topic in self._busy_topics and not bell.forced:
-            if not _redis().set(flag, 1, nx=True, ex=FLAG_SECONDS):
+        must_push = bell.forced
+        if bell.topic in self._busy_topics and not must_push:
+            if not _redis().set(_flag(bell.topic), 1, nx=True, ex=FLAG_SECONDS):
                 return
             self._busy_topics.discard(bell.topic)
-            flag = ""  # is set
+            must_push = True
         message = wire.packed(
             bell.task,
             bell.queue,
@@ -203,9 +203,11 @@ class Ringer:
             shown=bell.shown,
         )
         crashpoint("CP-W4")
-        if not flag:
+        if bell.topic is None:
             _redis().lpush(bell.queue, message)
-        elif not _redis().eval(RING_ONCE, 2, flag, bell.queue, FLAG_SECONDS, int(bell.forced), message):
+        elif not _redis().eval(
+            RING_ONCE, 2, _flag(bell.topic), bell.queue, FLAG_SECONDS, int(must_push), message
+        ):
             self._busy_topics.add(bell.topic)
 
     def _failed(self, bell: Bell, error: Exception) -> None:

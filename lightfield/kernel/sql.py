@@ -74,8 +74,8 @@ def rows_after(first: str, statement: str, params: Mapping[str, Any]) -> list[tu
 
 
 def _execute(cursor: psycopg.RawCursor[Any], statement: str, params: Mapping[str, Any]) -> None:
-    numbered, names = _numbered(statement)
-    cursor.execute(numbered, [params[name] for name in names], prepare=True)
+    text, names = numbered(statement)
+    cursor.execute(text, [params[name] for name in names], prepare=True)
 
 
 @contextmanager
@@ -96,14 +96,14 @@ def _told_apart() -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=256)
-def _numbered(statement: str) -> tuple[bytes, tuple[str, ...]]:
+def numbered(statement: str) -> tuple[bytes, tuple[str, ...]]:
     """The statement as PostgreSQL wants it, with `$1` for `%(name)s`, and the names in their order.
 
     psycopg would do it for each execution of what is longer than 4,096 characters, and our longest are.
     """
     names = tuple(dict.fromkeys(NAMED.findall(statement)))
-    numbered = NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
-    return numbered.replace("%%", "%").encode(), names
+    text = NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
+    return text.replace("%%", "%").encode(), names
 
 
 def row(statement: str, params: Mapping[str, Any]) -> tuple[Any, ...] | None:
@@ -159,9 +159,11 @@ __all__ = [
     "InterfaceError",
     "OperationalError",
     "json",
+    "numbered",
     "release",
     "retrying_conflicts",
     "row",
     "rows",
+    "rows_after",
     "sqlstate",
 ]
