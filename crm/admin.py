@@ -74,7 +74,7 @@ class RecordAdmin(PageAdmin):
 
     def save_model(self, request: HttpRequest, obj: Record, form: Any, change: bool) -> None:
         by = request.user.get_username()
-        if change:  # only what was changed in the form: somebody else may have changed the rest meanwhile
+        if change:  # only what differs from the stored row
             changes = {name: getattr(obj, name) for name in form.changed_data}
             services.edit_record(model=self.model, record_id=obj.pk, changes=changes, by=by)
             return
@@ -128,7 +128,7 @@ class AccountAdmin(RecordAdmin):
 
 @admin.register(Contact)
 class ContactAdmin(RecordAdmin):
-    list_display = ("__str__", "email", "title", "account", "may_be_contacted", "changed")
+    list_display = ("__str__", "email", "title", "account", "standing", "changed")
     list_select_related = ("account",)
     list_filter = (("account", AutocompleteSelectFilter),)
     search_fields = ("first_name", "last_name", "email")
@@ -139,9 +139,9 @@ class ContactAdmin(RecordAdmin):
     )
     concerns = ("account",)
 
-    @admin.display(description="May be contacted", boolean=True)
-    def may_be_contacted(self, contact: Contact) -> bool:
-        return not contact.do_not_contact
+    @admin.display(description="Standing")
+    def standing(self, contact: Contact) -> SafeString | None:
+        return cells.badge("refused", "Do not contact") if contact.do_not_contact else None
 
 
 class StageFilter(DropdownFilter):
