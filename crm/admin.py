@@ -62,15 +62,18 @@ class RecordAdmin(PageAdmin):
         return sets
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Long texts are read for the record's own page only."""
+        """Long columns are read for the record's own page only."""
         rows: QuerySet[Any] = super().get_queryset(request)
-        if request.resolver_match is None or not str(request.resolver_match.url_name).endswith("_changelist"):
-            return rows
-        joined = {name: self.opts.get_field(name).related_model for name in self.list_select_related}
-        records = {f"{name}__": model for name, model in joined.items() if issubclass(model, Record)}
-        return rows.defer(
-            *(name for prefix, model in {"": self.model, **records}.items() for name in _long(model, prefix))
-        )
+        is_list = request.path.endswith(f"/{self.opts.model_name}/")
+        return rows.defer(*self._long_columns()) if is_list else rows
+
+    def _long_columns(self) -> Iterator[str]:
+        """Of the rows and of the records that are read along with them."""
+        yield from _long(self.model)
+        for name in self.list_select_related:
+            joined = self.opts.get_field(name).related_model
+            if isinstance(joined, type) and issubclass(joined, Record):
+                yield from (f"{name}__{column}" for column in _long(joined))
 
     def save_model(self, request: HttpRequest, obj: Record, form: Any, change: bool) -> None:
         by = request.user.get_username()
@@ -102,11 +105,9 @@ class RecordAdmin(PageAdmin):
         return cells.moment(record.updated_at)
 
 
-def _long(model: type[Record], prefix: str) -> Iterator[str]:
-    """The columns that may be long."""
-    for field in model._meta.fields:
-        if isinstance(field, models.TextField | models.JSONField):
-            yield f"{prefix}{field.name}"
+def _long(model: type[Record]) -> list[str]:
+    fields = model._meta.fields
+    return [field.name for field in fields if isinstance(field, models.TextField | models.JSONField)]
 
 
 @admin.register(Account)

@@ -37,8 +37,7 @@ def form_of(answer: Any) -> dict[str, str]:
     sent = {
         field.attributes["name"]: field.attributes.get("value", "")
         for field in page.all("input")
-        if field.attributes.get("type") not in ("checkbox", "submit", "search", "hidden")
-        and "name" in field.attributes
+        if field.attributes.get("type") not in ("checkbox", "submit", "search") and "name" in field.attributes
     }
     sent |= {field.attributes["name"]: field.text.lstrip("\n") for field in page.all("textarea")}
     for select in page.all("select"):
