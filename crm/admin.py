@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin
 from django.db import models
 from django.db.models import QuerySet
@@ -19,6 +18,7 @@ from django.utils.text import capfirst
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
 from crm import services
+from crm.forms import AccountForm, RecordForm
 from crm.models import Account, Authored, Contact, Meeting, Note, Opportunity, Record, Task, TaskStatus
 from executions.lists import StatusTabs
 from lightfield.access import cells
@@ -27,12 +27,6 @@ from lightfield.access.look_only import PageAdmin
 STAGES_LIMIT = 100  # offered in the filter
 
 Sets = list[tuple[str | None, dict[str, Any]]]
-
-
-class RecordForm(forms.ModelForm):
-    def clean_custom(self) -> dict[str, Any]:
-        """An emptied box means that there are no fields of one's own."""
-        return self.cleaned_data["custom"] or {}
 
 
 class RecordAdmin(PageAdmin):
@@ -112,6 +106,7 @@ def _long(model: type[Record]) -> list[str]:
 
 @admin.register(Account)
 class AccountAdmin(RecordAdmin):
+    form = AccountForm
     list_display = ("name", "website", "industries", "headcount", "owner", "changed")
     list_select_related = ("owner",)
     search_fields = ("name", "website")
