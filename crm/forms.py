@@ -12,6 +12,11 @@ from crm.values import ADDRESS_DEGREES, ADDRESS_TEXT_CHARS, ADDRESS_TEXTS
 ADDRESS_PARTS: Final = (*ADDRESS_TEXTS, *ADDRESS_DEGREES)
 
 
+def _line(part: str) -> UnfoldAdminTextInputWidget:
+    label = part.replace("_", " ").capitalize()
+    return UnfoldAdminTextInputWidget(attrs={"placeholder": label, "aria-label": label})
+
+
 class AddressWidget(forms.MultiWidget):
     """A line for each part of an address."""
 
@@ -49,8 +54,3 @@ class RecordForm(forms.ModelForm):
 
 class AccountForm(RecordForm):
     primary_address = AddressField(required=False)
-
-
-def _line(part: str) -> UnfoldAdminTextInputWidget:
-    label = part.replace("_", " ").capitalize()
-    return UnfoldAdminTextInputWidget(attrs={"placeholder": label, "aria-label": label})
