@@ -64,6 +64,7 @@ class RecordAdmin(PageAdmin):
     def _long_columns(self) -> Iterator[str]:
         """Of the rows and of the records that are read along with them."""
         yield from _long(self.model)
+        assert isinstance(self.list_select_related, tuple), "a list of records names what it joins"
         for name in self.list_select_related:
             joined = self.opts.get_field(name).related_model
             if isinstance(joined, type) and issubclass(joined, Record):

@@ -54,3 +54,6 @@ class RecordForm(forms.ModelForm):
 
 class AccountForm(RecordForm):
     primary_address = AddressField(required=False)
+
+    class Meta:
+        widgets = {"industry": UnfoldAdminTextInputWidget}
