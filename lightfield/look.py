@@ -26,6 +26,17 @@ SECTIONS: Final = (
         ),
     ),
     (
+        "Records",
+        (
+            ("Accounts", "domain", "crm", "account"),
+            ("Contacts", "contacts", "crm", "contact"),
+            ("Opportunities", "handshake", "crm", "opportunity"),
+            ("Meetings", "groups", "crm", "meeting"),
+            ("Tasks", "task_alt", "crm", "task"),
+            ("Notes", "sticky_note_2", "crm", "note"),
+        ),
+    ),
+    (
         "Machine room",
         (
             ("Triggers", "sensors", "triggers", "trigger"),

@@ -140,6 +140,7 @@ INSTALLED_APPS = [
     "workflows",
     "triggers",
     "executions",
+    "crm",
     "lightfield",  # the composition root: what needs every app (builder, templates, system checks)
 ]
 MIDDLEWARE = [
@@ -159,7 +160,7 @@ ROOT_URLCONF = "lightfield.urls"
 if ROLE.startswith("worker-"):
     INSTALLED_APPS = [
         *(f"django.contrib.{name}" for name in ("auth", "contenttypes", "postgres")),
-        *("lightfield.access", "workflows", "triggers", "executions"),
+        *("lightfield.access", "workflows", "triggers", "executions", "crm"),
     ]
 elif ROLE in ("beat", "flower"):
     INSTALLED_APPS = ["django_celery_beat"] if ROLE == "beat" else []
@@ -223,7 +224,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Lightfield API",
-    "DESCRIPTION": "Durable workflow automation: workflows, events, runs and their timelines.",
+    "DESCRIPTION": "Durable workflow automation: workflows, events, runs and their timelines, and records.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -240,6 +241,8 @@ SPECTACULAR_SETTINGS = {
         "EventStatus": "triggers.models.EventStatus",
         "RunStatus": "executions.states.RunStatus",
         "StepStatus": "executions.states.StepStatus",
+        "TaskStatus": "crm.models.TaskStatus",
+        "MeetingPrivacy": "crm.models.MeetingPrivacy",
     },
     "TAGS": [
         {
@@ -248,6 +251,10 @@ SPECTACULAR_SETTINGS = {
         },
         {"name": "events", "description": "What set it off."},
         {"name": "runs", "description": "What came of it, step by step."},
+        {
+            "name": "crm",
+            "description": "The records: accounts, contacts, opportunities, meetings, tasks, notes.",
+        },
     ],
     "SCHEMA_PATH_PREFIX": r"/api/v[0-9]",
 }

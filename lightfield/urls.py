@@ -11,6 +11,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
+from crm import api as crm
 from executions.api import EventViewSet, RunViewSet
 from lightfield import health
 from triggers.api import WorkflowViewSet
@@ -22,6 +23,12 @@ router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("events", EventViewSet, basename="event")
 router.register("runs", RunViewSet, basename="run")
+router.register("crm/accounts", crm.AccountViewSet, basename="account")
+router.register("crm/contacts", crm.ContactViewSet, basename="contact")
+router.register("crm/opportunities", crm.OpportunityViewSet, basename="opportunity")
+router.register("crm/meetings", crm.MeetingViewSet, basename="meeting")
+router.register("crm/tasks", crm.TaskViewSet, basename="task")
+router.register("crm/notes", crm.NoteViewSet, basename="note")
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

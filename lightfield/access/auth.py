@@ -44,6 +44,7 @@ class Caller(ABC):
     is_authenticated = True
     id: str  # tells callers apart: stored answers belong to one
     name: str  # for the audit trail
+    user_id: int | None = None  # of a person
 
     @abstractmethod
     def may(self, right: Right) -> bool: ...
@@ -63,6 +64,7 @@ class SessionCaller(Caller):
     def __init__(self, user: AbstractBaseUser) -> None:
         self.id = f"user:{user.pk}"
         self.name = user.get_username()
+        self.user_id = user.pk
         self._user = user
 
     def may(self, right: Right) -> bool:

@@ -83,6 +83,14 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("template.unresolved", False, 422, "A template refers to a value that is not there.", "Correct the path, or add | default: to it."),
     Entry("template.limit", False, 422, "A template is too large or does too much.", "Simplify the template or its data."),
     Entry("template.failed", False, 422, "A template could not be rendered.", "Correct the filter's arguments or the data."),
+    # record.*: what people and programs write into the CRM. Those without a status stand in `errors` only
+    Entry("record.invalid", False, 422, "The record has wrong or unknown fields.", "Follow the pointers in `errors`."),
+    Entry("record.duplicate", False, 409, "Another record has this natural key.", "Change that record, or give this one another value at the pointer."),
+    Entry("record.missing_field", False, None, "A field that the record needs was not sent.", "Send the field at the pointer."),
+    Entry("record.unknown_field", False, None, "The record has no such field.", "Correct the name, or put the value into `custom`."),
+    Entry("record.read_only_field", False, None, "The field is set by the system.", "Leave the field out."),
+    Entry("record.invalid_value", False, None, "The field cannot have this value.", "Send a value of the kind that /api/docs names."),
+    Entry("record.not_found", False, None, "There is no record with this id.", "Send the id of a record that exists."),
     # secret.*: what is kept encrypted
     Entry("secret.unreadable", False, 500, "A stored secret cannot be decrypted.", "Put the key it was encrypted with back into LIGHTFIELD_ENCRYPTION_KEYS."),
     # http.*: a request went out, or tried to. `url_host`, `status_code`, `attempt` and `retry_after` are in the metadata

@@ -19,6 +19,7 @@ OPEN_LINES: Final = 8  # longer documents are folded
 TONES: Final = {
     "active": "good",
     "completed": "good",
+    "complete": "good",
     "dispatched": "good",
     "done": "good",
     "ok": "good",
@@ -27,6 +28,7 @@ TONES: Final = {
     "permanent": "bad",
     "lost": "bad",
     "running": "busy",
+    "in_progress": "busy",
     "queued": "busy",
     "ready": "busy",
     "intent": "busy",

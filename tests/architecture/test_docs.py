@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-PACKAGES = ("lightfield", "workflows", "triggers", "executions", "tests", "benchmarks")
+PACKAGES = ("lightfield", "workflows", "triggers", "executions", "crm", "tests", "benchmarks")
 
 FILE = re.compile(r"^(?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|yml|txt|sh|json|css|js|html)$")
 FOLDER = re.compile(r"^(?:[\w.-]+/)+$")

@@ -42,6 +42,22 @@ MATRIX = {
     ("POST", "runs/<uuid:pk>/cancel"): ("operator", "executions.cancel_run"),
     ("POST", "runs/<uuid:pk>/replay"): ("operator", "executions.replay_run"),
 }
+RECORDS = {
+    "accounts": "account",
+    "contacts": "contact",
+    "opportunities": "opportunity",
+    "meetings": "meeting",
+    "tasks": "task",
+    "notes": "note",
+}
+for _plural, _name in RECORDS.items():
+    MATRIX |= {
+        ("GET", f"crm/{_plural}"): ("viewer", f"crm.view_{_name}"),
+        ("POST", f"crm/{_plural}"): ("builder", f"crm.add_{_name}"),
+        ("GET", f"crm/{_plural}/<uuid:pk>"): ("viewer", f"crm.view_{_name}"),
+        ("PATCH", f"crm/{_plural}/<uuid:pk>"): ("builder", f"crm.change_{_name}"),
+        ("DELETE", f"crm/{_plural}/<uuid:pk>"): ("builder", f"crm.delete_{_name}"),
+    }
 # No key, no session; /hooks/ has its secret in the path.
 OPEN = {"", "livez", "readyz", "api/schema", "api/docs"}
 CELLS = sorted(MATRIX)

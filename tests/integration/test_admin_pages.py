@@ -9,7 +9,9 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from crm.models import Account, Contact, Meeting, Note, Opportunity, Task
 from executions.models import Heartbeat, Run
 from lightfield.content_policy import POLICY
 from lightfield.kernel import bells, sql
@@ -30,6 +32,12 @@ LISTS = {
     "/admin/executions/run/": "executions.view_run",
     "/admin/executions/lane/": "executions.view_lane",
     "/admin/executions/heartbeat/": "executions.view_heartbeat",
+    "/admin/crm/account/": "crm.view_account",
+    "/admin/crm/contact/": "crm.view_contact",
+    "/admin/crm/opportunity/": "crm.view_opportunity",
+    "/admin/crm/meeting/": "crm.view_meeting",
+    "/admin/crm/task/": "crm.view_task",
+    "/admin/crm/note/": "crm.view_note",
     "/admin/auth/user/": "auth.view_user",
     "/admin/auth/group/": "auth.view_group",
     "/admin/django_celery_beat/periodictask/": "django_celery_beat.view_periodictask",
@@ -49,6 +57,9 @@ DEEDS = {
     "/admin/executions/run/{run}/cancel/": "executions.cancel_run",
     "/admin/executions/run/{run}/replay/": "executions.replay_run",
     "/admin/triggers/outboxevent/{event}/dispatch-again/": "triggers.change_outboxevent",
+    "/admin/crm/account/add/": "crm.add_account",
+    "/admin/crm/account/{account}/change/": "crm.change_account",
+    "/admin/crm/account/{account}/delete/": "crm.delete_account",
 }
 CANARY = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'`{{7*7}}"
 
@@ -71,9 +82,31 @@ def world(bellboy: Bellboy, *, workflows: int = 1, words: str = "words", key: st
         )
         bells.ring_dispatch(event.shard)
         Heartbeat.objects.create(node=f"fast@{key}{number}{words}", queue="fast")
+        account = records(words)
     bellboy.answer_all()
     run = Run.objects.get(event=event)
-    return {"workflow": str(workflow.pk), "run": str(run.pk), "event": str(event.pk)}
+    return {
+        "workflow": str(workflow.pk),
+        "run": str(run.pk),
+        "event": str(event.pk),
+        "account": str(account.pk),
+    }
+
+
+def records(words: str) -> Account:
+    """One of each kind, all of them concerning the account."""
+    account = Account.objects.create(
+        name=words, industry=[words], account_status=words, custom={words: words}
+    )
+    contact = Contact.objects.create(last_name=words, title=words, account=account)
+    deal = Opportunity.objects.create(name=words, stage=words, account=account, champion=contact)
+    noon = timezone.now()
+    meeting = Meeting.objects.create(
+        title=words, start_date=noon, end_date=noon, transcript=words, account=account
+    )
+    Task.objects.create(title=words, account=account, opportunity=deal)
+    Note.objects.create(title=words, content=words, account=account, meeting=meeting)
+    return account
 
 
 def pages(ids: dict[str, str]) -> list[str]:
@@ -83,6 +116,9 @@ def pages(ids: dict[str, str]) -> list[str]:
     return [
         "/admin/",
         *LISTS,
+        "/admin/crm/account/add/",
+        f"/admin/crm/account/{ids['account']}/change/",
+        f"/admin/crm/account/{ids['account']}/delete/",
         "/admin/workflows/workflow/add/?starter=forward",
         *(f"{workflow}/{page}/" for page in ("change", "run", "archive", "rotate")),
         f"/admin/workflows/workflowversion/{version}/change/?against=draft",

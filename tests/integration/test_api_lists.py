@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from crm.models import Contact
 from executions.models import Run, StepRun, TimelineEntry
 from tests.api_client import ApiCaller, code_of
 from tests.factories import a_published_workflow, a_workflow, active_version_of, an_event
@@ -71,7 +72,12 @@ def a_run_of(workflow: Workflow) -> Run:
     )
 
 
-LISTS = [workflows, versions, events, runs, timeline]
+def records(workflow: Workflow) -> str:
+    Contact.objects.bulk_create(Contact(email=f"{number}@example.com") for number in range(ROWS))
+    return "/crm/contacts"
+
+
+LISTS = [workflows, versions, events, runs, timeline, records]
 
 
 @pytest.mark.parametrize("a_list", LISTS)
@@ -140,7 +146,8 @@ def test_links_keep_the_filters_and_the_host(api, workflow):
 
 # The key, then the list. A timeline and the versions first look whether what they belong to is there.
 @pytest.mark.parametrize(
-    ("a_list", "queries"), [(workflows, 2), (versions, 3), (events, 2), (runs, 2), (timeline, 3)]
+    ("a_list", "queries"),
+    [(workflows, 2), (versions, 3), (events, 2), (runs, 2), (timeline, 3), (records, 2)],
 )
 def test_a_page_costs_the_same_for_one_row_and_for_many(api, workflow, a_list, queries):
     path = a_list(workflow)

@@ -226,7 +226,7 @@ import_what_is_shared()
 from django.apps import apps
 from django.conf import settings
 from celery._state import get_current_app, default_app
-ours = {name for name in sys.modules if name.split(".")[0] in ("lightfield", "executions", "triggers", "workflows")}
+ours = {name for name in sys.modules if name.split(".")[0] in ("lightfield", "crm", "executions", "triggers", "workflows")}
 print(settings.configured, apps.apps_ready, threading.active_count(), default_app, sorted(ours))
 """
 

@@ -93,7 +93,7 @@ def test_without_a_folder_nothing_is_even_looked_at() -> None:
 def test_every_point_is_passed_in_exactly_one_place_of_the_product() -> None:
     sources = [
         path.read_text()
-        for package in ("executions", "triggers", "workflows", "lightfield")
+        for package in ("crm", "executions", "triggers", "workflows", "lightfield")
         for path in (ROOT / package).rglob("*.py")
         if path.name != "crashpoint.py"
     ]

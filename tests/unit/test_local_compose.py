@@ -44,7 +44,7 @@ def test_compose_opens_nothing_to_other_machines_and_nothing_without_a_password(
 
 def test_every_variable_that_is_read_stands_in_the_example_and_the_other_way_round():
     read = set()
-    for folder in ("lightfield", "workflows", "triggers", "executions"):
+    for folder in ("lightfield", "workflows", "triggers", "executions", "crm"):
         for path in (ROOT / folder).rglob("*.py"):
             read |= set(re.findall(r"\b(?:env\.\w+|given|getenv)\(\s*\"([A-Z_]+)\"", path.read_text()))
     example = (ROOT / ".env.example").read_text()
