@@ -83,6 +83,10 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("template.unresolved", False, 422, "A template refers to a value that is not there.", "Correct the path, or add | default: to it."),
     Entry("template.limit", False, 422, "A template is too large or does too much.", "Simplify the template or its data."),
     Entry("template.failed", False, 422, "A template could not be rendered.", "Correct the filter's arguments or the data."),
+    # schedule.*: when a workflow starts by itself
+    Entry("schedule.invalid_cron", False, 422, "The cron line cannot be read.", "Write five fields: minute hour day month weekday."),
+    Entry("schedule.unknown_timezone", False, 422, "There is no such time zone.", "Use an IANA name such as Europe/Berlin or UTC."),
+    Entry("schedule.never_due", False, 422, "The schedule is never due.", "Choose days that exist, or every month with the day: it takes the last day of short months."),
     # secret.*: what is kept encrypted
     Entry("secret.unreadable", False, 500, "A stored secret cannot be decrypted.", "Put the key it was encrypted with back into LIGHTFIELD_ENCRYPTION_KEYS."),
     # http.*: a request went out, or tried to. `url_host`, `status_code`, `attempt` and `retry_after` are in the metadata
