@@ -80,7 +80,7 @@ def last_within(schedule: Schedule, after: datetime, until: datetime) -> datetim
 
 
 def is_ever_due(line: str) -> bool:
-    """Whether a line that cronsim can read means any day at all (`0 0 */31 * */7,MON#2` does not)."""
+    """Whether a line that cronsim can read means any day at all: no 1st is a second Monday (`0 0 */31 * MON#2`)."""
     return next(_walls_from((line,), datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)), None) is not None
 
 
