@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.mutants import captures, claims, dispatches, effects, endings, floods, lanes, outcomes, schedules, stories
+from tests.mutants import (
+    captures,
+    claims,
+    dispatches,
+    effects,
+    endings,
+    floods,
+    lanes,
+    outcomes,
+    schedules,
+    stories,
+)
 
 MUTANTS = (
     *captures.MUTANTS,
