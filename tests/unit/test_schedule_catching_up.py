@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -34,9 +34,11 @@ def test_none_still_fires_what_is_on_time(late, fired):
 
 def test_all_comes_in_batches_without_a_gap_or_an_overlap():
     now = LAST + timedelta(seconds=40)
-    fired, after = [], DOWN_SINCE
+    fired: list[datetime] = []
+    after = DOWN_SINCE
     for remaining in (200, 100, 0, 0):
         result = catch_up(EVERY_MINUTE, Missed.ALL, after=after, now=now)
+        assert result.next_due_at is not None
         assert (result.next_due_at <= now) is (remaining > 0)
         fired += result.fire
         after = result.settled_until
