@@ -91,6 +91,10 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("record.read_only_field", False, None, "The field is set by the system.", "Leave the field out."),
     Entry("record.invalid_value", False, None, "The field cannot have this value.", "Send a value of the kind that /api/docs names."),
     Entry("record.not_found", False, None, "There is no record with this id.", "Send the id of a record that exists."),
+    # schedule.*: when a workflow starts by itself
+    Entry("schedule.invalid_cron", False, 422, "The cron line cannot be read.", "Write five fields: minute hour day month weekday."),
+    Entry("schedule.unknown_timezone", False, 422, "There is no such time zone.", "Use an IANA name such as Europe/Berlin or UTC."),
+    Entry("schedule.never_due", False, 422, "The schedule is never due.", "Choose days that exist, or every month with the day: it takes the last day of short months."),
     # secret.*: what is kept encrypted
     Entry("secret.unreadable", False, 500, "A stored secret cannot be decrypted.", "Put the key it was encrypted with back into LIGHTFIELD_ENCRYPTION_KEYS."),
     # http.*: a request went out, or tried to. `url_host`, `status_code`, `attempt` and `retry_after` are in the metadata

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.mutants import captures, claims, dispatches, effects, endings, floods, lanes, outcomes, stories
+from tests.mutants import (
+    captures,
+    claims,
+    dispatches,
+    effects,
+    endings,
+    floods,
+    lanes,
+    outcomes,
+    schedules,
+    stories,
+)
 
 MUTANTS = (
     *captures.MUTANTS,
@@ -13,5 +24,6 @@ MUTANTS = (
     *effects.MUTANTS,
     *lanes.MUTANTS,
     *floods.MUTANTS,
+    *schedules.MUTANTS,
     *stories.MUTANTS,
 )
