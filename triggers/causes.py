@@ -1,0 +1,45 @@
+"""What the code of a step runs for: whatever it changes carries this cause.
+
+The engine sets it around a step type's own code and nowhere else. Who records that something happened asks for it,
+and appends the event with `depth + 1`, `caused_by` and the trace id of the run. So a chain of workflows that start
+each other can be read, and ends (docs/architecture.md).
+
+A `ContextVar`: threads that the engine uses keep theirs apart. One that a step type starts by itself begins without
+a cause, until Python 3.14 and unless it is given `contextvars.copy_context()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A run that may change things. `depth`: how many runs led to its event."""
+
+    run_id: UUID
+    workflow_id: UUID
+    trace_id: str
+    depth: int
+
+
+_current: ContextVar[Cause | None] = ContextVar("lightfield_cause", default=None)
+
+
+def current() -> Cause | None:
+    """The run for which this code acts; None for everybody but a step: people, the API, the engine itself."""
+    return _current.get()
+
+
+@contextmanager
+def acting_for(cause: Cause | None) -> Iterator[None]:
+    """Inside the block, what is changed was caused by this run; afterwards, by whom it was before."""
+    token = _current.set(cause)
+    try:
+        yield
+    finally:
+        _current.reset(token)
