@@ -22,6 +22,7 @@ from django.db.models.functions import Upper
 from crm.values import json_object, postal_address
 from lightfield.kernel.ids import uuid7
 from lightfield.kernel.stored_json import StoredJSON
+from triggers.records import watchable
 
 PARAGRAPHS = 20_000  # characters of a description
 PAGES = 100_000  # of a note or a transcript: two hours of talk; before and after fit into one event
@@ -57,6 +58,7 @@ class Authored(Record):
         abstract = True
 
 
+@watchable
 class Account(Record):
     """A company. Known by its website, else by its name: companies may share a name, and not a website."""
 
@@ -99,6 +101,7 @@ class Account(Record):
         return self.name
 
 
+@watchable
 class Contact(Record):
     """A person. Known by the e-mail address, whatever its case."""
 
@@ -131,6 +134,7 @@ class Contact(Record):
         return " ".join(filter(None, (self.first_name, self.last_name))) or self.email or "Nobody"
 
 
+@watchable
 class Opportunity(Authored):
     """A deal that may be made."""
 
@@ -165,6 +169,7 @@ class MeetingPrivacy(models.TextChoices):
     METADATA = "metadata", "Only that it took place"  # for those who show it; nothing here hides a field
 
 
+@watchable
 class Meeting(Record):
     """A talk. `start_date` and `end_date` are instants; the names are the product's."""
 
@@ -216,6 +221,7 @@ class TaskStatus(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
+@watchable
 class Task(Authored):
     """Something to be done, by somebody or, as yet, by nobody: a workflow need not know whom to ask."""
 
@@ -239,6 +245,7 @@ class Task(Authored):
         return self.title
 
 
+@watchable
 class Note(Authored):
     """Something worth keeping, about any of the others."""
 

@@ -1,4 +1,6 @@
 from django.apps import AppConfig
+from django.conf import settings
+from django.db.models.signals import post_migrate
 
 
 class TriggersConfig(AppConfig):
@@ -7,3 +9,7 @@ class TriggersConfig(AppConfig):
 
     def ready(self) -> None:
         from triggers import kinds, publication  # noqa: F401  registers trigger types and publication hooks
+        from triggers.records import database, registration
+
+        registration.register_all(getattr(settings, "LIGHTFIELD_WATCH", {}))
+        post_migrate.connect(database.arrange, sender=self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Now
 
 from lightfield.kernel.ids import uuid7
@@ -22,6 +23,14 @@ class Trigger(models.Model):
     token_hash = models.CharField(max_length=64, unique=True, editable=False)  # sha256 hex: to find
     token_ciphertext = models.TextField(editable=False)  # AES-GCM bound to this row: to show
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = (
+            # record capture: who watches this entity?
+            models.Index(
+                KeyTextTransform("entity", "config"), name="trigger_of_entity", condition=Q(kind="record")
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind or 'unpublished'} trigger of {self.workflow.name}"
@@ -80,3 +89,16 @@ class OutboxEvent(models.Model):
 
     def __str__(self) -> str:
         return f"Event {self.id} ({self.status})"
+
+
+class UncapturedWrite(models.Model):
+    """A statement that changed watched records past Django, noted by the database; nobody's trigger fired."""
+
+    id = models.BigAutoField(primary_key=True)
+    entity = models.CharField(max_length=100)
+    operation = models.CharField(max_length=10)  # INSERT or UPDATE
+    rows = models.BigIntegerField()
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.operation} of {self.rows} {self.entity}"

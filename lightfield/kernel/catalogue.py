@@ -91,6 +91,9 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("record.read_only_field", False, None, "The field is set by the system.", "Leave the field out."),
     Entry("record.invalid_value", False, None, "The field cannot have this value.", "Send a value of the kind that /api/docs names."),
     Entry("record.not_found", False, None, "There is no record with this id.", "Send the id of a record that exists."),
+    # trigger.*: what starts a workflow
+    Entry("trigger.unknown_entity", False, 422, "No model of this kind is watched.", "Name one that is, or register the model as docs/howto/watch-your-models.md says."),
+    Entry("trigger.unknown_field", False, 422, "The record has no such field to watch.", "Name one of the fields that the detail lists."),
     # schedule.*: when a workflow starts by itself
     Entry("schedule.invalid_cron", False, 422, "The cron line cannot be read.", "Write five fields: minute hour day month weekday."),
     Entry("schedule.unknown_timezone", False, 422, "There is no such time zone.", "Use an IANA name such as Europe/Berlin or UTC."),

@@ -29,6 +29,9 @@ POINTS = frozenset(
         "CP-W1",  # webhook: body checked, nothing written
         "CP-W3",  # webhook: committed, not answered
         "CP-W4",  # ringer: the bell is taken out, its message not sent
+        "CP-L1",  # record capture: record written, no event
+        "CP-L2",  # record capture: events written, not committed
+        "CP-L3",  # record capture: committed, no bell rung
         "CP-D1",  # dispatcher: message taken and flag cleared, no event read
         "CP-D3",  # dispatcher: runs committed, nothing advanced or admitted
         "CP-D4",  # admission: steps queued, no bell rung

@@ -1,0 +1,71 @@
+"""Started by a record that was created or updated, in the CRM or in any watched model of the project."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from lightfield.kernel.errors import Problem
+from triggers.kinds.base import JsonObject, TriggerConfig, TriggerKind, register
+from triggers.records import watching
+
+FieldName = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class RecordConfig(TriggerConfig):
+    entity: str = Field(max_length=100, description="What is watched, such as contact or opportunity.")
+    event: Literal["created", "updated"]
+    fields: list[FieldName] = Field(
+        default_factory=list,
+        max_length=100,
+        description="With updated: only when one of these has changed. Empty: any.",
+    )
+    own_changes: bool = Field(
+        False,
+        description="Also fire on changes that a run of this workflow made. It must then end the loop itself.",
+    )
+
+
+@register
+class Record(TriggerKind):
+    """Fires in the transaction of the change, whoever makes it; `docs/records.md` says what counts as one.
+
+    Config: see `RecordConfig`.
+
+    Output: `{"id", "type", "fields": {…}, "occurred_at"}`, for updates also
+    `"_diff": {"stage": {"before": …, "after": …}}`.
+    """
+
+    name = "record"
+    summary = "A record is created, or one of its fields changes"
+    Config = RecordConfig
+
+    def unpublishable(self, config: JsonObject) -> list[Problem]:
+        try:
+            written = RecordConfig.model_validate(config)
+        except ValidationError:
+            return []  # its shape is wrong, which is told elsewhere
+        watch = watching.named(written.entity)
+        if watch is None:
+            known = ", ".join(watch.entity for watch in watching.all_watches())
+            detail = f"There is no record of the kind {written.entity!r}; there are {known}."
+            return [Problem("/entity", "trigger.unknown_entity", detail)]
+        if written.event == "created" and written.fields:
+            detail = "Fields go with updated: in a new record all of them are new."
+            return [Problem("/fields", "config.invalid", detail)]
+        return [
+            Problem(f"/fields/{number}", "trigger.unknown_field", flaw)
+            for number, name in enumerate(written.fields)
+            if (flaw := _flaw_of(watch, name))
+        ]
+
+
+def _flaw_of(watch: watching.Watch, name: str) -> str:
+    """Why a trigger cannot watch this field; empty when it can."""
+    if name in watch.quiet:
+        return f"{name} changes with every save, so it says nothing about a change."
+    if name in watch.fields:
+        return ""
+    known = ", ".join(name for name in watch.fields if name not in watch.quiet)
+    return f"{watch.entity} has no field {name!r} to watch; there are {known}."

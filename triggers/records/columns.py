@@ -1,0 +1,62 @@
+"""A record as JSON, made by the database: the same text serves Django's writes and the database trigger.
+
+Instants are ISO 8601 in UTC with Z and microseconds, as in the API; durations are seconds; bytes are base64. All else
+is what PostgreSQL makes of it: numbers, texts, booleans, lists, jsonb as it is, dates as YYYY-MM-DD, ids as text.
+"""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from triggers.records.watching import AnyField, Watch
+
+PAIRS_AT_ONCE = 50  # a PostgreSQL function takes 100 arguments
+INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+
+
+def fields_sql(watch: Watch, row: str) -> str:
+    """A jsonb object of the watched fields of the row with this alias."""
+    pairs = [f"'{_literal(name)}', {_value(field, row)}" for name, field in watch.fields.items()]
+    pieces = [pairs[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
+    return " || ".join(f"jsonb_build_object({', '.join(piece)})" for piece in pieces) or "'{}'::jsonb"
+
+
+def instant_sql(expression: str) -> str:
+    return f"to_char({expression} AT TIME ZONE 'UTC', '{INSTANT}')"
+
+
+def table_sql(watch: Watch) -> str:
+    return quoted(watch.model._meta.db_table)
+
+
+def pk_sql(watch: Watch) -> str:
+    return quoted(watch.pk.column)
+
+
+def pk_type(watch: Watch) -> str:
+    """Without a length: a cast to varchar(10) would cut in silence."""
+    found = watch.pk.rel_db_type(connection) or "text"
+    return found.partition("(")[0]
+
+
+def quoted(name: str | None) -> str:
+    assert name is not None  # fields without a column are not concrete
+    return connection.ops.quote_name(name)
+
+
+def _value(field: AnyField, row: str) -> str:
+    column = f"{row}.{quoted(field.column)}"
+    kind = (field.db_type(connection) or "").partition("(")[0]
+    match kind:
+        case "timestamp with time zone":
+            return instant_sql(column)
+        case "interval":
+            return f"extract(epoch FROM {column})"
+        case "bytea":
+            return f"encode({column}, 'base64')"
+    return column
+
+
+def _literal(name: str) -> str:
+    """Python identifiers hold no quotes; a percent sign would be a parameter."""
+    return name.replace("'", "''").replace("%", "%%")

@@ -1,0 +1,162 @@
+"""What the database does about watched tables: capture changes by itself, or note those that passed Django by.
+
+Put there by every `migrate`, after all tables are: the setting decides which of the two, and nothing is left of the
+other. A table that is watched no longer loses both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
+
+from triggers.records import modes, watching
+from triggers.records.columns import fields_sql, pk_sql, quoted, table_sql
+from triggers.records.statements import DATABASE_TRIGGER, SUBSCRIPTIONS, events_sql
+from triggers.records.watching import Watch
+
+logger = logging.getLogger(__name__)
+
+DETECTORS = {"INSERT": "lightfield_seen_insert", "UPDATE": "lightfield_seen_update"}
+
+# For every role that may write the table, whatever it may do elsewhere; found by nobody's search path but ours.
+AS_OWNER = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp"
+
+DETECT = """
+CREATE OR REPLACE FUNCTION lightfield_note_uncaptured() RETURNS trigger {as_owner} AS $$
+BEGIN
+  IF right(current_query(), {length}) <> '{mark}' THEN
+    INSERT INTO triggers_uncapturedwrite (entity, operation, rows)
+    SELECT TG_ARGV[0], TG_OP, count(*) FROM written HAVING count(*) > 0;
+  END IF;
+  RETURN NULL;
+END $$
+"""
+
+CAPTURE = """
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger {as_owner} AS $lightfield$
+DECLARE
+  cause text[] := string_to_array(nullif(current_setting('{setting}', true), ''), ' ');
+  number bigint;
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM ({subscriptions}) s
+                 WHERE s.status = 'active' AND s.event = CASE TG_OP WHEN 'INSERT' THEN 'created' ELSE 'updated' END) THEN
+    RETURN NULL;
+  END IF;
+  WITH seen AS MATERIALIZED (
+    SELECT NEW.{pk}::text AS id, CASE TG_OP WHEN 'UPDATE' THEN {before} END AS before, {fields} AS fields),
+  {events}
+  SELECT count(*) INTO number FROM added;
+  RETURN NULL;
+END $lightfield$
+"""
+
+# Ours on visible tables; what was put there last is told by a digest in the comment.
+INSTALLED = """
+SELECT c.relname, x.tgname, obj_description(x.oid, 'pg_trigger')
+FROM pg_trigger x JOIN pg_class c ON c.oid = x.tgrelid
+WHERE NOT x.tgisinternal AND starts_with(x.tgname, 'lightfield_') AND pg_table_is_visible(c.oid)
+"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What shall be on one table. `triggers`: CREATE TRIGGER by name."""
+
+    table: str
+    function: str
+    triggers: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(repr((self.function, sorted(self.triggers.items()))).encode()).hexdigest()[:16]
+
+
+def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+    """Bring every watched table into the state that the settings ask for. The receiver of `post_migrate`.
+
+    Tables that are as they should be are not touched: a CREATE TRIGGER waits for all who write the table.
+    """
+    if using != DEFAULT_DB_ALIAS:
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        present = set(connection.introspection.table_names(cursor))
+        if "triggers_uncapturedwrite" not in present:
+            return  # migrated back to before this release
+        cursor.execute("SELECT current_schema()")
+        as_owner = AS_OWNER.format(schema=quoted(cursor.fetchone()[0]))
+        wanted = {
+            watch.model._meta.db_table: _wanted(watch, as_owner)
+            for watch in watching.all_watches()
+            if watch.model._meta.db_table in present
+        }
+        cursor.execute(INSTALLED)
+        found = cursor.fetchall()
+        for table, name, digest in found:
+            if table not in wanted or name not in wanted[table].triggers or digest != wanted[table].digest:
+                cursor.execute(f"DROP TRIGGER {quoted(name)} ON {quoted(table)}")
+        there = {(table, name): digest for table, name, digest in found}
+        for one in wanted.values():
+            if any(there.get((one.table, name)) != one.digest for name in one.triggers):
+                _put(cursor, one)
+
+
+def _put(cursor: Any, wanted: Wanted) -> None:
+    cursor.execute(wanted.function)
+    for name, text in wanted.triggers.items():
+        cursor.execute(text.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
+        cursor.execute(f"COMMENT ON TRIGGER {quoted(name)} ON {quoted(wanted.table)} IS '{wanted.digest}'")
+    logger.info("watched_table_arranged", extra={"table": wanted.table, "triggers": sorted(wanted.triggers)})
+
+
+def _wanted(watch: Watch, as_owner: str) -> Wanted:
+    if modes.is_database_capturing():
+        function = (
+            "lightfield_capture_" + hashlib.sha256(watch.model._meta.db_table.encode()).hexdigest()[:12]
+        )
+        on_row = f"FOR EACH ROW {{when}}EXECUTE FUNCTION {function}()"
+        return Wanted(
+            watch.model._meta.db_table,
+            _capture_function(watch, function, as_owner),
+            {
+                DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE ON {table_sql(watch)} "
+                + on_row.format(when="WHEN (OLD.* *<> NEW.*) "),
+                f"{DATABASE_TRIGGER}_new": f"CREATE TRIGGER {DATABASE_TRIGGER}_new AFTER INSERT ON {table_sql(watch)} "
+                + on_row.format(when=""),
+            },
+        )
+    return Wanted(
+        watch.model._meta.db_table,
+        DETECT.format(as_owner=as_owner, mark=modes.MARK, length=len(modes.MARK)),
+        {
+            name: f"CREATE TRIGGER {name} AFTER {operation} ON {table_sql(watch)} REFERENCING NEW TABLE AS written "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION lightfield_note_uncaptured('{watch.entity}')"
+            for operation, name in DETECTORS.items()
+        },
+    )
+
+
+def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
+    entity = f"'{watch.entity}'"
+    quiet = ", ".join("'" + field.replace("'", "''") + "'" for field in watch.quiet)
+    events = events_sql(
+        trace_id="cause[1]",
+        depth="coalesce(least(cause[2]::int + 1, 32767), 0)::smallint",
+        caused_by="cause[3]::uuid",
+        entity=entity,
+        quiet=f"ARRAY[{quiet}]::text[]",
+    )
+    text = CAPTURE.format(
+        function=name,
+        as_owner=as_owner,
+        setting=modes.CAUSE_SETTING,
+        subscriptions=SUBSCRIPTIONS.format(entity=entity),
+        pk=pk_sql(watch),
+        before=fields_sql(watch, "OLD"),
+        fields=fields_sql(watch, "NEW"),
+        events=events,
+    )
+    return text.replace("%%", "%")

@@ -1,0 +1,55 @@
+"""Who captures: Django's writers (LIGHTFIELD_CAPTURE=orm), or the database by itself (`trigger`).
+
+With `orm` a detector in the database notes every write that passes Django by. It knows ours by a mark at the end of
+the statement's text, so the block that writes puts it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from triggers import causes
+
+MARK = " /*lightfield:seen*/"
+# Where the database trigger finds the run that caused a change: `<trace id> <depth> <run id>`, for the transaction.
+CAUSE_SETTING = "lightfield.cause"
+_TELL_CAUSE = f"SELECT set_config('{CAUSE_SETTING}', %s, true)"
+_told = (
+    "_lightfield_cause_told"  # on the connection: what was said last, so that nothing is said to say nothing
+)
+
+
+def is_database_capturing() -> bool:
+    """As configured; `migrate` puts the triggers there or takes them away."""
+    return bool(settings.LIGHTFIELD_CAPTURE == "trigger")
+
+
+@contextmanager
+def seen_by_us() -> Iterator[bool]:
+    """Around the write itself, inside a transaction. True: the caller captures it; False: the database does."""
+    if is_database_capturing():
+        _tell_cause()
+        yield False
+        return
+    with connection.execute_wrapper(_mark):
+        yield True
+
+
+def _mark(execute: Callable[..., Any], text: Any, params: Any, many: bool, context: Any) -> Any:
+    return execute(text + MARK if isinstance(text, str) else text, params, many, context)
+
+
+def _tell_cause() -> None:
+    """The database trigger cannot ask Python. Nothing is said as long as there is nothing to say."""
+    cause = causes.current()
+    text = f"{cause.trace_id} {cause.depth} {cause.run_id}" if cause else ""
+    if not text and not getattr(connection, _told, ""):
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_TELL_CAUSE, [text])
+    setattr(connection, _told, text)

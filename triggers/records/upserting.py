@@ -1,0 +1,95 @@
+"""Capture around `bulk_create(update_conflicts=True)`: each row was either made or changed, and nobody says which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Model, Q, QuerySet
+from django.db.models.expressions import RawSQL
+
+from triggers.records import capture
+from triggers.records.watching import Watch
+
+AT_ONCE = 500
+MOST_TRIES = 3
+
+
+class _MadeMeanwhile(Exception):
+    """A row came from somebody else between the look and the write: nobody knows what it was."""
+
+
+def upsert(
+    write: Callable[..., Any], rows: Any, watch: Watch, objs: list[Model], options: dict[str, Any]
+) -> Any:
+    """Write all of `objs` in pieces, each with its events. Inside a transaction.
+
+    The rows that are there already are locked and read first. One that somebody else commits after that look shows by
+    its xmax, which a row that was just inserted does not have: then the piece is undone and done again, and this time
+    the row is among those that are there.
+    """
+    if not options.get("unique_fields"):
+        return write(objs, **options)  # it says what is missing
+    for start in range(0, len(objs), AT_ONCE):
+        piece = objs[start : start + AT_ONCE]
+        rows._prepare_for_bulk_create(piece)  # gives them their keys, as Django is about to
+        conflicts = _conflicts(watch, piece, list(options["unique_fields"]))
+        keys = [(one.pk, one._state.adding) for one in piece]
+        for tries_left in reversed(range(MOST_TRIES)):
+            try:
+                with transaction.atomic(using=DEFAULT_DB_ALIAS):
+                    _write(write, watch, piece, options, conflicts, may_repeat=tries_left > 0)
+                break
+            except _MadeMeanwhile:
+                for one, (key, was_adding) in zip(piece, keys, strict=True):
+                    one.pk, one._state.adding = key, was_adding
+    return objs
+
+
+def _write(
+    write: Callable[..., Any],
+    watch: Watch,
+    piece: list[Model],
+    options: dict[str, Any],
+    conflicts: Q,
+    *,
+    may_repeat: bool,
+) -> None:
+    there = [watch.pk_text(key) for key in _keys(watch, conflicts)]
+    befores = capture.before(watch, there)
+    write(piece, **options)
+    found = [(watch.pk_text(key), is_fresh) for key, is_fresh in _keys_and_freshness(watch, conflicts)]
+    if may_repeat and any(not is_fresh and key not in befores for key, is_fresh in found):
+        raise _MadeMeanwhile
+    keys = [key for key, _ in found] + [
+        watch.pk_text(one.pk) for one in piece if None in _values(one, options["unique_fields"])
+    ]
+    capture.changed(watch, keys, [befores.get(key) for key in keys])
+
+
+def _conflicts(watch: Watch, piece: Sequence[Model], names: list[str]) -> Q:
+    """Rows with the same values in the unique fields as one of these. Null is equal to nothing."""
+    fields: list[Any] = [watch.pk if name == "pk" else watch.model._meta.get_field(name) for name in names]
+    if len(fields) == 1:
+        return Q((f"{fields[0].name}__in", [getattr(one, fields[0].attname) for one in piece]))
+    each = [{field.attname: getattr(one, field.attname) for field in fields} for one in piece]
+    return reduce(or_, [Q(**values) for values in each if None not in values.values()], Q(pk__in=[]))
+
+
+def _values(one: Model, names: Sequence[str]) -> list[Any]:
+    """What it has in its unique fields. With a null among them it conflicts with nothing and is new."""
+    return [getattr(one, name) for name in names]
+
+
+def _keys(watch: Watch, conflicts: Q) -> list[Any]:
+    return list(QuerySet(watch.model, using=DEFAULT_DB_ALIAS).filter(conflicts).values_list("pk", flat=True))
+
+
+def _keys_and_freshness(watch: Watch, conflicts: Q) -> list[tuple[Any, bool]]:
+    table = watch.model._meta.db_table
+    is_fresh = RawSQL(f'"{table}".xmax = 0', ())  # noqa: S611  a table's own name
+    rows: QuerySet[Any] = QuerySet(watch.model, using=DEFAULT_DB_ALIAS).filter(conflicts)
+    return list(rows.annotate(_is_fresh=is_fresh).values_list("pk", "_is_fresh"))
