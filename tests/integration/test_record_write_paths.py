@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core import serializers
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat
 
@@ -68,9 +69,7 @@ def stale_with_fields(deals: Deals) -> None:
 def loaded(deals: Deals) -> None:
     now = deals.one.created_at
     from_fixture = Opportunity(name="From a fixture", created_at=now, updated_at=now)
-    text = serializers.serialize(
-        "json", [changed(deals.one, stage="won"), Opportunity(name="From a fixture")]
-    )
+    text = serializers.serialize("json", [changed(deals.one, stage="won"), from_fixture])
     for one in serializers.deserialize("json", text):
         one.save()
 
@@ -117,6 +116,7 @@ async def asynchronously(deals: Deals) -> None:
     await Opportunity.objects.abulk_update([changed(deals.two, stage="won")], ["stage"])
     await Opportunity.objects.aupdate_or_create(pk=deals.two.pk, defaults={"stage": "lost"})
     await Opportunity.objects.aget_or_create(name="Async")
+    await sync_to_async(lambda: connection.close())()  # that of the thread that Django writes in
 
 
 def delete_account(deals: Deals) -> None:
@@ -267,7 +267,7 @@ def mode(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def deals(mode: str) -> Deals:  # noqa: ARG001  before the first write
+def deals(mode: str) -> Deals:
     account = Account.objects.create(name="Acme")
     return Deals(
         Opportunity.objects.create(name="One", stage="new", amount=10, account=account),

@@ -42,7 +42,7 @@ DECLARE
   cause text[] := string_to_array(nullif(current_setting('{setting}', true), ''), ' ');
   number bigint;
 BEGIN
-  IF NOT EXISTS (SELECT 1 FROM ({subscriptions}) s
+  IF cause[1] = '{loaded}' OR NOT EXISTS (SELECT 1 FROM ({subscriptions}) s
                  WHERE s.status = 'active' AND s.event = CASE TG_OP WHEN 'INSERT' THEN 'created' ELSE 'updated' END) THEN
     RETURN NULL;
   END IF;
@@ -153,6 +153,7 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
         function=name,
         as_owner=as_owner,
         setting=modes.CAUSE_SETTING,
+        loaded=modes.LOADED,
         subscriptions=SUBSCRIPTIONS.format(entity=entity),
         pk=pk_sql(watch),
         before=fields_sql(watch, "OLD"),

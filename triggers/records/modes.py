@@ -16,8 +16,9 @@ from django.db import connection
 from triggers import causes
 
 MARK = " /*lightfield:seen*/"
-# Where the database trigger finds the run that caused a change: `<trace id> <depth> <run id>`, for the transaction.
+# Where the database trigger finds the run that caused a change, for the transaction: `<trace id> <depth> <run id>`.
 CAUSE_SETTING = "lightfield.cause"
+LOADED = "loaded"  # in its place: loaddata puts back what was, and nothing has happened
 _TELL_CAUSE = f"SELECT set_config('{CAUSE_SETTING}', %s, true)"
 _told = (
     "_lightfield_cause_told"  # on the connection: what was said last, so that nothing is said to say nothing
@@ -30,11 +31,19 @@ def is_database_capturing() -> bool:
 
 
 @contextmanager
-def seen_by_us() -> Iterator[bool]:
-    """Around the write itself, inside a transaction. True: the caller captures it; False: the database does."""
+def seen_by_us(*, is_loaded: bool = False) -> Iterator[bool]:
+    """Around the write itself, inside a transaction. True: the caller captures it; False: the database does.
+
+    Args:
+        is_loaded: by loaddata, which nobody captures.
+    """
     if is_database_capturing():
-        _tell_cause()
+        cause = causes.current()
+        told = f"{cause.trace_id} {cause.depth} {cause.run_id}" if cause else ""
+        _tell(LOADED if is_loaded else told)
         yield False
+        if is_loaded:
+            _tell(told)
         return
     with connection.execute_wrapper(_mark):
         yield True
@@ -44,10 +53,8 @@ def _mark(execute: Callable[..., Any], text: Any, params: Any, many: bool, conte
     return execute(text + MARK if isinstance(text, str) else text, params, many, context)
 
 
-def _tell_cause() -> None:
+def _tell(text: str) -> None:
     """The database trigger cannot ask Python. Nothing is said as long as there is nothing to say."""
-    cause = causes.current()
-    text = f"{cause.trace_id} {cause.depth} {cause.run_id}" if cause else ""
     if not text and not getattr(connection, _told, ""):
         return
     with connection.cursor() as cursor:

@@ -85,8 +85,9 @@ def _save_table(original: Original) -> Original:
         watch = watching.find(cls) if using == DEFAULT_DB_ALIAS else None
         if watch is None:
             return write()
-        with modes.seen_by_us() as is_captured_here:
-            if raw or not is_captured_here:  # raw: loaddata puts back what was, and nothing has happened
+        # `loaddata` calls the `save_base` of all models, which opens no transaction.
+        with transaction.atomic(savepoint=False), modes.seen_by_us(is_loaded=raw) as is_captured_here:
+            if raw or not is_captured_here:
                 return write()
             pk = watch.pk_of(self)
             is_new = (
