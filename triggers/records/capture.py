@@ -46,7 +46,7 @@ def look(watch: Watch, pk: str) -> Seen | None:
     A lock before the look, since another writer may be at it: what it has changed by the time it commits must be
     neither hidden nor counted twice. What the instance held when it was loaded plays no part.
     """
-    found = sql.row(statements.look(watch), {"pk": pk, "entity": watch.entity})
+    found = sql.row(statements.look(watch), {"pk": pk, "entity": watch.entity, "event": "updated"})
     return None if found is None else Seen(found[0] or "", _subscriptions(found[1]))
 
 
@@ -66,7 +66,7 @@ def saved(watch: Watch, instance: Model, seen: Seen | None, update_fields: Colle
         return
     if not seen.subscriptions:
         return
-    watched = [subscription.fields for subscription in seen.subscriptions]
+    watched = [wanted.fields for wanted in seen.subscriptions if wanted.is_active]
     if comparing.may_have_changed(watch, instance, seen.before, watched, update_fields):
         changed(watch, [pk], [seen.before])
 
@@ -102,7 +102,7 @@ def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> 
         },
     )
     crashpoint("CP-L2")
-    for shard in sorted({shard for _, shard in stored}):
+    for shard in sorted({shard for (events,) in stored for _, shard in events or ()}):
         transaction.on_commit(partial(_ring, shard), robust=True)
 
 

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from triggers.records import modes, watching
 from triggers.records.columns import fields_sql, pk_sql, quoted, table_sql
-from triggers.records.statements import DATABASE_TRIGGER, SUBSCRIPTIONS, events_sql
+from triggers.records.statements import DATABASE_TRIGGER, FUNCTIONS
 from triggers.records.watching import Watch
 
 logger = logging.getLogger(__name__)
@@ -40,16 +40,13 @@ CAPTURE = """
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger {as_owner} AS $lightfield$
 DECLARE
   cause text[] := string_to_array(nullif(current_setting('{setting}', true), ''), ' ');
-  number bigint;
+  stored bigint[];
 BEGIN
-  IF cause[1] = '{loaded}' OR NOT EXISTS (SELECT 1 FROM ({subscriptions}) s
-                 WHERE s.status = 'active' AND s.event = CASE TG_OP WHEN 'INSERT' THEN 'created' ELSE 'updated' END) THEN
+  IF cause[1] = '{loaded}' THEN
     RETURN NULL;
   END IF;
-  WITH seen AS MATERIALIZED (
-    SELECT NEW.{pk}::text AS id, CASE TG_OP WHEN 'UPDATE' THEN {before} END AS before, {fields} AS fields),
-  {events}
-  SELECT count(*) INTO number FROM added;
+  stored := lightfield_record_events('{entity}', NEW.{pk}::text, CASE TG_OP WHEN 'UPDATE' THEN {before} END, {fields},
+    ARRAY[{quiet}]::text[], cause[1], coalesce(least(cause[2]::int + 1, 32767), 0)::smallint, cause[3]::uuid);
   RETURN NULL;
 END $lightfield$
 """
@@ -88,6 +85,8 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
             return  # migrated back to before this release
         cursor.execute("SELECT current_schema()")
         as_owner = AS_OWNER.format(schema=quoted(cursor.fetchone()[0]))
+        for text in FUNCTIONS:
+            cursor.execute(text)
         wanted = {
             watch.model._meta.db_table: _wanted(watch, as_owner)
             for watch in watching.all_watches()
@@ -140,24 +139,15 @@ def _wanted(watch: Watch, as_owner: str) -> Wanted:
 
 
 def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
-    entity = f"'{watch.entity}'"
-    quiet = ", ".join("'" + field.replace("'", "''") + "'" for field in watch.quiet)
-    events = events_sql(
-        trace_id="cause[1]",
-        depth="coalesce(least(cause[2]::int + 1, 32767), 0)::smallint",
-        caused_by="cause[3]::uuid",
-        entity=entity,
-        quiet=f"ARRAY[{quiet}]::text[]",
-    )
     text = CAPTURE.format(
         function=name,
         as_owner=as_owner,
         setting=modes.CAUSE_SETTING,
         loaded=modes.LOADED,
-        subscriptions=SUBSCRIPTIONS.format(entity=entity),
+        entity=watch.entity,
         pk=pk_sql(watch),
         before=fields_sql(watch, "OLD"),
         fields=fields_sql(watch, "NEW"),
-        events=events,
+        quiet=", ".join(f"'{field}'" for field in watch.quiet),
     )
     return text.replace("%%", "%")
