@@ -13,10 +13,13 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from executions.states import RunStatus
 from lightfield.kernel import sql
+from triggers.models import EventStatus
 
 MOST: Final = 100  # that a run led to; the API's list of events pages through all of them
 DEEPEST: Final = 101  # one more than the setting may be
+MOST_LEVELS: Final = 8
 
 # The LIMIT of `few` stops the recursion, which goes level by level: PostgreSQL makes no more rows than are read.
 CHAIN: Final = """
@@ -68,6 +71,19 @@ class Link:
     def error_code(self) -> str | None:
         return self.run_error_code or self.event_error_code
 
+    @property
+    def status(self) -> str:
+        return self.run_status or self.event_status
+
+    @property
+    def label(self) -> str:
+        return RunStatus(self.run_status).label if self.run_status else EventStatus(self.event_status).label
+
+    @property
+    def level(self) -> int:
+        """How far to the right it stands; beyond that there is no room."""
+        return min(self.depth, MOST_LEVELS)
+
 
 @dataclass(frozen=True)
 class CausalChain:
@@ -76,6 +92,19 @@ class CausalChain:
     path: list[Link]
     led_to: list[Link]
     has_more: bool  # it led to more than is listed
+
+    @property
+    def links(self) -> list[Link]:
+        return self.path + self.led_to
+
+    def cause_of(self, event_id: UUID) -> Link | None:
+        """The run whose step led to this event, which is the last on the path or stands behind it."""
+        above = [link for link in self.path if link.event_id != event_id]
+        return above[-1] if above else None
+
+    @property
+    def is_more_than_one(self) -> bool:
+        return len(self.links) > 1
 
 
 def chain_of(run_id: UUID | None, *, led_by: Iterable[UUID]) -> CausalChain:

@@ -75,7 +75,9 @@ class RunSerializer(RunSummarySerializer):
     caused_by = serializers.UUIDField(
         read_only=True, allow_null=True, help_text="The run whose step led to this one's event."
     )
-    depth = serializers.IntegerField(read_only=True, help_text="How many runs led to it, one after the other.")
+    depth = serializers.IntegerField(
+        read_only=True, help_text="How many runs led to it, one after the other."
+    )
     trigger = serializers.JSONField(source="payload", read_only=True, help_text="What the event carried.")
     steps = StepRunSerializer(
         many=True, read_only=True, help_text="Those whose turn has come, or never will."

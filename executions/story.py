@@ -1,6 +1,6 @@
 """A run as people read it: what it did, step by step and try by try, and why it stands where it stands.
 
-Five queries, however long the run: run, steps, attempts, effects, timeline.
+Six queries, however long the run: run, steps, attempts, effects, timeline, chain.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
+from executions.causal_chain import CausalChain, Link, chain_of
 from executions.models import Attempt, Effect, Run, StepRun, TimelineEntry
 from executions.redaction import shown_request
 from executions.sentences import Sentence, sentence_of, standing_of
@@ -88,6 +89,12 @@ class Story:
     failure: Failure | None
     replayed_by: UUID | None
     seconds: float | None
+    chain: CausalChain
+
+    @property
+    def cause(self) -> Link | None:
+        """The run whose step led to this one's event."""
+        return self.chain.cause_of(self.run.event_id)
 
     @property
     def is_live(self) -> bool:
@@ -115,6 +122,7 @@ def told(run_id: UUID) -> Story:
         failure=_failure(run.error),
         replayed_by=run.replayed_by,  # type: ignore[attr-defined]  # annotated in _run
         seconds=_seconds(run.started_at or run.created_at, run.finished_at),
+        chain=chain_of(run_id, led_by=[run_id]),
     )
 
 

@@ -119,7 +119,9 @@ class EventSerializer(serializers.Serializer[Any]):
     caused_by = serializers.UUIDField(
         read_only=True, allow_null=True, help_text="The run whose step led to it."
     )
-    depth = serializers.IntegerField(read_only=True, help_text="How many runs led to it, one after the other.")
+    depth = serializers.IntegerField(
+        read_only=True, help_text="How many runs led to it, one after the other."
+    )
     error_code = serializers.CharField(read_only=True, allow_null=True)
     captured_at = serializers.DateTimeField(read_only=True)
     decided_at = serializers.DateTimeField(read_only=True, allow_null=True)
