@@ -54,7 +54,7 @@ ev AS MATERIALIZED (
   WHERE e.status || '' = 'pending' ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),
 fate AS MATERIALIZED (
   SELECT ev.*, CASE WHEN w.status = 'archived' THEN 'workflow.archived'
-                    WHEN cause.workflow_id = ev.workflow_id  -- by the workflow itself, which has to want that
+                    WHEN ev.caused_by IS NOT NULL AND cause.workflow_id = ev.workflow_id  -- its own, which it has to want
                       AND v.definition #> '{trigger,config,own_changes}' IS DISTINCT FROM 'true' THEN 'trigger.own_change'
                     WHEN ev.depth > %(max_depth)s::int THEN 'run.depth_exceeded' END AS ignored_as,
          v.plan->0->>'key' AS key, v.plan->0->>'type' AS type, v.plan->0->>'lane' AS lane,

@@ -30,14 +30,26 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 FAST = {"key": "work", "type": "work", "config": {}}
 
 
+class Seen(list[Cause | None]):
+    """For whom code acted, each time that it was reached."""
+
+    def fast(self, config: Any, context: Any) -> Completed:
+        self.append(causes.current())
+        return Completed({})
+
+    def slow(self, *_: Any) -> dict[str, Any]:
+        self.append(causes.current())
+        return {}
+
+
 def cause_of(run: Run) -> Cause:
     return Cause(run.pk, run.workflow_id, run.trace_id, run.event.depth)
 
 
 def test_a_fast_step_acts_for_its_run(bellboy: Bellboy) -> None:
-    seen: list[Cause | None] = []
+    seen = Seen()
     with installed("work", ScriptedFast) as work:
-        work.script = lambda config, context: seen.append(causes.current()) or Completed({})
+        work.script = seen.fast
         run = play(bellboy, a_published_workflow(steps=[FAST, {**FAST, "key": "again"}]), depth=3)
 
     assert seen == [cause_of(run)] * 2
@@ -49,10 +61,9 @@ def test_a_slow_step_acts_for_its_run_when_it_freezes_and_when_it_sends(
     bellboy: Bellboy, slow_step: ScriptedSlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its next step's request is frozen early, with the outcome before it: for the same run."""
-    frozen: list[Cause | None] = []
-    sent: list[Cause | None] = []
-    monkeypatch.setattr(type(slow_step), "freeze", lambda self, config: frozen.append(causes.current()) or {})
-    slow_step.script = lambda request, context: sent.append(causes.current()) or {}
+    frozen, sent = Seen(), Seen()
+    monkeypatch.setattr(slow_step, "freeze", frozen.slow)
+    slow_step.script = sent.slow
 
     run = play(bellboy, a_published_workflow(steps=[slow("one"), slow("two")]), payload={"n": 1}, depth=2)
 
@@ -85,10 +96,10 @@ def test_given_many_runs_side_by_side_then_each_thread_acts_for_its_own(
 
 @pytest.mark.parametrize("lane", ["http", "fast"])
 def test_a_step_in_a_cell_acts_for_its_run(bellboy: Bellboy, slow_step: ScriptedSlow, lane: str) -> None:
-    seen: list[Cause | None] = []
-    slow_step.script = lambda request, context: seen.append(causes.current()) or {}
+    seen = Seen()
+    slow_step.script = seen.slow
     with installed("work", ScriptedFast) as work:
-        work.script = lambda config, context: seen.append(causes.current()) or Completed({})
+        work.script = seen.fast
         if lane == "http":
             step = a_queued_step(slow(), depth=1)
             claim(step.pk)
@@ -167,10 +178,14 @@ def test_given_a_replay_then_what_it_leads_to_was_caused_by_the_replay(bellboy: 
     def fail(config: Any, context: Any) -> Any:
         raise PermanentStepError("config.invalid")
 
+    def mend(config: Any, context: Any) -> Any:
+        append(other)
+        return Completed({})
+
     with installed("work", ScriptedFast) as work:
         work.script = fail
         failed = play(bellboy, a_published_workflow(steps=[FAST]), depth=4)
-        work.script = lambda config, context: append(other) and Completed({})
+        work.script = mend
         again = services.replay_run(run_id=failed.pk, by=BY)
         bellboy.answer_all()
 
@@ -181,7 +196,7 @@ def test_given_a_replay_then_what_it_leads_to_was_caused_by_the_replay(bellboy: 
 def test_given_a_step_that_hands_its_context_to_a_thread_then_that_thread_acts_for_the_run(
     bellboy: Bellboy,
 ) -> None:
-    """As docs/step-types.md advises."""
+    """As CONTRIBUTING.md advises."""
     seen: list[Cause | None] = []
 
     def run(config: Any, context: Any) -> Completed:

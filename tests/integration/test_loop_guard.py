@@ -27,10 +27,11 @@ OWN, DEPTH = "trigger.own_change", "run.depth_exceeded"
 def a_version_that_answers(workflow: Workflow, own_changes: Any) -> WorkflowVersion:
     """A further version whose record trigger has `own_changes`."""
     version = active_version_of(workflow)
+    newest = workflow.versions.order_by("-number")[0]
     trigger = {"type": "record", "config": {"entity": "contact", "own_changes": own_changes}}
     return WorkflowVersion.objects.create(
         workflow=workflow,
-        number=version.number + 1,
+        number=newest.number + 1,
         definition={**version.definition, "trigger": trigger},
         plan=version.plan,
         checksum="0" * 64,
