@@ -7,7 +7,6 @@ be a tree of any width, so it ends after a hundred, those nearest to the run fir
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -24,7 +23,9 @@ MOST_LEVELS: Final = 8
 # The LIMIT of `few` stops the recursion, which goes level by level: PostgreSQL makes no more rows than are read.
 CHAIN: Final = """
 WITH RECURSIVE up AS (
-  SELECT r.id AS run_id, r.event_id, 0 AS above FROM executions_run r WHERE r.id = %(run_id)s::uuid
+  (SELECT r.id AS run_id, r.event_id, 0 AS above FROM executions_run r WHERE r.id = %(run_id)s::uuid
+   UNION ALL
+   SELECT NULL, e.id, 0 FROM triggers_outboxevent e WHERE e.id = %(event_id)s::uuid)
   UNION ALL
   SELECT r.id, r.event_id, up.above + 1
   FROM up JOIN triggers_outboxevent e ON e.id = up.event_id JOIN executions_run r ON r.id = e.caused_by
@@ -87,7 +88,7 @@ class Link:
 
 @dataclass(frozen=True)
 class CausalChain:
-    """`path`: from the first cause down to the run. `led_to`: each followed by what it led to in turn."""
+    """`path`: from the first cause down to the run or event. `led_to`: each followed by what it led to in turn."""
 
     path: list[Link]
     led_to: list[Link]
@@ -97,19 +98,28 @@ class CausalChain:
     def links(self) -> list[Link]:
         return self.path + self.led_to
 
-    def cause_of(self, event_id: UUID) -> Link | None:
-        """The run whose step led to this event, which is the last on the path or stands behind it."""
-        above = [link for link in self.path if link.event_id != event_id]
-        return above[-1] if above else None
+    @property
+    def cause(self) -> Link | None:
+        """The run whose step led to the last event of the path."""
+        return self.path[-2] if len(self.path) > 1 else None
 
     @property
     def is_more_than_one(self) -> bool:
         return len(self.links) > 1
 
 
-def chain_of(run_id: UUID | None, *, led_by: Iterable[UUID]) -> CausalChain:
-    """The path down to one run, and what these runs led to. No such run: an empty path."""
-    params = {"run_id": run_id, "led_by": list(led_by), "most": MOST, "deepest": DEEPEST}
+def chain_of_run(run_id: UUID) -> CausalChain:
+    """What led to this run, itself included, and what it led to. No such run: an empty path."""
+    return _chain(run_id=run_id, led_by=[run_id])
+
+
+def chain_of_event(event_id: UUID, runs: list[UUID]) -> CausalChain:
+    """What led to this event, itself included, and what its runs, the newest first, led to."""
+    return _chain(run_id=runs[0], led_by=runs) if runs else _chain(event_id=event_id, led_by=[])
+
+
+def _chain(*, run_id: UUID | None = None, event_id: UUID | None = None, led_by: list[UUID]) -> CausalChain:
+    params = {"run_id": run_id, "event_id": event_id, "led_by": led_by, "most": MOST, "deepest": DEEPEST}
     found = [(above, Link(*columns)) for above, *columns in sql.rows(CHAIN, params)]
     led_to = [link for above, link in found if above is None]
     return CausalChain(

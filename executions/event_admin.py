@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from executions import dispatcher, lists
-from executions.causal_chain import chain_of
+from executions.causal_chain import chain_of_event
 from executions.models import Run
 from lightfield.access import audit, cells
 from lightfield.access.look_only import EndlessPages, LookOnlyAdmin
@@ -73,16 +73,13 @@ class EventAdmin(lists.StatusTabs, LookOnlyAdmin):
             .order_by("-generation")
             .only("status", "generation", "created_at", "started_at", "finished_at", "error_code")
         )
-        newest = runs[0].pk if runs else event.caused_by
-        chain = chain_of(newest, led_by=[run.pk for run in runs])
         return self.page(
             request,
             "lightfield/event.html",
             title=f"Event {str(event.pk)[-8:]}",
             event=event,
             runs=runs,
-            chain=chain,
-            cause=chain.cause_of(event.pk),
+            chain=chain_of_event(event.pk, [run.pk for run in runs]),
             entry=CATALOGUE.get(event.error_code or ""),
             is_live=event.status == EventStatus.PENDING or any(run.finished_at is None for run in runs),
             may_dispatch=event.status == EventStatus.POISON and request.user.has_perm(AGAIN),

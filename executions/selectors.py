@@ -9,7 +9,8 @@ from uuid import UUID
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import F, OuterRef, QuerySet, Subquery
 
-from executions.causal_chain import CausalChain, chain_of
+from executions import causal_chain
+from executions.causal_chain import CausalChain
 from executions.models import Run, TimelineEntry
 from triggers.models import OutboxEvent
 
@@ -55,8 +56,8 @@ def timeline_of(run_id: UUID) -> QuerySet[TimelineEntry]:
 
 
 def chain_of_run(run_id: UUID) -> CausalChain:
-    """What led to this run, itself included, and what it led to. Raises Run.DoesNotExist."""
-    chain = chain_of(run_id, led_by=[run_id])
+    """Raises Run.DoesNotExist."""
+    chain = causal_chain.chain_of_run(run_id)
     if not chain.path:
         raise Run.DoesNotExist(f"There is no run {run_id}.")
     return chain

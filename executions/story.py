@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from executions.causal_chain import CausalChain, Link, chain_of
+from executions.causal_chain import CausalChain, chain_of_run
 from executions.models import Attempt, Effect, Run, StepRun, TimelineEntry
 from executions.redaction import shown_request
 from executions.sentences import Sentence, sentence_of, standing_of
@@ -92,11 +92,6 @@ class Story:
     chain: CausalChain
 
     @property
-    def cause(self) -> Link | None:
-        """The run whose step led to this one's event."""
-        return self.chain.cause_of(self.run.event_id)
-
-    @property
     def is_live(self) -> bool:
         return self.run.status in LIVE_RUN
 
@@ -122,7 +117,7 @@ def told(run_id: UUID) -> Story:
         failure=_failure(run.error),
         replayed_by=run.replayed_by,  # type: ignore[attr-defined]  # annotated in _run
         seconds=_seconds(run.started_at or run.created_at, run.finished_at),
-        chain=chain_of(run_id, led_by=[run_id]),
+        chain=chain_of_run(run_id),
     )
 
 

@@ -242,7 +242,12 @@ def test_an_events_page_says_the_same_both_ways(family: dict[str, Run]) -> None:
     lead = words_of(page.one("p", class_="lf-lead"))
     assert "the workflow made this change itself" in lead
     assert f"A change that run {str(b.pk)[-8:]} of b made led to it." in lead
-    assert chain_in(page) == [f"a {str(a.pk)[-8:]}", f"b {str(b.pk)[-8:]}"]
+    assert chain_in(page) == [
+        f"a {str(a.pk)[-8:]}",
+        f"b {str(b.pk)[-8:]}",
+        f"b event {str(ignored.pk)[-8:]} this event trigger.own_change",
+    ]
+    assert links_in(page) == [f"/admin/executions/run/{run.pk}/change/" for run in (a, b)]
     assert "its own changes do not start it" in page.one("section", class_="lf-failure").text
 
     page = dom_of(ada.get(f"/admin/triggers/outboxevent/{b.event_id}/change/"))
