@@ -9,8 +9,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from executions import timeline
+from executions.causal_chain import CausalChain
 from executions.models import Run, StepRun
 from executions.states import LIVE_RUN, RunStatus, StepStatus
+from triggers.models import EventStatus
 
 
 class FailureSerializer(serializers.Serializer[Any]):
@@ -70,6 +72,12 @@ class UpcomingStepSerializer(serializers.Serializer[Any]):
 
 
 class RunSerializer(RunSummarySerializer):
+    caused_by = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text="The run whose step led to this one's event."
+    )
+    depth = serializers.IntegerField(
+        read_only=True, help_text="How many runs led to it, one after the other."
+    )
     trigger = serializers.JSONField(source="payload", read_only=True, help_text="What the event carried.")
     steps = StepRunSerializer(
         many=True, read_only=True, help_text="Those whose turn has come, or never will."
@@ -86,6 +94,40 @@ class RunSerializer(RunSummarySerializer):
             for position, step in enumerate(run.plan, start=1)
             if position not in known
         ]
+
+
+class LinkSerializer(serializers.Serializer[Any]):
+    """An event of a chain with one of its runs; `run_id` is null while it has none, and for ever if it was ignored."""
+
+    event_id = serializers.UUIDField(read_only=True)
+    event_status = serializers.ChoiceField(EventStatus.choices, read_only=True)
+    trigger_type = serializers.CharField(read_only=True)
+    workflow = serializers.UUIDField(source="workflow_id", read_only=True)
+    workflow_name = serializers.CharField(read_only=True)
+    run_id = serializers.UUIDField(read_only=True, allow_null=True)
+    run_status = serializers.ChoiceField(RunStatus.choices, read_only=True, allow_null=True)
+    error_code = serializers.CharField(
+        read_only=True, allow_null=True, help_text="Of the run, or why the event has none."
+    )
+    depth = serializers.IntegerField(read_only=True)
+    caused_by = serializers.UUIDField(read_only=True, allow_null=True)
+    captured_at = serializers.DateTimeField(read_only=True)
+
+
+class ChainSerializer(serializers.Serializer[Any]):
+    trace_id = serializers.SerializerMethodField(help_text="The same all along the chain.")
+    path = LinkSerializer(many=True, read_only=True, help_text="From the first cause down to this run.")
+    led_to = LinkSerializer(
+        many=True,
+        read_only=True,
+        help_text="What this run led to, each followed by what it led to in turn: at most 100, the nearest.",
+    )
+    has_more = serializers.BooleanField(
+        read_only=True, help_text="It led to more: see the chains of these runs, and /events?caused_by=."
+    )
+
+    def get_trace_id(self, chain: CausalChain) -> str:
+        return chain.path[-1].trace_id
 
 
 class TimelineEntrySerializer(serializers.Serializer[Any]):

@@ -116,6 +116,12 @@ class EventSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(source="version_number", read_only=True)
     idempotency_key = serializers.CharField(read_only=True, allow_null=True)
     trace_id = serializers.CharField(read_only=True)
+    caused_by = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text="The run whose step led to it."
+    )
+    depth = serializers.IntegerField(
+        read_only=True, help_text="How many runs led to it, one after the other."
+    )
     error_code = serializers.CharField(read_only=True, allow_null=True)
     captured_at = serializers.DateTimeField(read_only=True)
     decided_at = serializers.DateTimeField(read_only=True, allow_null=True)
@@ -123,6 +129,7 @@ class EventSerializer(serializers.Serializer[Any]):
 
 class EventFilter(FilterSet):
     workflow = UUIDFilter(field_name="workflow_id")
+    caused_by = UUIDFilter(help_text="What this run led to.")
     status = ChoiceFilter(choices=EventStatus.choices)
 
 

@@ -4,8 +4,8 @@ The engine sets it around a step type's own code and nowhere else. Who records t
 and appends the event with `depth + 1`, `caused_by` and the trace id of the run. So a chain of workflows that start
 each other can be read, and ends (docs/architecture.md).
 
-A `ContextVar`: threads that the engine uses keep theirs apart. One that a step type starts by itself begins without
-a cause, until Python 3.14 and unless it is given `contextvars.copy_context()`.
+A `ContextVar`: threads of the engine keep theirs apart, and asyncio and asgiref take it along. A thread that a step
+type starts by itself begins without a cause, unless it runs in a copy of the step's context (`contextvars`).
 """
 
 from __future__ import annotations

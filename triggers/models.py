@@ -42,7 +42,7 @@ class EventStatus(models.TextChoices):
     IGNORED = (
         "ignored",
         "Ignored",
-    )  # final: the workflow was archived, or the chain too deep; the code says which
+    )  # final: workflow archived, its own change, or the chain too deep; the code says which
     POISON = "poison", "Poison"  # three dispatches failed; a person dispatches it again
 
 
@@ -82,6 +82,10 @@ class OutboxEvent(models.Model):
                 F("shard"), F("workflow"), F("id"), name="event_pending", condition=Q(status="pending")
             ),
             models.Index(F("workflow"), F("id"), name="event_of_workflow"),  # lists in admin and API
+            # what a run led to
+            models.Index(
+                F("caused_by"), F("id"), name="event_caused_by", condition=Q(caused_by__isnull=False)
+            ),
             models.Index(
                 F("status"), F("id"), name="event_stuck", condition=Q(status__in=["poison", "ignored"])
             ),

@@ -22,6 +22,8 @@ from lightfield.kernel import idempotency_key as keys
 from lightfield.kernel.ids import uuid7
 from triggers.models import Trigger
 
+DEEPEST = 32_767  # a smallint; the dispatcher goes no further than a hundred
+
 # The version is pinned here: whatever is published before the dispatch, the run executes this one.
 INSERT = """
   INSERT INTO triggers_outboxevent
@@ -170,7 +172,7 @@ def _columns(
         "key": None if idempotency_key is None else keys.stored(idempotency_key),
         "trace_id": trace_id,
         "digest": body_digest,
-        "depth": depth,
+        "depth": min(depth, DEEPEST),
         "caused_by": caused_by,
     }
 

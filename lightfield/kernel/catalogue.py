@@ -130,7 +130,9 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("run.not_latest", False, 409, "The run has been replayed already.", "Replay the newest run of the event."),
     Entry("run.cancelled", False, None, "The run was cancelled by a person.", "Replay it if that was a mistake." ),
     Entry("run.timeout", False, None, "The run took longer than the workflow's timeout_seconds.", "Raise the timeout or find the slow step."),
-    Entry("run.depth_exceeded", False, None, "The event lies too deep in a chain of workflows that start each other.", "Break the loop between the workflows."),
+    Entry("run.depth_exceeded", False, None, "The event lies too deep in a chain of workflows that start each other.", "Break the loop between the workflows: the chain of a run shows it. A chain that is meant to be so long needs a higher LIGHTFIELD_MAX_DEPTH."),
+    # trigger.*: it happened, and no run was made of it
+    Entry("trigger.own_change", False, None, "The workflow made this change itself, and its own changes do not start it.", "Nothing, if it was meant to run once. Else set own_changes in the trigger; runs still end at LIGHTFIELD_MAX_DEPTH."),
     Entry("step.worker_lost", False, None, "The step ended its process three times while running alone, or lost it ten times.", "Look at the step's memory use and native code; replay when mended."),
     Entry("step.unexpected", True, None, "The step raised an error that it does not declare.", "See the metadata and the worker's log under the trace id."),
     Entry("step.timeout", True, None, "The step did not end within its time limit.", "Raise the step's timeout or make the work smaller."),

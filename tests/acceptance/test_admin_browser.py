@@ -68,6 +68,9 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
     bells.ring_dispatch(event.shard)
     bellboy.answer_all()
     run = Run.objects.get()
+    own_change = an_event(workflow, caused_by=run.pk, depth=1, trace_id=run.trace_id)
+    bells.ring_dispatch(own_change.shard)
+    bellboy.answer_all()
     draft = a_workflow(name=words, steps=[{"key": "a", "type": "http_request", "config": {"method": words}}])
     return [
         "/admin/",
@@ -82,6 +85,7 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         f"/admin/executions/run/{run.pk}/change/",
         "/admin/triggers/outboxevent/",
         f"/admin/triggers/outboxevent/{event.pk}/change/",
+        f"/admin/triggers/outboxevent/{own_change.pk}/change/",
         "/admin/executions/lane/",
         "/admin/access/auditentry/",
     ]

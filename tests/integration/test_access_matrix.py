@@ -39,6 +39,7 @@ MATRIX = {
     ("GET", "runs"): ("viewer", "executions.view_run"),
     ("GET", "runs/<uuid:pk>"): ("viewer", "executions.view_run"),
     ("GET", "runs/<uuid:pk>/timeline"): ("viewer", "executions.view_run"),
+    ("GET", "runs/<uuid:pk>/chain"): ("viewer", "executions.view_run"),
     ("POST", "runs/<uuid:pk>/cancel"): ("operator", "executions.cancel_run"),
     ("POST", "runs/<uuid:pk>/replay"): ("operator", "executions.replay_run"),
 }

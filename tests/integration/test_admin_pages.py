@@ -203,8 +203,8 @@ def test_a_page_of_its_own_asks_a_fixed_number_of_questions(bellboy: Bellboy) ->
     assert _queries(ada, "/admin/") <= 8
     assert _queries(ada, f"/admin/workflows/workflow/{ids['workflow']}/change/") <= 7
     assert _queries(ada, f"/admin/workflows/workflowversion/{version}/change/") <= 5
-    assert _queries(ada, f"/admin/executions/run/{ids['run']}/change/") <= 7
-    assert _queries(ada, f"/admin/triggers/outboxevent/{ids['event']}/change/") <= 4
+    assert _queries(ada, f"/admin/executions/run/{ids['run']}/change/") <= 8
+    assert _queries(ada, f"/admin/triggers/outboxevent/{ids['event']}/change/") <= 5
 
 
 def test_nobody_opens_a_page_without_signing_in(bellboy: Bellboy) -> None:

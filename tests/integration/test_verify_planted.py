@@ -155,6 +155,24 @@ PLANTS = [
         f"UPDATE executions_run SET event_id = uuid_v7() WHERE id = {COMPLETED_RUN}",
     ),
     Plant("poison-after-three-tries", "UPDATE triggers_outboxevent SET tries = 2 WHERE status = 'poison'"),
+    Plant(
+        "event-continues-its-cause", "UPDATE triggers_outboxevent SET depth = 0 WHERE caused_by IS NOT NULL"
+    ),
+    Plant(
+        "event-continues-its-cause",
+        "UPDATE triggers_outboxevent SET trace_id = repeat('b', 32) WHERE caused_by IS NOT NULL",
+    ),
+    Plant(
+        "own-change-starts-no-run",
+        "UPDATE triggers_outboxevent e SET caused_by = r.id FROM executions_run r "
+        "WHERE e.caused_by IS NOT NULL AND e.status = 'dispatched' AND r.workflow_id = e.workflow_id",
+    ),
+    Plant(
+        "own-change-starts-no-run",
+        "UPDATE triggers_outboxevent SET error_code = 'trigger.own_change' WHERE error_code = 'workflow.archived'; "
+        "UPDATE triggers_outboxevent e SET caused_by = r.id FROM executions_run r "
+        "WHERE e.error_code = 'trigger.own_change' AND r.workflow_id <> e.workflow_id",
+    ),
     Plant("events-decided", "SELECT 1"),  # one event is pending
     # --- runs
     Plant(

@@ -101,6 +101,7 @@ class World:
         self.make_lost()
         self.make_fast()
         self.make_undispatched()
+        self.make_led_to()
         assert set(Run.objects.values_list("status", flat=True)) == {"completed", "failed", "cancelled"}
 
     def make_failed(self) -> None:
@@ -119,6 +120,14 @@ class World:
         late = self.run(self.two_steps, UNAVAILABLE)
         Run.objects.filter(pk=late.pk).update(deadline_at=late.created_at)
         ending.end_run(str(late.pk), status=RunStatus.FAILED, metadata={})
+
+    def make_led_to(self) -> None:
+        """A run led to one of another workflow, and to an event of its own that is ignored."""
+        cause = self.run(self.two_steps)
+        continued: dict[str, Any] = {"caused_by": cause.pk, "depth": 1, "trace_id": cause.trace_id}
+        self.start(self.few_tries, **continued)
+        self.start(self.two_steps, **continued)
+        self.answer()
 
     def make_cancelled(self) -> None:
         def cancelled_meanwhile(context: Any) -> None:

@@ -10,6 +10,7 @@ from tests.mutants import (
     endings,
     floods,
     lanes,
+    loops,
     outcomes,
     schedules,
     stories,
@@ -18,6 +19,7 @@ from tests.mutants import (
 MUTANTS = (
     *captures.MUTANTS,
     *dispatches.MUTANTS,
+    *loops.MUTANTS,
     *claims.MUTANTS,
     *outcomes.MUTANTS,
     *endings.MUTANTS,

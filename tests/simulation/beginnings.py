@@ -111,7 +111,7 @@ def _dispatch(tables: Tables, p: Params, events: list[Event]) -> Found:
     begun: list[Step] = []
     for event in taken:
         flow = tables.versions[event.version_id]
-        code = _ignored_as(flow, event, p["max_depth"])
+        code = _ignored_as(tables, flow, event, p["max_depth"])
         status = "dispatched" if code is None else "ignored"
         tables.change(event, status=status, error_code=code, decided_at=tables.now())
         if code is None:
@@ -120,9 +120,12 @@ def _dispatch(tables: Tables, p: Params, events: list[Event]) -> Found:
     return [(len(events), len(taken), fast, sorted({s.lane for s in begun if s.lane != "fast"}))]
 
 
-def _ignored_as(flow: Flow, event: Event, max_depth: int) -> str | None:
+def _ignored_as(tables: Tables, flow: Flow, event: Event, max_depth: int) -> str | None:
     if flow.status == "archived":
         return "workflow.archived"
+    cause = tables.runs.get(event.caused_by or "")
+    if cause and cause.workflow_id == event.workflow_id and not flow.own_changes:
+        return "trigger.own_change"
     return "run.depth_exceeded" if event.depth > max_depth else None
 
 

@@ -25,6 +25,7 @@ def load_flows() -> None:
     with transaction.atomic():
         for flow in flows.flows():
             document = dump(flows.parsed(flow.name))
+            document["trigger"]["config"] |= {"own_changes": flow.own_changes}
             workflow = Workflow.objects.create(id=flow.id, name=flow.name, draft=document)
             version = WorkflowVersion.objects.create(
                 id=flow.version_id,
