@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """What a run led to is found by an index that holds nothing of events without a cause."""
 
-    dependencies = [("triggers", "0002_hot_table")]
+    dependencies = [("triggers", "0003_record_triggers")]
 
     operations = [
         migrations.AddIndex(
