@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
 
+DEEPEST = 32_767  # a smallint; the dispatcher goes no further than a hundred
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -33,6 +35,11 @@ _current: ContextVar[Cause | None] = ContextVar("lightfield_cause", default=None
 def current() -> Cause | None:
     """The run for which this code acts; None for everybody but a step: people, the API, the engine itself."""
     return _current.get()
+
+
+def depth_of_next(cause: Cause | None) -> int:
+    """The depth of an event that this run led to; 0 without one."""
+    return min(cause.depth + 1, DEEPEST) if cause else 0
 
 
 @contextmanager

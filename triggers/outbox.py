@@ -20,9 +20,8 @@ from django.db import connection, transaction
 from lightfield.kernel import bells, sql
 from lightfield.kernel import idempotency_key as keys
 from lightfield.kernel.ids import uuid7
+from triggers.causes import DEEPEST
 from triggers.models import Trigger
-
-DEEPEST = 32_767  # a smallint; the dispatcher goes no further than a hundred
 
 # The version is pinned here: whatever is published before the dispatch, the run executes this one.
 INSERT = """

@@ -17,7 +17,6 @@ from django.db.models import Model
 from lightfield.kernel import bells, sql
 from lightfield.kernel.crashpoint import crashpoint
 from triggers import causes
-from triggers.outbox import DEEPEST
 from triggers.records import comparing, statements
 from triggers.records.watching import Watch
 
@@ -96,7 +95,7 @@ def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> 
             "entity": watch.entity,
             "quiet": list(watch.quiet),
             "trace_id": cause.trace_id if cause else None,
-            "depth": min(cause.depth + 1, DEEPEST) if cause else 0,
+            "depth": causes.depth_of_next(cause),
             "caused_by": cause.run_id if cause else None,
         },
     )

@@ -46,7 +46,7 @@ BEGIN
     RETURN NULL;
   END IF;
   stored := lightfield_record_events('{entity}', NEW.{pk}::text, CASE TG_OP WHEN 'UPDATE' THEN {before} END, {fields},
-    ARRAY[{quiet}]::text[], cause[1], coalesce(least(cause[2]::int + 1, 32767), 0)::smallint, cause[3]::uuid);
+    ARRAY[{quiet}]::text[], cause[1], coalesce(cause[2]::smallint, 0::smallint), cause[3]::uuid);
   RETURN NULL;
 END $lightfield$
 """

@@ -16,7 +16,7 @@ from django.db import connection
 from triggers import causes
 
 MARK = " /*lightfield:seen*/"
-# Where the database trigger finds the run that caused a change, for the transaction: `<trace id> <depth> <run id>`.
+# Where the database trigger finds the run that caused a change, for the transaction: `<trace id> <depth of the event> <run id>`.
 CAUSE_SETTING = "lightfield.cause"
 LOADED = "loaded"  # in its place: loaddata puts back what was, and nothing has happened
 _TELL_CAUSE = f"SELECT set_config('{CAUSE_SETTING}', %s, true)"
@@ -39,7 +39,7 @@ def seen_by_us(*, is_loaded: bool = False) -> Iterator[bool]:
     """
     if is_database_capturing():
         cause = causes.current()
-        told = f"{cause.trace_id} {cause.depth} {cause.run_id}" if cause else ""
+        told = f"{cause.trace_id} {causes.depth_of_next(cause)} {cause.run_id}" if cause else ""
         _tell(LOADED if is_loaded else told)
         yield False
         if is_loaded:
