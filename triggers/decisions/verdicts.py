@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 
 
@@ -24,3 +26,17 @@ class Verdict(models.TextChoices):
     OWN_CHANGE = "own_change", "Own change"  # the workflow itself made the change
     TOO_DEEP = "too_deep", "Too deep"  # too many runs led to it, one after another
     MISSED = "missed", "Missed"  # instants of a schedule passed while nobody could keep them, and were let go
+
+
+NOTED: Final = frozenset(Verdict) - {Verdict.FIRED, Verdict.POISON, Verdict.IGNORED}
+
+# With which code of the error catalogue the same is told elsewhere: on an ignored event, or in an answer.
+CODES: Final[dict[Verdict, str]] = {
+    Verdict.ARCHIVED: "workflow.archived",
+    Verdict.NOT_PUBLISHED: "workflow.not_published",
+    Verdict.KEY_REUSED: "idempotency.body_mismatch",
+    Verdict.OWN_CHANGE: "trigger.own_change",
+    Verdict.TOO_DEEP: "run.depth_exceeded",
+    Verdict.POISON: "engine.dispatch_failed",
+}
+VERDICTS: Final = {code: verdict for verdict, code in CODES.items()}
