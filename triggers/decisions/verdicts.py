@@ -37,6 +37,5 @@ CODES: Final[dict[Verdict, str]] = {
     Verdict.KEY_REUSED: "idempotency.body_mismatch",
     Verdict.OWN_CHANGE: "trigger.own_change",
     Verdict.TOO_DEEP: "run.depth_exceeded",
-    Verdict.POISON: "engine.dispatch_failed",
 }
 VERDICTS: Final = {code: verdict for verdict, code in CODES.items()}
