@@ -12,6 +12,7 @@ from executions import timeline
 from executions.causal_chain import CausalChain
 from executions.models import Run, StepRun
 from executions.states import LIVE_RUN, RunStatus, StepStatus
+from triggers.decisions.verdicts import Verdict
 from triggers.models import EventStatus
 
 
@@ -142,3 +143,28 @@ class TimelineEntrySerializer(serializers.Serializer[Any]):
 class ReplayedSerializer(serializers.Serializer[Run]):
     run_id = serializers.UUIDField(source="id", read_only=True)
     replay_of = serializers.UUIDField(source="replay_of_id", read_only=True)
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    at = serializers.DateTimeField(read_only=True)
+    verdict = serializers.ChoiceField(Verdict.choices, read_only=True)
+    source = serializers.CharField(read_only=True, help_text="webhook, manual, record, schedule, or empty.")
+    subject = serializers.CharField(read_only=True, help_text="What it was about, for people.")
+    detail = serializers.JSONField(read_only=True)
+    event_id = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text="The event; of a duplicate, the first one."
+    )
+    run_id = serializers.UUIDField(read_only=True, allow_null=True, help_text="The event's newest run.")
+    code = serializers.CharField(read_only=True, allow_null=True, help_text="Of the error catalogue.")
+    count = serializers.IntegerField(read_only=True, help_text="How many decisions this line stands for.")
+
+
+class TallySerializer(serializers.Serializer[Any]):
+    verdict = serializers.ChoiceField(Verdict.choices, read_only=True)
+    count = serializers.IntegerField(read_only=True)
+    is_complete = serializers.BooleanField(read_only=True, help_text="False: there are more.")
+    last_at = serializers.DateTimeField(read_only=True)
+
+
+class TalliesSerializer(serializers.Serializer[Any]):
+    verdicts = TallySerializer(many=True, read_only=True)

@@ -21,6 +21,7 @@ from executions.ending import end_run
 from executions.states import RunStatus
 from lightfield.kernel import bells
 from lightfield.kernel.crashpoint import crashpoint
+from triggers.decisions import collecting
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ def execute_in_cell(step_run_ids: list[int], lane: str) -> None:
 def sweep() -> None:
     sweeper.sweep()
     planner_statistics.refresh()
+    collecting.collect()
 
 
 @door("executions.settle_effects")

@@ -19,7 +19,7 @@ from triggers.models import Trigger
 class TriggerAdmin(LookOnlyAdmin):
     """The address of a webhook is shown on the workflow's own page, to those who may change it."""
 
-    list_display = ("workflow_link", "kind_label", "status", "shard", "since")
+    list_display = ("workflow_link", "kind_label", "status", "shard", "since", "why")
     list_display_links = None
     search_fields = ("workflow__name",)
     search_help_text = "Name of the workflow"
@@ -59,3 +59,8 @@ class TriggerAdmin(LookOnlyAdmin):
     @admin.display(description="Since")
     def since(self, trigger: Trigger) -> SafeString | None:
         return cells.moment(trigger.created_at)
+
+    @admin.display(description="Decisions")
+    def why(self, trigger: Trigger) -> SafeString:
+        url = reverse("admin:workflow_decisions", args=[trigger.workflow_id])
+        return cells.link(url, "Why did it (not) fire?")

@@ -106,3 +106,44 @@ class UncapturedWrite(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation} of {self.rows} {self.entity}"
+
+
+class Decision(models.Model):
+    """Why something did not start a workflow, or started it once only. Written by `triggers.decisions.collecting` only.
+
+    At most the newest 1,000 of a trigger are kept, and while there are too many at once only a sample comes here;
+    `DecisionCount` knows how many there were. What did start it is an `OutboxEvent`.
+    """
+
+    id = models.UUIDField(
+        primary_key=True, default=uuid7, editable=False
+    )  # UUIDv7 of `at`: one order with events
+    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="decisions", db_index=False)
+    at = models.DateTimeField()
+    verdict = models.CharField(max_length=20)  # a Verdict; a new one is no migration
+    subject = models.CharField(max_length=200, blank=True)  # what it was about, for people
+    detail = models.JSONField(default=dict, decoder=StoredJSON)
+    count = models.PositiveBigIntegerField(default=1)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (models.Index(F("trigger"), F("id"), name="decision_of_trigger"),)  # lists, and the trim
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.subject or 'decision'}"
+
+
+class DecisionCount(models.Model):
+    """How many decisions of a kind were noted of a trigger, ever. Events are not counted here: they are rows."""
+
+    id = models.BigAutoField(primary_key=True)
+    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="decision_counts", db_index=False)
+    verdict = models.CharField(max_length=20)
+    count = models.PositiveBigIntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("trigger", "verdict"), name="decision_count_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.count} × {self.verdict}"

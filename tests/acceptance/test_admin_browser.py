@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 
 from executions.models import Run
 from lightfield.kernel import bells
@@ -21,6 +22,7 @@ from tests.bellboy import Bellboy
 from tests.browser import Browser, Page, a_browser, installed_chromium
 from tests.factories import a_definition, a_published_workflow, a_workflow, an_event
 from tests.staging import nap, say
+from triggers.models import Decision, Trigger
 from workflows.models import Workflow
 
 CHROMIUM = installed_chromium()
@@ -71,6 +73,13 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
     own_change = an_event(workflow, caused_by=run.pk, depth=1, trace_id=run.trace_id)
     bells.ring_dispatch(own_change.shard)
     bellboy.answer_all()
+    Decision.objects.create(
+        trigger=Trigger.objects.get(workflow=workflow),
+        at=timezone.now(),
+        verdict="unchanged",
+        subject=words[:200],
+        detail={"watched": [words], "changed": [words], words: words},
+    )
     draft = a_workflow(name=words, steps=[{"key": "a", "type": "http_request", "config": {"method": words}}])
     return [
         "/admin/",
@@ -80,6 +89,7 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         f"/admin/workflows/workflow/{draft.pk}/change/",
         f"/admin/workflows/workflow/{workflow.pk}/run/",
         f"/admin/workflows/workflow/{workflow.pk}/archive/",
+        f"/admin/workflows/workflow/{workflow.pk}/decisions/",
         f"/admin/workflows/workflowversion/{workflow.active_version_id}/change/?against=draft",
         "/admin/executions/run/",
         f"/admin/executions/run/{run.pk}/change/",

@@ -32,6 +32,8 @@ MATRIX = {
     ("POST", "workflows/<uuid:pk>/resume"): ("builder", "workflows.publish_workflow"),
     ("POST", "workflows/<uuid:pk>/rotate-token"): ("builder", "triggers.change_trigger"),
     ("POST", "workflows/<uuid:pk>/run"): ("operator", "workflows.run_workflow"),
+    ("GET", "workflows/<uuid:pk>/decisions"): ("viewer", "triggers.view_outboxevent"),
+    ("GET", "workflows/<uuid:pk>/decisions/summary"): ("viewer", "triggers.view_outboxevent"),
     ("GET", "workflows/<uuid:pk>/versions"): ("viewer", "workflows.view_workflow"),
     ("GET", "workflows/<uuid:pk>/versions/<int:number>"): ("viewer", "workflows.view_workflow"),
     ("GET", "events"): ("viewer", "triggers.view_outboxevent"),

@@ -21,8 +21,10 @@ from triggers import outbox
 def capture_webhook(tables: Tables, p: Params) -> Found:
     """The token of a simulated workflow is its own id."""
     flow = tables.flows.get(p["token_hash"])
-    if flow is None or flow.status != "active":
+    if flow is None:
         return []
+    if flow.status != "active":
+        return [(flow.trigger_id, flow.shard, None, flow.status)]
     event_id, key = str(p["id"]), p["key"]
     is_known = event_id in tables.events or any(
         e.trigger_id == flow.trigger_id
@@ -32,7 +34,7 @@ def capture_webhook(tables: Tables, p: Params) -> Found:
         for e in tables.events.values()
     )
     if is_known:
-        return [(flow.trigger_id, flow.shard, None)]
+        return [(flow.trigger_id, flow.shard, None, None)]
     tables.add_event(
         Event(
             id=event_id,
@@ -49,7 +51,7 @@ def capture_webhook(tables: Tables, p: Params) -> Found:
             depth=p["depth"],
         )
     )
-    return [(flow.trigger_id, flow.shard, event_id)]
+    return [(flow.trigger_id, flow.shard, event_id, None)]
 
 
 @answers(outbox.WINNER)

@@ -1,0 +1,169 @@
+"""Why did it (not) fire? A trigger's events and its noted decisions as one list. Lives here because it leads to runs.
+
+Both are rows with a UUIDv7 of when it was, so one id orders them all and a cursor is one id.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Case, Q, QuerySet, TextField, Value, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import Concat
+
+from executions.models import Run
+from triggers.decisions.verdicts import CODES, VERDICTS, Verdict
+from triggers.models import Decision, DecisionCount, EventStatus, OutboxEvent, Trigger
+
+COUNTED: Final = 10_000  # events of a trigger, the newest: beyond them a summary says "at least"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list, whichever table it stands in."""
+
+    at: datetime
+    verdict: Verdict
+    source: str  # webhook, manual, record or schedule; empty if it is not known
+    subject: str
+    detail: dict[str, Any]
+    event_id: UUID | None
+    code: str | None
+    count: int
+    id: UUID
+    run_id: UUID | None = None  # the newest of the event
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often a verdict fell. `is_complete`: False where only the newest events were counted."""
+
+    verdict: Verdict
+    count: int
+    is_complete: bool
+    last_at: datetime
+
+
+def lists_of(trigger: Trigger, verdict: Verdict | None = None) -> list[QuerySet[Any]]:
+    """Events and decisions of this trigger, to be read as one list by id; `entries_of` tells what the rows say."""
+    return [_events(trigger, verdict), _decisions(trigger, verdict)]
+
+
+def entries_of(rows: Iterable[OutboxEvent | Decision]) -> list[Entry]:
+    """In the same order, each with the newest run of its event: one query."""
+    entries = [_of_decision(row) if isinstance(row, Decision) else _of_event(row) for row in rows]
+    event_ids = {entry.event_id for entry in entries if entry.event_id}
+    runs = Run.objects.filter(event__in=event_ids).order_by("generation").values_list("event_id", "pk")
+    newest = dict(runs)
+    return [replace(entry, run_id=newest.get(entry.event_id)) for entry in entries]
+
+
+def tallies_of(trigger: Trigger) -> list[Tally]:
+    """One for each verdict that ever fell, the most frequent first: two queries."""
+    newest = _events_of(trigger).order_by("-id").values_list("status", "error_code", "captured_at")
+    events = list(newest[: COUNTED + 1])
+    is_complete = len(events) <= COUNTED
+    counts: Counter[Verdict] = Counter()
+    last: dict[Verdict, datetime] = {}
+    for status, code, at in events[:COUNTED]:
+        verdict = verdict_of(status, code)
+        counts[verdict] += 1
+        last.setdefault(verdict, at)
+    told_by_events = set(counts)
+    noted = DecisionCount.objects.filter(trigger=trigger).values_list("verdict", "count", "last_at")
+    for word, count, at in noted:
+        verdict = Verdict(word)
+        counts[verdict] += count
+        last[verdict] = max(at, last.get(verdict, at))
+    return [
+        Tally(verdict, count, is_complete or verdict not in told_by_events, last[verdict])
+        for verdict, count in counts.most_common()
+    ]
+
+
+def verdict_of(status: str, code: str | None) -> Verdict:
+    """What an event tells."""
+    if status == EventStatus.POISON:
+        return Verdict.POISON
+    if status == EventStatus.IGNORED:
+        return VERDICTS.get(code or "", Verdict.IGNORED)
+    return Verdict.FIRED
+
+
+def _events(trigger: Trigger, verdict: Verdict | None) -> QuerySet[OutboxEvent]:
+    # Which record: only of events that have one, since it means to read the payload.
+    text = TextField()
+    subject = Case(
+        When(
+            source="record",
+            then=Concat(KT("payload__type"), Value(" "), KT("payload__id"), output_field=text),
+        ),
+        default=Value(""),
+        output_field=text,
+    )
+    rows = _events_of(trigger).only("status", "source", "error_code", "captured_at", "idempotency_key")
+    rows = rows.annotate(subject=subject)
+    return rows if verdict is None else rows.filter(_told(verdict))
+
+
+def _events_of(trigger: Trigger) -> QuerySet[OutboxEvent]:
+    return OutboxEvent.objects.filter(workflow_id=trigger.workflow_id)  # has one trigger, and the index
+
+
+def _told(verdict: Verdict) -> Q:
+    """Which events tell this verdict: the reverse of `verdict_of`."""
+    if verdict is Verdict.FIRED:
+        return Q(status__in=[EventStatus.PENDING, EventStatus.DISPATCHED])
+    if verdict is Verdict.POISON:
+        return Q(status=EventStatus.POISON)
+    if verdict is Verdict.IGNORED:
+        return Q(status=EventStatus.IGNORED) & ~Q(error_code__in=list(VERDICTS))
+    return Q(status=EventStatus.IGNORED, error_code=CODES.get(verdict, ""))
+
+
+def _decisions(trigger: Trigger, verdict: Verdict | None) -> QuerySet[Decision]:
+    rows = Decision.objects.filter(trigger=trigger)
+    return rows if verdict is None else rows.filter(verdict=verdict)
+
+
+def _of_event(event: OutboxEvent) -> Entry:
+    return Entry(
+        id=event.pk,
+        at=event.captured_at,
+        verdict=verdict_of(event.status, event.error_code),
+        source=event.source,
+        subject=event.subject or "",  # type: ignore[attr-defined]  # annotated
+        detail={},
+        event_id=event.pk,
+        code=event.error_code,
+        count=1,
+    )
+
+
+def _of_decision(decision: Decision) -> Entry:
+    detail = dict(decision.detail)
+    source, event_id = detail.pop("source", ""), detail.pop("event_id", None)
+    verdict = Verdict(decision.verdict)
+    return Entry(
+        id=decision.pk,
+        at=decision.at,
+        verdict=verdict,
+        source=source if isinstance(source, str) else "",
+        subject=decision.subject,
+        detail=detail,
+        event_id=_uuid(event_id),
+        code=CODES.get(verdict),
+        count=decision.count,
+    )
+
+
+def _uuid(text: object) -> UUID | None:
+    try:
+        return UUID(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
