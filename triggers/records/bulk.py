@@ -5,7 +5,9 @@ Rows are taken in pieces of 500, so that memory stays flat; all pieces are one t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -15,6 +17,7 @@ from django.db.models.constants import OnConflict
 from django.db.models.sql import InsertQuery
 
 from triggers.records import capture, modes, upserting, watching
+from triggers.records.capture import Subscription
 from triggers.records.watching import Watch
 
 AT_ONCE = 500
@@ -38,14 +41,32 @@ def update(original: Original) -> Original:
             transaction.atomic(using=DEFAULT_DB_ALIAS, savepoint=False),
             modes.seen_by_us() as is_captured_here,
         ):
-            interested = _interested(watches, values) if is_captured_here else []
-            if not interested:
+            if not is_captured_here:
                 return int(original(self, **values))
-            updated = sum(_update_piece(original, self, values, interested, keys) for keys in _locked(self))
-            self._result_cache = None
+            asked = [_asked(watch, values) for watch in watches]
+            if any(one.is_interested for one in asked):
+                updated = sum(_update_piece(original, self, values, asked, keys) for keys in _locked(self))
+                self._result_cache = None
+                return updated
+            updated = int(original(self, **values))
+            for one in asked:
+                capture.unchanged(one.watch, one.watchers, updated, Counter(), one.names)
             return updated
 
     return captured_update
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who watches updates of one table, and which of its watched fields are written."""
+
+    watch: Watch
+    watchers: tuple[Subscription, ...]
+    names: frozenset[str]
+
+    @property
+    def is_interested(self) -> bool:
+        return any(wanted.may_ask_for(self.names) for wanted in self.watchers)
 
 
 def _watches_of(rows: Rows) -> list[Watch]:
@@ -54,23 +75,16 @@ def _watches_of(rows: Rows) -> list[Watch]:
     return watching.watches_of(rows.model) if rows.db == DEFAULT_DB_ALIAS else []
 
 
-def _interested(watches: Sequence[Watch], values: dict[str, Any]) -> list[Watch]:
-    """The watches with a trigger to which one of the updated fields may matter."""
-    found = []
-    for watch in watches:
-        names = _names_written(watch, values)
-        if names and any(
-            not wanted.fields or wanted.fields & names for wanted in capture.watchers(watch, "updated")
-        ):
-            found.append(watch)
-    return found
+def _asked(watch: Watch, values: dict[str, Any]) -> Asked:
+    names = _names_written(watch, values)
+    return Asked(watch, capture.watchers(watch, "updated") if names else (), names)
 
 
-def _names_written(watch: Watch, values: dict[str, Any]) -> set[str]:
+def _names_written(watch: Watch, values: dict[str, Any]) -> frozenset[str]:
     """The watched fields of this table that an update with these values touches, worked-out ones included."""
     fields = watch.fields.items()
     written = {name for name, field in fields if name in values or field.attname in values}
-    return written | {name for name, field in fields if written and field.generated}
+    return frozenset(written | {name for name, field in fields if written and field.generated})
 
 
 def _locked(rows: Rows) -> Iterator[list[Any]]:
@@ -89,17 +103,18 @@ def _locked(rows: Rows) -> Iterator[list[Any]]:
 
 
 def _update_piece(
-    original: Original, rows: Rows, values: dict[str, Any], watches: Sequence[Watch], keys: list[Any]
+    original: Original, rows: Rows, values: dict[str, Any], asked: Sequence[Asked], keys: list[Any]
 ) -> int:
     """Update these rows as far as they still are what was asked for.
 
     Between look and lock somebody may have changed them, and of two who say `filter(stage="open").update(stage="won")`
     at once only one must win.
     """
-    befores = {watch: capture.before(watch, [watch.pk_text(key) for key in keys]) for watch in watches}
+    befores = [capture.before(one.watch, [one.watch.pk_text(key) for key in keys]) for one in asked]
     updated = int(original(rows._chain().filter(pk__in=keys), **values))
-    for watch, before in befores.items():
-        capture.changed(watch, list(before), list(before.values()))
+    for one, before in zip(asked, befores, strict=True):
+        answered = capture.changed(one.watch, list(before), list(before.values()))
+        capture.unchanged(one.watch, one.watchers, updated, answered, one.names)
     return updated
 
 

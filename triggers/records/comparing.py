@@ -7,7 +7,7 @@ no, and so must never say no when it is yes.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -35,24 +35,16 @@ def written_fields(watch: Watch, update_fields: Collection[str] | None) -> list[
     ]
 
 
-def may_have_changed(
-    watch: Watch, instance: Model, before: str, watched: Iterable[Collection[str]], update_fields: Any
-) -> bool:
-    """Whether one of the fields in `watched`, one collection per trigger and an empty one meaning any, may have changed.
-
-    Args:
-        before: the record as it was, as JSON text.
-    """
-    wanted: set[str] = set()
-    wants_any = False
-    for names in watched:
-        wanted.update(names)
-        wants_any = wants_any or not names
-    fields = [field for field in written_fields(watch, update_fields) if wants_any or field.name in wanted]
-    if not fields:
-        return False
+def maybe_changed(
+    watch: Watch, instance: Model, before: str, update_fields: Collection[str] | None
+) -> frozenset[str]:
+    """The fields that a save may have changed. `before` is the record as it was, as JSON text."""
     values = json.loads(before, parse_float=Decimal)
-    return any(not _is_surely(field, instance, values.get(field.name)) for field in fields)
+    return frozenset(
+        field.name
+        for field in written_fields(watch, update_fields)
+        if not _is_surely(field, instance, values.get(field.name))
+    )
 
 
 def _is_surely(field: AnyField, instance: Model, stored: Any) -> bool:
