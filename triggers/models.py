@@ -89,7 +89,9 @@ class Decision(models.Model):
     `DecisionCount` knows how many there were. What did start it is an `OutboxEvent`.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)  # UUIDv7 of `at`: one order with events
+    id = models.UUIDField(
+        primary_key=True, default=uuid7, editable=False
+    )  # UUIDv7 of `at`: one order with events
     trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="decisions", db_index=False)
     at = models.DateTimeField()
     verdict = models.CharField(max_length=20)  # a Verdict; a new one is no migration

@@ -145,7 +145,14 @@ class WorkflowAdmin(WorkflowList):
         )
 
 
-RIGHTS = {"edit": EDIT, "create": CREATE, "publish": PUBLISH, "run": RUN, "address": ADDRESS, "events": EVENTS}
+RIGHTS = {
+    "edit": EDIT,
+    "create": CREATE,
+    "publish": PUBLISH,
+    "run": RUN,
+    "address": ADDRESS,
+    "events": EVENTS,
+}
 
 
 def address_of(workflow: Workflow) -> str:

@@ -85,7 +85,9 @@ def decisions(workflow: Workflow) -> str:
         if number % 3 and number > 8:
             a_run_of(workflow)
         else:
-            Decision.objects.create(trigger=trigger, at=timezone.now(), verdict="unchanged", subject=str(number))
+            Decision.objects.create(
+                trigger=trigger, at=timezone.now(), verdict="unchanged", subject=str(number)
+            )
     return f"/workflows/{workflow.pk}/decisions"
 
 

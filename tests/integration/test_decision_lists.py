@@ -254,7 +254,7 @@ def test_a_record_events_payload_is_the_only_one_that_is_read(api: ApiCaller) ->
     with CaptureQueriesContext(connection) as captured:
         decided(api, workflow)
 
-    (events,) = [query["sql"] for query in captured if "FROM \"triggers_outboxevent\"" in query["sql"]]
+    (events,) = [query["sql"] for query in captured if 'FROM "triggers_outboxevent"' in query["sql"]]
     assert events.count('"payload"') == 2
     assert events.index("CASE WHEN") < events.index('"payload"')
 
