@@ -161,9 +161,8 @@ class WorkflowViewSet(triggers.WorkflowViewSet):
         trigger = Trigger.objects.only("workflow_id").get(workflow_id=pk)
         self.filter_queryset(Decision.objects.none())  # refuses what it does not know
         word = request.query_params.get("verdict")
-        rows = self.paginator.paginate_queryset(
-            decision_list.lists_of(trigger, Verdict(word) if word else None), request, self
-        )
+        lists = decision_list.lists_of(trigger, Verdict(word) if word else None)
+        rows = self.paginate_queryset(lists) or []
         return self.get_paginated_response(DecisionSerializer(decision_list.entries_of(rows), many=True).data)
 
     @extend_schema(responses=TalliesSerializer, filters=False)
