@@ -14,13 +14,17 @@ MUTANTS = (
         planted(
             "own-change-guard-removed",
             "a workflow is started by what it changed itself",
-            edit(DISPATCHER, "AND cause.workflow_id = ev.workflow_id ", "AND false "),
+            edit(DISPATCHER, "cause.id = ev.caused_by) = ev.workflow_id", "false) = ev.workflow_id"),
             by="test_loop_guard.py::test_a_workflows_own_change_does_not_start_it",
         ),
         planted(
             "own-change-of-anybody",
             "a workflow is not started by what another one changed",
-            edit(DISPATCHER, "AND cause.workflow_id = ev.workflow_id ", "AND cause.id IS NOT NULL "),
+            edit(
+                DISPATCHER,
+                "cause.id = ev.caused_by) = ev.workflow_id",
+                "cause.id = ev.caused_by) IS NOT NULL",
+            ),
             by="test_loop_guard.py::test_what_another_workflow_changed_starts_it",
         ),
         planted(
