@@ -1,5 +1,5 @@
 """The ways to start a workflow, one file each. Importing the package registers them."""
 
-from triggers.kinds import manual, webhook
+from triggers.kinds import manual, schedule, webhook
 
-__all__ = ["manual", "webhook"]
+__all__ = ["manual", "schedule", "webhook"]
