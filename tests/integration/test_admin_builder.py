@@ -48,7 +48,7 @@ def ada() -> Client:
 
 def test_a_starter_is_offered_put_into_the_editor_and_stored(ada: Client) -> None:
     # Given the page with its starters, and one that was chosen
-    assert len(dom_of(ada.get(ADD)).all("a", class_="lf-starter")) == 4
+    assert len(dom_of(ada.get(ADD)).all("a", class_="lf-starter")) == 5
     editor = dom_of(ada.get(f"{ADD}?starter=manual")).one("textarea", name="definition")
 
     # When its text is saved as it stands

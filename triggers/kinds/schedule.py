@@ -5,14 +5,13 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from lightfield.kernel.errors import Problem
-from triggers.kinds.base import JsonObject, TriggerKind
+from triggers.kinds.base import JsonObject, TriggerKind, register
 from triggers.schedules.config import ScheduleConfig, problems_of
 
 
+@register
 class Schedule(TriggerKind):
-    """Fires at the instants of `triggers.schedules`; rules and examples are in `docs/schedules.md`.
-
-    Not registered yet, and so not to be published: nothing writes ticks so far.
+    """Fires at the instants of `triggers.schedules`, by `triggers.ticking`; rules and examples are in `docs/schedules.md`.
 
     Config: see `ScheduleConfig`.
 
