@@ -30,6 +30,7 @@ from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import LostRace
 from triggers import cursors, outbox
 from triggers.decisions import Verdict, note_on_commit
+from triggers.kinds.schedule import late_by, output
 from triggers.models import Trigger
 from triggers.schedules import config as configs
 from triggers.schedules.catching_up import CatchUp, catch_up, instants_within
@@ -185,25 +186,21 @@ def _fire(trigger: Trigger, dues: tuple[datetime, ...], *, now: datetime) -> Non
     """An event and a tick for each. What has fired before keeps its event and its tick."""
     if not dues:
         return
-    lates = [round((now - due).total_seconds(), 3) for due in dues]
-    events = [_event_of(trigger, due, late, now) for due, late in zip(dues, lates, strict=True)]
-    sql.rows(
-        ADD_TICKS,
-        {"trigger_id": trigger.pk, "now": now, "dues": list(dues), "lates": lates, "events": events},
-    )
-
-
-def _event_of(trigger: Trigger, due: datetime, late: float, now: datetime) -> UUID:
-    payload = {
-        "scheduled_for": spelled(due),
-        "fired_at": spelled(now),
-        "timezone": trigger.config.get("timezone", "UTC"),
-        "late_by_seconds": late,
+    ticks = {
+        "trigger_id": trigger.pk,
+        "now": now,
+        "dues": list(dues),
+        "lates": [late_by(due, now) for due in dues],
+        "events": [_event_of(trigger, due, now) for due in dues],
     }
+    sql.rows(ADD_TICKS, ticks)
+
+
+def _event_of(trigger: Trigger, due: datetime, now: datetime) -> UUID:
     captured = outbox.append_event(
         trigger=trigger,
         source="schedule",
-        payload=payload,
+        payload=output(due, fired_at=now, timezone=trigger.config.get("timezone", "UTC")),
         idempotency_key=spelled(due),
         trace_id=trace_context.new_trace_id(),
     )
