@@ -16,7 +16,7 @@ INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 def fields_sql(watch: Watch, row: str) -> str:
     """A jsonb object of the watched fields of the row with this alias."""
-    pairs = [f"'{_literal(name)}', {_value(field, row)}" for name, field in watch.fields.items()]
+    pairs = [f"{literal(name)}, {_value(field, row)}" for name, field in watch.fields.items()]
     pieces = [pairs[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
     return " || ".join(f"jsonb_build_object({', '.join(piece)})" for piece in pieces) or "'{}'::jsonb"
 
@@ -57,6 +57,5 @@ def _value(field: AnyField, row: str) -> str:
     return column
 
 
-def _literal(name: str) -> str:
-    """Python identifiers hold no quotes; a percent sign would be a parameter."""
-    return name.replace("'", "''").replace("%", "%%")
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
