@@ -38,7 +38,7 @@ def update(original: Original) -> Original:
         if not watches or self.query.combinator or self.query.is_sliced:
             return int(original(self, **values))  # or it says what is wrong with it
         with (
-            transaction.atomic(using=DEFAULT_DB_ALIAS, savepoint=False),
+            modes.in_a_transaction(),
             modes.seen_by_us() as is_captured_here,
         ):
             if not is_captured_here:
@@ -103,7 +103,9 @@ def _locked(rows: Rows, watches: Sequence[Watch]) -> Iterator[list[Any]]:
         .select_for_update(no_key=True)
         .values_list("pk", *(watch.pk.name for watch in watches))
     )
-    yield from _pieces(list(locked))
+    with transaction.mark_for_rollback_on_error(using=DEFAULT_DB_ALIAS):
+        found = list(locked)
+    yield from _pieces(found)
 
 
 def _update_piece(
