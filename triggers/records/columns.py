@@ -1,7 +1,8 @@
 """A record as JSON, made by the database: the same text serves Django's writes and the database trigger.
 
-Instants are ISO 8601 in UTC with Z and microseconds, as in the API; durations are seconds; bytes are base64. All else
-is what PostgreSQL makes of it: numbers, texts, booleans, lists, jsonb as it is, dates as YYYY-MM-DD, ids as text.
+Instants are ISO 8601 in UTC with Z and microseconds, as in the API; durations are seconds; bytes are base64; in a list
+too. All else is what PostgreSQL makes of it: numbers, texts, booleans, lists, jsonb as it is, dates as YYYY-MM-DD, ids
+as text. What is no number in JSON is a text: NaN, Infinity, an instant that is infinity.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def fields_sql(watch: Watch, row: str) -> str:
 
 
 def instant_sql(expression: str) -> str:
-    return f"to_char({expression} AT TIME ZONE 'UTC', '{INSTANT}')"
+    """Infinity has no such form."""
+    return f"coalesce(to_char({expression} AT TIME ZONE 'UTC', '{INSTANT}'), {expression}::text)"
 
 
 def table_sql(watch: Watch) -> str:
@@ -46,15 +48,23 @@ def quoted(name: str | None) -> str:
 
 def _value(field: AnyField, row: str) -> str:
     column = f"{row}.{quoted(field.column)}"
-    kind = (field.db_type(connection) or "").partition("(")[0]
-    match kind:
+    kind = field.db_type(connection) or ""
+    if kind.endswith("[]") and (spelled := _spelled(kind.removesuffix("[]"), "u.item")):
+        every = f"SELECT coalesce(jsonb_agg({spelled} ORDER BY u.n), '[]') FROM unnest({column}) WITH ORDINALITY u(item, n)"
+        return f"CASE WHEN {column} IS NOT NULL THEN ({every}) END"
+    return _spelled(kind, column) or column
+
+
+def _spelled(kind: str, value: str) -> str:
+    """Empty where PostgreSQL's own way is ours. What it writes of these depends on the session's settings."""
+    match kind.partition("(")[0]:
         case "timestamp with time zone":
-            return instant_sql(column)
+            return instant_sql(value)
         case "interval":
-            return f"extract(epoch FROM {column})"
+            return f"extract(epoch FROM {value})"
         case "bytea":
-            return f"encode({column}, 'base64')"
-    return column
+            return f"translate(encode({value}, 'base64'), E'\\n', '')"
+    return ""
 
 
 def literal(text: str) -> str:
