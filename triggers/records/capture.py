@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Model
 
 from lightfield.kernel import bells, sql
@@ -52,13 +52,13 @@ def look(watch: Watch, pk: str) -> Seen | None:
     A lock before the look, since another writer may be at it: what it has changed by the time it commits must be
     neither hidden nor counted twice. What the instance held when it was loaded plays no part.
     """
-    found = sql.row(statements.look(watch), {"pk": pk, "entity": watch.entity, "event": "updated"})
+    found = _row(statements.look(watch), {"pk": pk, "entity": watch.entity, "event": "updated"})
     return None if found is None else Seen(found[0] or "", _subscriptions(found[1]))
 
 
 def watchers(watch: Watch, event: str) -> tuple[Subscription, ...]:
     """Who wants to know of updates (`updated`) or new records (`created`) of this kind."""
-    found = sql.row(statements.who_watches(), {"entity": watch.entity, "event": event})
+    found = _row(statements.who_watches(), {"entity": watch.entity, "event": event})
     return _subscriptions(found[0] if found else None)
 
 
@@ -89,7 +89,7 @@ def created(watch: Watch, pks: Sequence[str]) -> None:
 
 def before(watch: Watch, pks: Sequence[str]) -> dict[str, str]:
     """Lock these records and read them: their fields as JSON text, by primary key."""
-    return dict(sql.rows(statements.before_rows(watch), {"pks": list(pks)}))
+    return dict(_rows(statements.before_rows(watch), {"pks": list(pks)}))
 
 
 def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> Counter[int]:
@@ -102,7 +102,7 @@ def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> 
     """
     crashpoint("CP-L1")
     cause = causes.current()
-    stored = sql.rows(
+    stored = _rows(
         statements.store_events(watch),
         {
             "pks": list(pks),
@@ -145,6 +145,17 @@ def _let_go(
         detail={"changed": sorted(names), "watched": watched},
         count=count,
     )
+
+
+def _rows(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Whoever catches what this raises must not go on in a transaction that PostgreSQL has given up."""
+    with transaction.mark_for_rollback_on_error(using=DEFAULT_DB_ALIAS):
+        return sql.rows(statement, params)
+
+
+def _row(statement: str, params: dict[str, Any]) -> tuple[Any, ...] | None:
+    found = _rows(statement, params)
+    return found[0] if found else None
 
 
 def _ring(shard: int) -> None:

@@ -7,11 +7,11 @@ the statement's text, so the block that writes puts it there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
 from triggers import causes
 
@@ -23,6 +23,16 @@ _TELL_CAUSE = f"SELECT set_config('{CAUSE_SETTING}', %s, true)"
 _told = (
     "_lightfield_cause_told"  # on the connection: what was said last, so that nothing is said to say nothing
 )
+
+
+def in_a_transaction(using: str = DEFAULT_DB_ALIAS) -> AbstractContextManager[None]:
+    """Around a write and its capture: both or neither.
+
+    In somebody's transaction there is nothing to open. An `atomic` without a savepoint would give that transaction up
+    for whatever a receiver of signals raises, also where the caller catches it and goes on, as Django allows.
+    """
+    is_in_one = connections[using].in_atomic_block
+    return nullcontext() if is_in_one else transaction.atomic(using=using)
 
 
 def is_database_capturing() -> bool:

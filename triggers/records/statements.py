@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 
 from lightfield.kernel.strict_json import MAX_BYTES
-from triggers.records.columns import fields_sql, instant_sql, pk_sql, pk_type, table_sql
+from triggers.records.columns import fields_sql, instant_sql, literal, pk_sql, pk_type, table_sql
 from triggers.records.watching import Watch
 
 DATABASE_TRIGGER = "lightfield_capture"  # on every watched table, with LIGHTFIELD_CAPTURE=trigger
@@ -139,7 +139,7 @@ SELECT g.pk, lightfield_record_events(%(entity)s::text, r.{pk_sql(watch)}::text,
   {fields_sql(watch, "r")}, %(quiet)s::text[], %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)
 FROM unnest(%(pks)s::text[], %(befores)s::text[]) AS g(pk, before)
 JOIN {table_sql(watch)} r ON r.{pk_sql(watch)} = g.pk::{pk_type(watch)}
-WHERE NOT EXISTS (SELECT 1 FROM pg_trigger x WHERE x.tgrelid = '{table_sql(watch)}'::regclass
+WHERE NOT EXISTS (SELECT 1 FROM pg_trigger x WHERE x.tgrelid = {literal(table_sql(watch))}::regclass
                     AND x.tgname = '{DATABASE_TRIGGER}')
 """
 

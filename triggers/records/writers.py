@@ -16,7 +16,7 @@ import functools
 from collections.abc import Callable, Collection
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, router, transaction
+from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model, QuerySet
 
 from triggers.records import bulk, capture, modes, watching
@@ -53,7 +53,7 @@ def _save_base(original: Original) -> Original:
         update_fields: Collection[str] | None = None,
     ) -> None:
         using = using or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using, savepoint=False):
+        with modes.in_a_transaction(using):
             original(
                 self,
                 raw=raw,
@@ -86,7 +86,7 @@ def _save_table(original: Original) -> Original:
         if watch is None:
             return write()
         # `loaddata` calls the `save_base` of all models, which opens no transaction.
-        with transaction.atomic(savepoint=False), modes.seen_by_us(is_loaded=raw) as is_captured_here:
+        with modes.in_a_transaction(), modes.seen_by_us(is_loaded=raw) as is_captured_here:
             if raw or not is_captured_here:
                 return write()
             pk = watch.pk_of(self)
