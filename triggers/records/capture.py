@@ -89,18 +89,16 @@ def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> 
     """
     crashpoint("CP-L1")
     cause = causes.current()
-    stored = sql.rows(
-        statements.store_events(watch),
-        {
-            "pks": list(pks),
-            "befores": list(befores),
-            "entity": watch.entity,
-            "quiet": list(watch.quiet),
-            "trace_id": cause.trace_id if cause else None,
-            "depth": min(cause.depth + 1, MOST_DEPTH) if cause else 0,
-            "caused_by": cause.run_id if cause else None,
-        },
-    )
+    of_cause = {
+        "trace_id": cause.trace_id if cause else None,
+        "depth": min(cause.depth + 1, MOST_DEPTH) if cause else 0,
+        "caused_by": cause.run_id if cause else None,
+    }
+    if len(pks) == 1:
+        stored = sql.rows(statements.store_event(watch), {**of_cause, "pk": pks[0], "before": befores[0]})
+    else:
+        rows = {"pks": list(pks), "befores": list(befores)}
+        stored = sql.rows(statements.store_events(watch), {**of_cause, **rows})
     crashpoint("CP-L2")
     for shard in sorted({shard for (events,) in stored for _, shard in events or ()}):
         transaction.on_commit(partial(_ring, shard), robust=True)

@@ -18,6 +18,7 @@ from django.db.models import FileField, ForeignKey, JSONField, Model
 from triggers.records.watching import AnyField, Watch
 
 _UNKNOWN = object()
+_decode = json.JSONDecoder(parse_float=Decimal).decode
 
 
 def written_fields(watch: Watch, update_fields: Collection[str] | None) -> list[AnyField]:
@@ -51,7 +52,7 @@ def may_have_changed(
     fields = [field for field in written_fields(watch, update_fields) if wants_any or field.name in wanted]
     if not fields:
         return False
-    values = json.loads(before, parse_float=Decimal)
+    values = _decode(before)
     return any(not _is_surely(field, instance, values.get(field.name)) for field in fields)
 
 

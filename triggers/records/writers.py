@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, router, transaction
@@ -53,7 +54,8 @@ def _save_base(original: Original) -> Original:
         update_fields: Collection[str] | None = None,
     ) -> None:
         using = using or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using, savepoint=False):
+        is_one_statement = modes.is_left_to_database(is_loaded=raw)
+        with nullcontext() if is_one_statement else transaction.atomic(using=using, savepoint=False):
             original(
                 self,
                 raw=raw,
@@ -83,10 +85,10 @@ def _save_table(original: Original) -> Original:
             return was_there
 
         watch = watching.find(cls) if using == DEFAULT_DB_ALIAS else None
-        if watch is None:
+        if watch is None or modes.is_left_to_database(is_loaded=raw):
             return write()
         # `loaddata` calls the `save_base` of all models, which opens no transaction.
-        with transaction.atomic(savepoint=False), modes.seen_by_us(is_loaded=raw) as is_captured_here:
+        with (transaction.atomic(savepoint=False) if raw else nullcontext()), modes.seen_by_us(is_loaded=raw) as is_captured_here:
             if raw or not is_captured_here:
                 return write()
             pk = watch.pk_of(self)
