@@ -22,6 +22,12 @@ def fields_sql(watch: Watch, row: str) -> str:
     return " || ".join(f"jsonb_build_object({', '.join(piece)})" for piece in pieces) or "'{}'::jsonb"
 
 
+def names_sql(watch: Watch) -> str:
+    """The names of the fields whose change is told: not those that change with every save."""
+    names = [literal(name) for name in watch.fields if name not in watch.quiet]
+    return f"ARRAY[{', '.join(names)}]::text[]"
+
+
 def instant_sql(expression: str) -> str:
     """Infinity has no such form."""
     return f"coalesce(to_char({expression} AT TIME ZONE 'UTC', '{INSTANT}'), {expression}::text)"

@@ -18,6 +18,7 @@ from django.db.models import FileField, ForeignKey, JSONField, Model
 from triggers.records.watching import AnyField, Watch
 
 _UNKNOWN = object()
+_decode = json.JSONDecoder(parse_float=Decimal).decode
 
 
 def written_fields(watch: Watch, update_fields: Collection[str] | None) -> list[AnyField]:
@@ -41,7 +42,7 @@ def maybe_changed(
     """The fields that a save may have changed. `before` is the record as it was, as JSON text."""
     fields = written_fields(watch, update_fields)
     try:
-        values = json.loads(before, parse_float=Decimal)
+        values = _decode(before)
     except (ValueError, RecursionError):  # jsonb holds longer numbers and deeper nests than Python reads
         return frozenset(field.name for field in fields)
     return frozenset(
@@ -86,7 +87,9 @@ def _is_plain(field: AnyField) -> bool:
 def _plain(value: Any) -> Any:
     match value:
         case str():
-            return str.__str__(value)  # of an enumeration the text that is stored, whatever its own `__str__` says
+            return str.__str__(
+                value
+            )  # of an enumeration the text that is stored, whatever its own `__str__` says
         case bool() | int() | Decimal():
             return value
         case float():
