@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from triggers.records import modes, watching
 from triggers.records.columns import fields_sql, names_sql, pk_sql, quoted, table_sql
-from triggers.records.statements import DATABASE_TRIGGER, FUNCTIONS, VARIABLES, told_to_all
+from triggers.records.statements import CUT, DATABASE_TRIGGER, VARIABLES, tell, told_to_all
 from triggers.records.watching import Watch
 
 logger = logging.getLogger(__name__)
@@ -115,8 +115,8 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
             return  # migrated back to before this release
         cursor.execute("SELECT current_schema()")
         as_owner = AS_OWNER.format(schema=quoted(cursor.fetchone()[0]))
-        for text in FUNCTIONS:
-            cursor.execute(text)
+        cursor.execute(CUT)
+        cursor.execute(tell(new_id=_new_id()))
         wanted = {
             watch.model._meta.db_table: _wanted(watch, as_owner)
             for watch in watching.all_watches()
@@ -182,6 +182,11 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
         entity=watch.entity,
         names=names_sql(watch),
         variables=VARIABLES,
-        steps=told_to_all(first),
+        steps=told_to_all(new_id=_new_id(), first=first),
     )
     return text.replace("%%", "%")
+
+
+def _new_id() -> str:
+    """What makes a UUIDv7: since PostgreSQL 18 the server itself, in a tenth of the time of ours."""
+    return "uuidv7" if connection.pg_version >= 180_000 else "uuid_v7"
