@@ -14,6 +14,7 @@ from triggers.records import watching, writers
 from triggers.records.watching import Watch
 
 M = TypeVar("M", bound=type[Model])
+ENGINE = frozenset({"access", "workflows", "triggers", "executions"})
 
 
 @overload
@@ -76,6 +77,8 @@ def _secrets_of(model: type[Model]) -> frozenset[str]:
 def _flaw_of(watch: Watch) -> str:
     """Why this model cannot be watched under this name; empty when it can."""
     meta = watch.model._meta
+    if meta.app_label in ENGINE:
+        return "it is Lightfield's own; what writes an event must not lead to the next."
     if meta.abstract or meta.proxy:
         return "it has no table of its own; watch the model that has."
     if any(parent._meta.concrete_model is not watch.model for parent in meta.all_parents):
