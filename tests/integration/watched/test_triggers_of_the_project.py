@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from tests.capturing import capturing, told, watching
-from tests.watched_app.models import Branch, Invoice
+from tests.watched_app.models import Branch, Everything, Invoice
 from triggers.models import OutboxEvent, UncapturedWrite
 from triggers.records import registration
 
@@ -122,3 +122,33 @@ def test_nobody_puts_the_functions_on_a_table_of_his_own() -> None:
 
     assert number > 0
     assert not may_anybody
+
+
+def upsert(**values: Any) -> None:
+    Everything.objects.bulk_create(
+        [Everything(**values)], update_conflicts=True, update_fields=["text"], unique_fields=["whole", "line"]
+    )
+
+
+@pytest.mark.usefixtures("mode")
+def test_an_upsert_knows_what_it_changed_where_nulls_are_equal_or_a_trigger_makes_values_equal() -> None:
+    watching("everything", "created")
+    watching("everything", "updated")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE UNIQUE INDEX alike ON watched_app_everything (whole, line) NULLS NOT DISTINCT")
+        cursor.execute(
+            "CREATE FUNCTION host_lowers() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.line := lower(NEW.line); RETURN NEW; END'"
+        )
+        cursor.execute(
+            "CREATE TRIGGER host_lowers BEFORE INSERT ON watched_app_everything FOR EACH ROW EXECUTE FUNCTION host_lowers()"
+        )
+        try:
+            for line in (None, "a"):
+                upsert(whole=1, line=line, text="before")
+            for line in (None, "A"):
+                upsert(whole=1, line=line, text="after")
+        finally:
+            cursor.execute("DROP FUNCTION host_lowers() CASCADE")
+            cursor.execute("DROP INDEX alike")
+
+    assert told() == ["created", "created", {"text": ("before", "after")}, {"text": ("before", "after")}]
