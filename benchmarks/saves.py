@@ -98,7 +98,9 @@ def all_of_it(pairs: int, saves: int) -> dict[str, float]:
     measured = Saves(pairs, saves)
     with a_twin(Opportunity) as twin_model:
         deals, twins = Rows(Opportunity), Rows(twin_model)
-        changing = {field: Pair(deals.changing(field), twins.changing(field)) for field in ("stage", "pipeline")}
+        changing = {
+            field: Pair(deals.changing(field), twins.changing(field)) for field in ("stage", "pipeline")
+        }
         creating = Pair(deals.create, twins.create)
         for mode, prefix in (("orm", ""), ("trigger", "trigger_")):
             settings.LIGHTFIELD_CAPTURE = mode

@@ -70,7 +70,9 @@ def a_twin(model: type[models.Model]) -> Iterator[type[models.Model]]:
     indexes = [index.clone() for index in model._meta.indexes]
     for index in indexes:
         index.name = f"twin_{index.name}"[:30]
-    meta = type("Meta", (), {"app_label": model._meta.app_label, "db_table": "bench_twin", "indexes": indexes})
+    meta = type(
+        "Meta", (), {"app_label": model._meta.app_label, "db_table": "bench_twin", "indexes": indexes}
+    )
     twin = type("Twin", (models.Model,), {"__module__": model.__module__, "Meta": meta, **fields})
     with connection.schema_editor() as editor:
         editor.create_model(twin)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, router, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, router, transaction
 from django.db.models import Model, QuerySet
 
 from triggers.records import bulk, capture, modes, watching
@@ -87,8 +87,13 @@ def _save_table(original: Original) -> Original:
         watch = watching.find(cls) if using == DEFAULT_DB_ALIAS else None
         if watch is None or modes.is_left_to_database(is_loaded=raw):
             return write()
-        # `loaddata` calls the `save_base` of all models, which opens no transaction.
-        with (transaction.atomic(savepoint=False) if raw else nullcontext()), modes.seen_by_us(is_loaded=raw) as is_captured_here:
+        # `loaddata` calls the `save_base` of all models, which opens no transaction. All else is in that of ours,
+        # and one more around it would only take time.
+        is_inside = connection.in_atomic_block
+        with (
+            nullcontext() if is_inside else transaction.atomic(savepoint=False),
+            modes.seen_by_us(is_loaded=raw) as is_captured_here,
+        ):
             if raw or not is_captured_here:
                 return write()
             pk = watch.pk_of(self)
