@@ -16,12 +16,15 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from executions import selectors, services
+from executions import decision_list, selectors, services
 from executions.models import ERROR_CODE_FORMAT, Run
 from executions.serializers import (
+    ChainSerializer,
+    DecisionSerializer,
     ReplayedSerializer,
     RunSerializer,
     RunSummarySerializer,
+    TalliesSerializer,
     TimelineEntrySerializer,
 )
 from executions.states import RunStatus
@@ -31,7 +34,8 @@ from lightfield.access.models import Scope
 from lightfield.access.pagination import NewestFirst
 from lightfield.access.viewsets import ApiViewSet
 from triggers import api as triggers
-from triggers.models import OutboxEvent
+from triggers.decisions import Verdict
+from triggers.models import Decision, OutboxEvent, Trigger
 
 VIEW = Right(Scope.VIEWER, "executions.view_run")
 CANCEL = Right(Scope.OPERATOR, "executions.cancel_run")
@@ -61,6 +65,7 @@ class RunViewSet(ApiViewSet):
         "list": VIEW,
         "retrieve": VIEW,
         "timeline": VIEW,
+        "chain": VIEW,
         "cancel": CANCEL,
         "replay": REPLAY,
     }
@@ -83,6 +88,12 @@ class RunViewSet(ApiViewSet):
         """What happened to the run, in order."""
         self._must_exist(pk)
         return self.page(selectors.timeline_of(pk), TimelineEntrySerializer)
+
+    @extend_schema(responses=ChainSerializer, filters=False)
+    @action(detail=True, pagination_class=None, filterset_class=None)
+    def chain(self, request: Request, pk: UUID) -> Response:
+        """Which runs led to this one, from the first cause on, and what it led to, ignored events included."""
+        return Response(ChainSerializer(selectors.chain_of_run(pk)).data)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
@@ -124,3 +135,39 @@ class EventViewSet(triggers.EventViewSet):
 
     def get_queryset(self) -> QuerySet[OutboxEvent]:
         return selectors.with_runs(super().get_queryset())
+
+
+class DecisionFilter(FilterSet):
+    verdict = ChoiceFilter(choices=Verdict.choices)
+
+
+class WorkflowViewSet(triggers.WorkflowViewSet):
+    """With the answer to "why did it (not) fire?"."""
+
+    rights: ClassVar[dict[str, Right]] = {
+        **triggers.WorkflowViewSet.rights,
+        "decisions": triggers.VIEW_EVENTS,
+        "decisions_summary": triggers.VIEW_EVENTS,
+    }
+
+    @extend_schema(responses=DecisionSerializer(many=True), filters=True)
+    @action(detail=True, filterset_class=DecisionFilter, queryset=Decision.objects.all())
+    def decisions(self, request: Request, pk: UUID) -> Response:
+        """What did and did not start the workflow, and why; the newest first.
+
+        Every event that is still there, and of all other decisions the newest 1,000 at most. Where many were made at
+        once, only some of them are shown one by one; `…/decisions/summary` counts them all.
+        """
+        trigger = Trigger.objects.only("workflow_id").get(workflow_id=pk)
+        self.filter_queryset(Decision.objects.none())  # refuses what it does not know
+        word = request.query_params.get("verdict")
+        lists = decision_list.lists_of(trigger, Verdict(word) if word else None)
+        rows: list[Any] = list(self.paginate_queryset(lists) or [])
+        return self.get_paginated_response(DecisionSerializer(decision_list.entries_of(rows), many=True).data)
+
+    @extend_schema(responses=TalliesSerializer, filters=False)
+    @action(detail=True, url_path="decisions/summary", filterset_class=None, pagination_class=None)
+    def decisions_summary(self, request: Request, pk: UUID) -> Response:
+        """How often each decision was made: events as far as the newest 10,000, all others since the workflow exists."""
+        trigger = Trigger.objects.only("workflow_id").get(workflow_id=pk)
+        return Response(TalliesSerializer({"verdicts": decision_list.tallies_of(trigger)}).data)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import random
 import time
+from contextlib import AbstractContextManager
 from typing import Any
+from uuid import UUID
 
 from executions import cell_limits, published
 from executions.claims import StepInHand
 from executions.outcomes import Fail, Retry, decide
 from lightfield.kernel import strict_json
 from lightfield.kernel.errors import PermanentStepError, RequestRefused
+from triggers.causes import Cause, acting_for
 from workflows import step_types
 from workflows.expressions import render_config
 from workflows.retry_policy import RetryPolicy
@@ -38,7 +41,10 @@ def frozen_request(step: StepInHand) -> dict[str, Any]:
     """What a slow step sends: rendered and fixed, for every attempt the same. Raises what the step type raises."""
     step_type = step_type_of(step)
     assert isinstance(step_type, SlowStepType)
-    return checked_request(step_type.freeze(rendered_config(step)))
+    config = rendered_config(step)
+    with acting(step):
+        request = step_type.freeze(config)
+    return checked_request(request)
 
 
 def names_of(step: StepInHand) -> dict[str, Any]:
@@ -61,6 +67,12 @@ def context_of(step: StepInHand, *, limit_seconds: float, **more: Any) -> StepCo
         deadline=time.monotonic() + limit_seconds,
         **more,
     )
+
+
+def acting(step: StepInHand) -> AbstractContextManager[None]:
+    """Around a step type's own code and nothing else: what it changes was caused by this run."""
+    run_id, workflow_id = UUID(step.run_id), UUID(step.workflow_id)
+    return acting_for(Cause(run_id, workflow_id, step.trace_id, step.depth))
 
 
 def digest_of(request: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from django.db import InterfaceError, OperationalError
 
 from executions import cell_limits, claims, ending, intents, published, reports
 from executions.attempts import (
+    acting,
     checked_output,
     context_of,
     digest_of,
@@ -217,7 +218,8 @@ class Chain:
         context = context_of(self.step, limit_seconds=limit, before_sending=self._may_send)
         crowd.wait_for_answer(self.step.workflow_id)
         try:
-            output = step_type.send(self.request, context)
+            with acting(self.step):
+                output = step_type.send(self.request, context)
         finally:
             crowd.answer_came(self.step.workflow_id)
         return checked_output(output)

@@ -86,7 +86,7 @@ SELECT s.id, s.run_id, r.workflow_id, r.version_id, s.position, s.key, s.type, s
   (SELECT x.outcome FROM executions_attempt x WHERE x.step_run_id = s.id AND x.number = s.attempts),
   s.lane <> 'fast' AND EXISTS (
     SELECT 1 FROM executions_steprun w WHERE w.lane = s.lane AND w.status IN ('ready', 'waiting') AND w.id <> s.id
-      AND w.due_at <= statement_timestamp())
+      AND w.due_at <= statement_timestamp()), e.depth
 FROM {steps} s JOIN executions_run r ON r.id = s.run_id JOIN triggers_outboxevent e ON e.id = r.event_id
 JOIN workflows_workflow w ON w.id = r.workflow_id JOIN workflows_workflowversion v ON v.id = r.version_id
 LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.decided_at IS NULL
@@ -153,6 +153,7 @@ class StepInHand:
     last_outcome: str | None = None
     is_due: bool = True
     lane_waits: bool = False  # other due steps of its lane wait for a slot
+    depth: int = 0  # how many runs led to its run's event
 
     def opened(self) -> StepInHand:
         """The same step with its next attempt counted: what a fast step's error is judged by."""
@@ -288,6 +289,7 @@ def _read(found: tuple[Any, ...]) -> StepInHand:
         is_due=found[22],
         last_outcome=found[23],
         lane_waits=found[24],
+        depth=found[25],
     )
 
 

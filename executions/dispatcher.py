@@ -49,11 +49,14 @@ ONE = "WITH pick AS MATERIALIZED (SELECT %(event_id)s::uuid AS id),"
 
 DISPATCH = """
 ev AS MATERIALIZED (
-  SELECT e.id, e.workflow_id, e.version_id, e.trace_id, e.depth
+  SELECT e.id, e.workflow_id, e.version_id, e.trace_id, e.depth, e.caused_by
   FROM triggers_outboxevent e JOIN pick USING (id)
   WHERE e.status || '' = 'pending' ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),
 fate AS MATERIALIZED (
   SELECT ev.*, CASE WHEN w.status = 'archived' THEN 'workflow.archived'
+                    WHEN ev.caused_by IS NOT NULL  -- looked up for these alone, whatever is planned for the others
+                      AND (SELECT cause.workflow_id FROM executions_run cause WHERE cause.id = ev.caused_by) = ev.workflow_id
+                      AND v.definition #> '{trigger,config,own_changes}' IS DISTINCT FROM 'true' THEN 'trigger.own_change'
                     WHEN ev.depth > %(max_depth)s::int THEN 'run.depth_exceeded' END AS ignored_as,
          v.plan->0->>'key' AS key, v.plan->0->>'type' AS type, v.plan->0->>'lane' AS lane,
          (v.plan->0->>'max_attempts')::int AS max_attempts, v.timeout_seconds

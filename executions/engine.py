@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from django.db import InterfaceError, OperationalError
 
 from executions import reports
-from executions.attempts import checked_output, context_of, judge, rendered_config, step_type_of
+from executions.attempts import acting, checked_output, context_of, judge, rendered_config, step_type_of
 from executions.claims import StepInHand, live_step
 from executions.outcomes import Retry
 from executions.settlements import Settled, Settlement
@@ -82,9 +82,10 @@ def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") 
         with logs.bound(run_id=step.run_id, step=step.key, trace_id=step.trace_id):
             step_type = step_type_of(step)
             assert isinstance(step_type, FastStepType)
-            result = _checked(
-                step_type.run(rendered_config(step), context_of(step, limit_seconds=FAST_SECONDS))
-            )
+            config, context = rendered_config(step), context_of(step, limit_seconds=FAST_SECONDS)
+            with acting(step):
+                returned = step_type.run(config, context)
+            result = _checked(returned)
     except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
         verdict = judge(error, step if is_claimed else step.opened(), was_intended=False)
         logger.info("step_failed", extra={"run_id": step.run_id, "step": step.key, "error": str(error)})

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from executions import dispatcher, lists
+from executions.causal_chain import chain_of_event
 from executions.models import Run
 from lightfield.access import audit, cells
 from lightfield.access.look_only import EndlessPages, LookOnlyAdmin
@@ -78,6 +79,7 @@ class EventAdmin(lists.StatusTabs, LookOnlyAdmin):
             title=f"Event {str(event.pk)[-8:]}",
             event=event,
             runs=runs,
+            chain=chain_of_event(event.pk, [run.pk for run in runs]),
             entry=CATALOGUE.get(event.error_code or ""),
             is_live=event.status == EventStatus.PENDING or any(run.finished_at is None for run in runs),
             may_dispatch=event.status == EventStatus.POISON and request.user.has_perm(AGAIN),

@@ -9,6 +9,8 @@ from uuid import UUID
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import F, OuterRef, QuerySet, Subquery
 
+from executions import causal_chain
+from executions.causal_chain import CausalChain
 from executions.models import Run, TimelineEntry
 from triggers.models import OutboxEvent
 
@@ -26,8 +28,13 @@ def runs_for_list() -> QuerySet[Run]:
 
 
 def run_for_detail(run_id: UUID) -> Run:
-    """One run with, besides, `payload`, `plan` and its steps in order. Raises Run.DoesNotExist."""
-    found = runs_for_list().annotate(payload=F("event__payload"), plan=F("version__plan"))
+    """One run with, besides, its cause, `payload`, `plan` and its steps in order. Raises Run.DoesNotExist."""
+    found = runs_for_list().annotate(
+        caused_by=F("event__caused_by"),
+        depth=F("event__depth"),
+        payload=F("event__payload"),
+        plan=F("version__plan"),
+    )
     return found.prefetch_related("steps").get(pk=run_id)
 
 
@@ -46,6 +53,14 @@ def runs_since(runs: QuerySet[Run], instant: datetime) -> QuerySet[Run]:
 
 def timeline_of(run_id: UUID) -> QuerySet[TimelineEntry]:
     return TimelineEntry.objects.filter(run_id=run_id)
+
+
+def chain_of_run(run_id: UUID) -> CausalChain:
+    """Raises Run.DoesNotExist."""
+    chain = causal_chain.chain_of_run(run_id)
+    if not chain.path:
+        raise Run.DoesNotExist(f"There is no run {run_id}.")
+    return chain
 
 
 def with_runs(events: QuerySet[OutboxEvent]) -> QuerySet[OutboxEvent]:

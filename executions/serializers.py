@@ -9,8 +9,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from executions import timeline
+from executions.causal_chain import CausalChain
 from executions.models import Run, StepRun
 from executions.states import LIVE_RUN, RunStatus, StepStatus
+from triggers.decisions.verdicts import Verdict
+from triggers.models import EventStatus
 
 
 class FailureSerializer(serializers.Serializer[Any]):
@@ -70,6 +73,12 @@ class UpcomingStepSerializer(serializers.Serializer[Any]):
 
 
 class RunSerializer(RunSummarySerializer):
+    caused_by = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text="The run whose step led to this one's event."
+    )
+    depth = serializers.IntegerField(
+        read_only=True, help_text="How many runs led to it, one after the other."
+    )
     trigger = serializers.JSONField(source="payload", read_only=True, help_text="What the event carried.")
     steps = StepRunSerializer(
         many=True, read_only=True, help_text="Those whose turn has come, or never will."
@@ -88,6 +97,40 @@ class RunSerializer(RunSummarySerializer):
         ]
 
 
+class LinkSerializer(serializers.Serializer[Any]):
+    """An event of a chain with one of its runs; `run_id` is null while it has none, and for ever if it was ignored."""
+
+    event_id = serializers.UUIDField(read_only=True)
+    event_status = serializers.ChoiceField(EventStatus.choices, read_only=True)
+    trigger_type = serializers.CharField(read_only=True)
+    workflow = serializers.UUIDField(source="workflow_id", read_only=True)
+    workflow_name = serializers.CharField(read_only=True)
+    run_id = serializers.UUIDField(read_only=True, allow_null=True)
+    run_status = serializers.ChoiceField(RunStatus.choices, read_only=True, allow_null=True)
+    error_code = serializers.CharField(
+        read_only=True, allow_null=True, help_text="Of the run, or why the event has none."
+    )
+    depth = serializers.IntegerField(read_only=True)
+    caused_by = serializers.UUIDField(read_only=True, allow_null=True)
+    captured_at = serializers.DateTimeField(read_only=True)
+
+
+class ChainSerializer(serializers.Serializer[Any]):
+    trace_id = serializers.SerializerMethodField(help_text="The same all along the chain.")
+    path = LinkSerializer(many=True, read_only=True, help_text="From the first cause down to this run.")
+    led_to = LinkSerializer(
+        many=True,
+        read_only=True,
+        help_text="What this run led to, each followed by what it led to in turn: at most 100, the nearest.",
+    )
+    has_more = serializers.BooleanField(
+        read_only=True, help_text="It led to more: see the chains of these runs, and /events?caused_by=."
+    )
+
+    def get_trace_id(self, chain: CausalChain) -> str:
+        return chain.path[-1].trace_id
+
+
 class TimelineEntrySerializer(serializers.Serializer[Any]):
     seq = serializers.IntegerField(read_only=True, help_text="1, 2, 3 … without gap.")
     type = serializers.ChoiceField([*timeline.RUN_TYPES, *timeline.STEP_TYPES], read_only=True)
@@ -100,3 +143,30 @@ class TimelineEntrySerializer(serializers.Serializer[Any]):
 class ReplayedSerializer(serializers.Serializer[Run]):
     run_id = serializers.UUIDField(source="id", read_only=True)
     replay_of = serializers.UUIDField(source="replay_of_id", read_only=True)
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    at = serializers.DateTimeField(read_only=True)
+    verdict = serializers.ChoiceField(Verdict.choices, read_only=True)
+    source = serializers.CharField(  # type: ignore[assignment]  # a field of the answer, not the base's attribute
+        read_only=True, help_text="webhook, manual, record, schedule, or empty."
+    )
+    subject = serializers.CharField(read_only=True, help_text="What it was about, for people.")
+    detail = serializers.JSONField(read_only=True)
+    event_id = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text="The event; of a duplicate, the first one."
+    )
+    run_id = serializers.UUIDField(read_only=True, allow_null=True, help_text="The event's newest run.")
+    code = serializers.CharField(read_only=True, allow_null=True, help_text="Of the error catalogue.")
+    count = serializers.IntegerField(read_only=True, help_text="How many decisions this line stands for.")
+
+
+class TallySerializer(serializers.Serializer[Any]):
+    verdict = serializers.ChoiceField(Verdict.choices, read_only=True)
+    count = serializers.IntegerField(read_only=True)
+    is_complete = serializers.BooleanField(read_only=True, help_text="False: there are more.")
+    last_at = serializers.DateTimeField(read_only=True)
+
+
+class TalliesSerializer(serializers.Serializer[Any]):
+    verdicts = TallySerializer(many=True, read_only=True)

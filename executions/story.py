@@ -1,6 +1,6 @@
 """A run as people read it: what it did, step by step and try by try, and why it stands where it stands.
 
-Five queries, however long the run: run, steps, attempts, effects, timeline.
+Six queries, however long the run: run, steps, attempts, effects, timeline, chain.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
+from executions.causal_chain import CausalChain, chain_of_run
 from executions.models import Attempt, Effect, Run, StepRun, TimelineEntry
 from executions.redaction import shown_request
 from executions.sentences import Sentence, sentence_of, standing_of
@@ -88,6 +89,7 @@ class Story:
     failure: Failure | None
     replayed_by: UUID | None
     seconds: float | None
+    chain: CausalChain
 
     @property
     def is_live(self) -> bool:
@@ -115,6 +117,7 @@ def told(run_id: UUID) -> Story:
         failure=_failure(run.error),
         replayed_by=run.replayed_by,  # type: ignore[attr-defined]  # annotated in _run
         seconds=_seconds(run.started_at or run.created_at, run.finished_at),
+        chain=chain_of_run(run_id),
     )
 
 

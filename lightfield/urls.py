@@ -12,9 +12,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from crm import api as crm
-from executions.api import EventViewSet, RunViewSet
+from executions.api import EventViewSet, RunViewSet, WorkflowViewSet
 from lightfield import health
-from triggers.api import WorkflowViewSet
 from triggers.views import receive_webhook
 
 HOOKS = "/hooks/"

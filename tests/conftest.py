@@ -10,8 +10,10 @@ import pytest
 from lightfield.kernel import bells, sql
 from tests import emptying
 from tests.bellboy import Bellboy
+from tests.jotter import Jotter
 from tests.scripted import installed
 from tests.staging import broken_promises
+from triggers.decisions import notebook
 
 
 def pytest_configure() -> None:
@@ -25,6 +27,15 @@ def bellboy() -> Iterator[Bellboy]:
     before = bells.use(boy)
     yield boy
     bells.use(before)
+
+
+@pytest.fixture(autouse=True)
+def jotter() -> Iterator[Jotter]:
+    """What was noted of decisions in this test. None of it leaves the process."""
+    jotter = Jotter()
+    before = notebook.use(jotter)
+    yield jotter
+    notebook.use(before)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ The engine sets it around a step type's own code and nowhere else. Who records t
 and appends the event with `depth + 1`, `caused_by` and the trace id of the run. So a chain of workflows that start
 each other can be read, and ends (docs/architecture.md).
 
-A `ContextVar`: threads that the engine uses keep theirs apart. One that a step type starts by itself begins without
-a cause, until Python 3.14 and unless it is given `contextvars.copy_context()`.
+A `ContextVar`: threads of the engine keep theirs apart, and asyncio and asgiref take it along. A thread that a step
+type starts by itself begins without a cause, unless it runs in a copy of the step's context (`contextvars`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
+
+DEEPEST = 32_767  # a smallint; the dispatcher goes no further than a hundred
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ _current: ContextVar[Cause | None] = ContextVar("lightfield_cause", default=None
 def current() -> Cause | None:
     """The run for which this code acts; None for everybody but a step: people, the API, the engine itself."""
     return _current.get()
+
+
+def depth_of_next(cause: Cause | None) -> int:
+    """The depth of an event that this run led to; 0 without one."""
+    return min(cause.depth + 1, DEEPEST) if cause else 0
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Trigger: a workflow's one subscription, kept for ever. OutboxEvent: something happened that it fires on."""
+"""Trigger: a workflow's one subscription, kept for ever. OutboxEvent: something happened that it fires on.
+
+Tick: one instant of a schedule, fired.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,13 @@ class Trigger(models.Model):
     shard = models.PositiveSmallIntegerField(editable=False)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)  # sha256 hex: to find
     token_ciphertext = models.TextField(editable=False)  # AES-GCM bound to this row: to show
+    # Of a schedule, written by `triggers.cursors` only. Up to `settled_until` everything has fired or never will.
+    scheduled_from = models.DateTimeField(null=True, editable=False)  # published or resumed: from here on
+    settled_until = models.DateTimeField(null=True, editable=False)
+    # When somebody looks next: the first instant behind it, after a failure a little later. Null: nothing is due.
+    next_due_at = models.DateTimeField(null=True, editable=False)
+    failures = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)  # in a row
+    error_code = models.CharField(max_length=80, null=True, editable=False)  # set aside
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -29,6 +39,9 @@ class Trigger(models.Model):
             # record capture: who watches this entity?
             models.Index(
                 KeyTextTransform("entity", "config"), name="trigger_of_entity", condition=Q(kind="record")
+            ),
+            models.Index(  # ticks and sweep: what is due, the longest first
+                F("next_due_at"), name="trigger_due", condition=Q(next_due_at__isnull=False)
             ),
         )
 
@@ -42,7 +55,7 @@ class EventStatus(models.TextChoices):
     IGNORED = (
         "ignored",
         "Ignored",
-    )  # final: the workflow was archived, or the chain too deep; the code says which
+    )  # final: workflow archived, its own change, or the chain too deep; the code says which
     POISON = "poison", "Poison"  # three dispatches failed; a person dispatches it again
 
 
@@ -82,6 +95,10 @@ class OutboxEvent(models.Model):
                 F("shard"), F("workflow"), F("id"), name="event_pending", condition=Q(status="pending")
             ),
             models.Index(F("workflow"), F("id"), name="event_of_workflow"),  # lists in admin and API
+            # what a run led to
+            models.Index(
+                F("caused_by"), F("id"), name="event_caused_by", condition=Q(caused_by__isnull=False)
+            ),
             models.Index(
                 F("status"), F("id"), name="event_stuck", condition=Q(status__in=["poison", "ignored"])
             ),
@@ -102,3 +119,65 @@ class UncapturedWrite(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation} of {self.rows} {self.entity}"
+
+
+class Decision(models.Model):
+    """Why something did not start a workflow, or started it once only. Written by `triggers.decisions.collecting` only.
+
+    At most the newest 1,000 of a trigger are kept, and while there are too many at once only a sample comes here;
+    `DecisionCount` knows how many there were. What did start it is an `OutboxEvent`.
+    """
+
+    id = models.UUIDField(
+        primary_key=True, default=uuid7, editable=False
+    )  # UUIDv7 of `at`: one order with events
+    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="decisions", db_index=False)
+    at = models.DateTimeField()
+    verdict = models.CharField(max_length=20)  # a Verdict; a new one is no migration
+    subject = models.CharField(max_length=200, blank=True)  # what it was about, for people
+    detail = models.JSONField(default=dict, decoder=StoredJSON)
+    count = models.PositiveBigIntegerField(default=1)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (models.Index(F("trigger"), F("id"), name="decision_of_trigger"),)  # lists, and the trim
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.subject or 'decision'}"
+
+
+class DecisionCount(models.Model):
+    """How many decisions of a kind were noted of a trigger, ever. Events are not counted here: they are rows."""
+
+    id = models.BigAutoField(primary_key=True)
+    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="decision_counts", db_index=False)
+    verdict = models.CharField(max_length=20)
+    count = models.PositiveBigIntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("trigger", "verdict"), name="decision_count_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.count} × {self.verdict}"
+
+
+class Tick(models.Model):
+    """A schedule was due and fired: the instant, and how late. Written by `triggers.ticking` only, with its event."""
+
+    id = models.BigAutoField(primary_key=True)
+    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="ticks", db_index=False)
+    due_at = models.DateTimeField()
+    fired_at = models.DateTimeField()
+    late_by_seconds = models.FloatField()
+    event = models.OneToOneField(OutboxEvent, models.PROTECT, related_name="tick")
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            # one tick per instant, also found by it: lists of a trigger, the newest instant first
+            models.UniqueConstraint(fields=("trigger", "due_at"), name="tick_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"Tick of {self.due_at:%Y-%m-%d %H:%M} UTC"

@@ -20,6 +20,8 @@ from django.db import connection, transaction
 from lightfield.kernel import bells, sql
 from lightfield.kernel import idempotency_key as keys
 from lightfield.kernel.ids import uuid7
+from triggers.causes import DEEPEST
+from triggers.decisions import Verdict, note, note_on_commit
 from triggers.models import Trigger
 
 # The version is pinned here: whatever is published before the dispatch, the run executes this one.
@@ -35,13 +37,18 @@ INSERT = """
   RETURNING id
 """
 
+# `refused_as`, a verdict: why the trigger of this token takes nothing now, told by the same one look at it.
 CAPTURE_WEBHOOK = f"""
-WITH found AS MATERIALIZED (
-  SELECT t.id, t.shard, w.id AS workflow_id, w.active_version_id AS version_id
+WITH known AS MATERIALIZED (
+  SELECT t.id, t.shard, w.id AS workflow_id, w.active_version_id AS version_id,
+    CASE WHEN w.status = 'active' AND t.kind = 'webhook' THEN NULL
+         WHEN w.status IN ('paused', 'archived') THEN w.status
+         WHEN w.status = 'active' THEN 'other_kind' ELSE 'not_published' END AS refused_as
   FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
-  WHERE t.token_hash = %(token_hash)s::varchar AND t.kind = 'webhook' AND w.status = 'active'),
+  WHERE t.token_hash = %(token_hash)s::varchar),
+found AS (SELECT * FROM known WHERE refused_as IS NULL),
 added AS ({INSERT})
-SELECT found.id, found.shard, added.id FROM found LEFT JOIN added ON true
+SELECT known.id, known.shard, added.id, known.refused_as FROM known LEFT JOIN added ON true
 """
 
 APPEND = f"""
@@ -124,6 +131,8 @@ def capture_webhook(
 ) -> Captured | None:
     """Record a webhook for the active workflow that this token belongs to; None when there is none.
 
+    Why a known trigger took nothing is noted; of an unknown token nothing is, so no flood of them reaches the notes.
+
     The event is committed when this returns. The caller chooses `event_id`: to repeat the call with the same
     one is safe, also when the answer to the COMMIT was lost.
 
@@ -148,7 +157,10 @@ def capture_webhook(
     found = sql.row(CAPTURE_WEBHOOK, params)
     if found is None:
         return None
-    trigger_id, shard, added = found
+    trigger_id, shard, added, refused_as = found
+    if refused_as is not None:
+        note(trigger_id=trigger_id, verdict=Verdict(refused_as), detail={"source": "webhook"})
+        return None
     return _settled(params, trigger_id=trigger_id, shard=shard, was_added=added is not None)
 
 
@@ -170,7 +182,7 @@ def _columns(
         "key": None if idempotency_key is None else keys.stored(idempotency_key),
         "trace_id": trace_id,
         "digest": body_digest,
-        "depth": depth,
+        "depth": min(depth, DEEPEST),
         "caused_by": caused_by,
     }
 
@@ -183,6 +195,21 @@ def _settled(params: dict[str, Any], *, trigger_id: int, shard: int, was_added: 
         if winner is None:
             raise sql.OperationalError("the event that held this key was deleted meanwhile")
         if winner[0] != event_id:
+            _note_repetition(params, winner, trigger_id=trigger_id)
             return Captured(winner[0], is_duplicate=True, has_same_body=winner[1])
     transaction.on_commit(partial(bells.ring_dispatch, shard), robust=True)
     return Captured(event_id, is_duplicate=False)
+
+
+def _note_repetition(params: dict[str, Any], winner: tuple[Any, ...], *, trigger_id: int) -> None:
+    """What senders repeat. Our own keys (a change's, an instant's) meet each other by design: nobody asks why."""
+    if params["source"] not in ("webhook", "manual"):
+        return
+    winner_id, is_same = winner
+    decided = note_on_commit if is_same else note  # another body is refused, and the transaction ends
+    decided(
+        trigger_id=trigger_id,
+        verdict=Verdict.DUPLICATE if is_same else Verdict.KEY_REUSED,
+        subject=f"key {params['key']}",
+        detail={"source": params["source"], "event_id": str(winner_id)},
+    )

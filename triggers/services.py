@@ -16,6 +16,7 @@ from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import RequestRefused
 from lightfield.kernel.ids import uuid7
 from triggers import outbox, tokens
+from triggers.decisions import Verdict, note
 from triggers.models import Trigger
 from triggers.outbox import Captured
 from workflows.models import Workflow, WorkflowStatus
@@ -76,6 +77,12 @@ def run_by_hand(
         raise _no_such_workflow(workflow_id)
     workflow = trigger.workflow
     if workflow.active_version_id is None or workflow.status == WorkflowStatus.ARCHIVED:
+        is_archived = workflow.status == WorkflowStatus.ARCHIVED
+        note(
+            trigger_id=trigger.pk,
+            verdict=Verdict.ARCHIVED if is_archived else Verdict.NOT_PUBLISHED,
+            detail={"source": "manual"},
+        )
         raise RequestRefused("workflow.not_published", status=workflow.status)
     captured = outbox.append_event(
         trigger=trigger,

@@ -90,6 +90,7 @@ def publish(*, workflow_id: UUID, by: str) -> tuple[WorkflowVersion, bool]:
     if active is not None and active.checksum == checksum(document):
         if workflow.status != WorkflowStatus.ACTIVE:
             _move(workflow, "publish")
+            hooks.run_resumed(workflow)
             audit.record(actor=by, action="workflow.resumed", subject=workflow.pk)
         return active, False
 
@@ -124,6 +125,7 @@ def pause(*, workflow_id: UUID, by: str) -> Workflow:
         RequestRefused: `request.not_found`, or `workflow.illegal_transition` unless it is active.
     """
     workflow = _moved(workflow_id, "pause")
+    hooks.run_paused(workflow)
     audit.record(actor=by, action="workflow.paused", subject=workflow.pk)
     return workflow
 
@@ -137,6 +139,7 @@ def resume(*, workflow_id: UUID, by: str) -> Workflow:
         RequestRefused: `request.not_found`, or `workflow.illegal_transition` unless it is paused.
     """
     workflow = _moved(workflow_id, "resume")
+    hooks.run_resumed(workflow)
     audit.record(actor=by, action="workflow.resumed", subject=workflow.pk)
     return workflow
 

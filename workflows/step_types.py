@@ -36,7 +36,7 @@ def _no_lease() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class StepContext:
-    """Who is asking: one attempt of one step of one run."""
+    """Who is asking: one attempt of one step of one run. What the step changes carries that run as its cause by itself."""
 
     run_id: str
     step_key: str

@@ -60,6 +60,27 @@ INVARIANTS = (
         broken="SELECT id FROM triggers_outboxevent WHERE status = 'poison' AND tries < %(most_tries)s::int",
     ),
     Invariant(
+        name="event-continues-its-cause",
+        subject=Subject.EVENTS,
+        says="An event that a run led to carries that run's trace id and lies one deeper than the run's own event.",
+        broken="""
+            SELECT e.id FROM triggers_outboxevent e JOIN executions_run c ON c.id = e.caused_by
+            JOIN triggers_outboxevent o ON o.id = c.event_id
+            WHERE (e.trace_id, e.depth) IS DISTINCT FROM (c.trace_id, o.depth + 1)""",
+    ),
+    Invariant(
+        name="own-change-starts-no-run",
+        subject=Subject.EVENTS,
+        says="A workflow's own change became a run only if the pinned version has `own_changes`; no other event is ignored for it.",
+        broken="""
+            SELECT e.id FROM triggers_outboxevent e JOIN executions_run c ON c.id = e.caused_by
+            JOIN workflows_workflowversion v ON v.id = e.version_id CROSS JOIN LATERAL (
+              SELECT c.workflow_id = e.workflow_id AND v.definition #> '{trigger,config,own_changes}'
+                IS DISTINCT FROM 'true' AS is_unwanted) own
+            WHERE (own.is_unwanted AND e.status = 'dispatched')
+              OR (e.error_code = 'trigger.own_change' AND NOT own.is_unwanted)""",
+    ),
+    Invariant(
         name="events-decided",
         number="I5",
         subject=Subject.EVENTS,

@@ -42,7 +42,9 @@ class Subject(StrEnum):
 
     WORKFLOWS = "workflows_workflow"
     VERSIONS = "workflows_workflowversion"
+    TRIGGERS = "triggers_trigger"
     EVENTS = "triggers_outboxevent"
+    TICKS = "triggers_tick"
     RUNS = "executions_run"
     STEPS = "executions_steprun"
     ATTEMPTS = "executions_attempt"

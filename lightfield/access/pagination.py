@@ -10,6 +10,8 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from django.core.exceptions import ValidationError
@@ -41,7 +43,10 @@ class Cursor:
 
 
 class NewestFirst(BasePagination):
-    """Rows by id, the newest first. Subclasses name another unique column of the list."""
+    """Rows by id, the newest first. Subclasses name another unique column of the list.
+
+    Instead of a queryset, several may be given: they are one list then, if no value of the column is in two of them.
+    """
 
     by: ClassVar[str] = "id"
     is_descending: ClassVar[bool] = True
@@ -50,16 +55,15 @@ class NewestFirst(BasePagination):
     def paginate_queryset(
         self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None
     ) -> list[Any]:
-        """One page, in one query. Raises RequestRefused `request.invalid` for a bad limit or cursor."""
-        assert isinstance(queryset, QuerySet)
+        """One page, in one query of each list. Raises RequestRefused `request.invalid` for a bad limit or cursor."""
+        lists: list[QuerySet[Any]] = [queryset] if isinstance(queryset, QuerySet) else list(queryset)
         self._url = request.build_absolute_uri()
         limit = _limit(request)
-        cursor = self._cursor(request, queryset)
+        cursor = self._cursor(request, lists[0])
         forward = cursor is None or cursor.after
         downward = self.is_descending == forward
-        if cursor is not None:
-            queryset = queryset.filter(**{f"{self.by}__{'lt' if downward else 'gt'}": cursor.edge})
-        found = list(queryset.order_by(f"-{self.by}" if downward else self.by)[: limit + 1])
+        edge = None if cursor is None else cursor.edge
+        found = merged(lists, by=self.by, beyond=edge, is_downward=downward, count=limit + 1)
         page, has_more = found[:limit], len(found) > limit
         if not forward:
             page.reverse()
@@ -113,6 +117,19 @@ class NewestFirst(BasePagination):
 
     def _link(self, cursor: Cursor | None) -> str | None:
         return None if cursor is None else replace_query_param(self._url, "cursor", str(cursor))
+
+
+def merged(
+    lists: Sequence[QuerySet[Any]], *, by: str, beyond: Any, is_downward: bool, count: int
+) -> list[Any]:
+    """The first `count` rows beyond an edge, or from the end if it is None, in one query of each list."""
+    order = f"-{by}" if is_downward else by
+    if beyond is not None:
+        lists = [rows.filter(**{f"{by}__{'lt' if is_downward else 'gt'}": beyond}) for rows in lists]
+    heads = [list(rows.order_by(order)[:count]) for rows in lists]
+    if len(heads) == 1:
+        return heads[0]
+    return sorted(chain(*heads), key=attrgetter(by), reverse=is_downward)[:count]
 
 
 def _limit(request: Request) -> int:

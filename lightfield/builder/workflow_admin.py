@@ -11,8 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
-from lightfield.builder import drafts, hand_run, reference, saving, starters
-from lightfield.builder.deeds import ADDRESS, CREATE, DEEDS, EDIT, PUBLISH, RUN, Deed, perform
+from lightfield.builder import decision_page, drafts, hand_run, reference, saving, starters
+from lightfield.builder.deeds import ADDRESS, CREATE, DEEDS, EDIT, EVENTS, PUBLISH, RUN, Deed, perform
 from lightfield.builder.drafts import Sheet
 from lightfield.builder.surroundings import surroundings_of
 from lightfield.builder.workflow_list import WorkflowList
@@ -35,7 +35,12 @@ class WorkflowAdmin(WorkflowList):
             for deed in DEEDS
         ]
         run = path("<uuid:workflow_id>/run/", self.admin_site.admin_view(self.run_view), name="workflow_run")
-        return [*own, run, *super().get_urls()]
+        why = path(
+            "<uuid:workflow_id>/decisions/",
+            self.admin_site.admin_view(self.decisions_view),
+            name="workflow_decisions",
+        )
+        return [*own, run, why, *super().get_urls()]
 
     def add_view(
         self,
@@ -96,6 +101,13 @@ class WorkflowAdmin(WorkflowList):
             request, "lightfield/run_by_hand.html", title=workflow.name, workflow=workflow, form=form
         )
 
+    def decisions_view(self, request: HttpRequest, workflow_id: UUID) -> HttpResponse:
+        """Why did it (not) fire?"""
+        _require(request, EVENTS)
+        workflow = _found(str(workflow_id))
+        context = decision_page.context_of(request, workflow)
+        return self.page(request, "lightfield/decisions.html", title=workflow.name, **context)
+
     def _saved(self, request: HttpRequest, workflow: Workflow | None) -> HttpResponse:
         """Store what was typed, or show it again with its problems."""
         try:
@@ -133,7 +145,14 @@ class WorkflowAdmin(WorkflowList):
         )
 
 
-RIGHTS = {"edit": EDIT, "create": CREATE, "publish": PUBLISH, "run": RUN, "address": ADDRESS}
+RIGHTS = {
+    "edit": EDIT,
+    "create": CREATE,
+    "publish": PUBLISH,
+    "run": RUN,
+    "address": ADDRESS,
+    "events": EVENTS,
+}
 
 
 def address_of(workflow: Workflow) -> str:
@@ -142,7 +161,7 @@ def address_of(workflow: Workflow) -> str:
 
 def _after_run(request: HttpRequest, event_id: UUID, workflow: Workflow) -> str:
     """The event's page, which soon shows the run; to those who may not see events, the workflow's."""
-    if request.user.has_perm("triggers.view_outboxevent"):
+    if request.user.has_perm(EVENTS):
         return reverse("admin:triggers_outboxevent_change", args=[event_id])
     return address_of(workflow)
 

@@ -71,7 +71,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("workflow.conflict", False, 409, "The workflow was changed by somebody else meanwhile.", "Read it again and repeat the change."),
     Entry("config.invalid_definition", False, 422, "The definition has wrong or unknown fields.", "Follow the pointers in `errors`."),
     Entry("config.unknown_step_type", False, 422, "There is no such step type.", "Use a type listed by bin/manage steps."),
-    Entry("config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook or manual." ),
+    Entry("config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook, schedule or manual." ),
     Entry("config.unsupported_signature", False, 422, "Signed webhooks are not part of this release.", "Use the scheme none and leave the secret out; the address itself is secret."),
     Entry("config.duplicate_key", False, 422, "Two steps have the same key.", "Give every step its own key."),
     Entry("config.reserved_key", False, 422, "The step's key is a reserved word.", "Choose another key."),
@@ -98,6 +98,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("schedule.invalid_cron", False, 422, "The cron line cannot be read.", "Write five fields: minute hour day month weekday."),
     Entry("schedule.unknown_timezone", False, 422, "There is no such time zone.", "Use an IANA name such as Europe/Berlin or UTC."),
     Entry("schedule.never_due", False, 422, "The schedule is never due.", "Choose days that exist, or every month with the day: it takes the last day of short months."),
+    Entry("schedule.set_aside", False, None, "The schedule could not be caught up three times in a row; it fires no more.", "Look for schedule_not_caught_up in the fast worker's log; then pause and resume the workflow, or publish it corrected."),
     # secret.*: what is kept encrypted
     Entry("secret.unreadable", False, 500, "A stored secret cannot be decrypted.", "Put the key it was encrypted with back into LIGHTFIELD_ENCRYPTION_KEYS."),
     # http.*: a request went out, or tried to. `url_host`, `status_code`, `attempt` and `retry_after` are in the metadata
@@ -130,7 +131,9 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("run.not_latest", False, 409, "The run has been replayed already.", "Replay the newest run of the event."),
     Entry("run.cancelled", False, None, "The run was cancelled by a person.", "Replay it if that was a mistake." ),
     Entry("run.timeout", False, None, "The run took longer than the workflow's timeout_seconds.", "Raise the timeout or find the slow step."),
-    Entry("run.depth_exceeded", False, None, "The event lies too deep in a chain of workflows that start each other.", "Break the loop between the workflows."),
+    Entry("run.depth_exceeded", False, None, "The event lies too deep in a chain of workflows that start each other.", "Break the loop between the workflows: the chain of a run shows it. A chain that is meant to be so long needs a higher LIGHTFIELD_MAX_DEPTH."),
+    # trigger.*: it happened, and no run was made of it
+    Entry("trigger.own_change", False, None, "The workflow made this change itself, and its own changes do not start it.", "Nothing, if it was meant to run once. Else set own_changes in the trigger; runs still end at LIGHTFIELD_MAX_DEPTH."),
     Entry("step.worker_lost", False, None, "The step ended its process three times while running alone, or lost it ten times.", "Look at the step's memory use and native code; replay when mended."),
     Entry("step.unexpected", True, None, "The step raised an error that it does not declare.", "See the metadata and the worker's log under the trace id."),
     Entry("step.timeout", True, None, "The step did not end within its time limit.", "Raise the step's timeout or make the work smaller."),

@@ -147,8 +147,12 @@ def test_given_a_statement_that_always_answers_then_its_row_tells_whether_anythi
 
     assert has_changed(dispatch, answer(b"SELECT 1", (b"3", b"2", b"{}", b"{}")), commit=commit)
     assert not has_changed(dispatch, answer(b"SELECT 1", (b"3", b"0", b"{}", b"{}")), commit=commit)
-    assert has_changed(outbox.CAPTURE_WEBHOOK, answer(b"SELECT 1", (b"1", b"7", b"uuid")), commit=commit)
-    assert not has_changed(outbox.CAPTURE_WEBHOOK, answer(b"SELECT 1", (b"1", b"7", None)), commit=commit)
+    assert has_changed(
+        outbox.CAPTURE_WEBHOOK, answer(b"SELECT 1", (b"1", b"7", b"uuid", None)), commit=commit
+    )
+    assert not has_changed(
+        outbox.CAPTURE_WEBHOOK, answer(b"SELECT 1", (b"1", b"7", None, b"paused")), commit=commit
+    )
 
 
 def test_given_other_statements_in_the_transaction_then_they_do_not_count_for_it() -> None:

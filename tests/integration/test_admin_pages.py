@@ -113,6 +113,7 @@ def pages(ids: dict[str, str]) -> list[str]:
     """Every page there is, with rows."""
     version = Workflow.objects.get(pk=ids["workflow"]).active_version_id
     workflow = f"/admin/workflows/workflow/{ids['workflow']}"
+    trigger = Workflow.objects.get(pk=ids["workflow"]).trigger.pk
     return [
         "/admin/",
         *LISTS,
@@ -122,6 +123,7 @@ def pages(ids: dict[str, str]) -> list[str]:
         "/admin/workflows/workflow/add/?starter=forward",
         *(f"{workflow}/{page}/" for page in ("change", "run", "archive", "rotate")),
         f"/admin/workflows/workflowversion/{version}/change/?against=draft",
+        f"/admin/triggers/trigger/{trigger}/change/",
         f"/admin/executions/run/{ids['run']}/change/",
         f"/admin/triggers/outboxevent/{ids['event']}/change/",
     ]
@@ -203,8 +205,8 @@ def test_a_page_of_its_own_asks_a_fixed_number_of_questions(bellboy: Bellboy) ->
     assert _queries(ada, "/admin/") <= 8
     assert _queries(ada, f"/admin/workflows/workflow/{ids['workflow']}/change/") <= 7
     assert _queries(ada, f"/admin/workflows/workflowversion/{version}/change/") <= 5
-    assert _queries(ada, f"/admin/executions/run/{ids['run']}/change/") <= 7
-    assert _queries(ada, f"/admin/triggers/outboxevent/{ids['event']}/change/") <= 4
+    assert _queries(ada, f"/admin/executions/run/{ids['run']}/change/") <= 8
+    assert _queries(ada, f"/admin/triggers/outboxevent/{ids['event']}/change/") <= 5
 
 
 def test_nobody_opens_a_page_without_signing_in(bellboy: Bellboy) -> None:

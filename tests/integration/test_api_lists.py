@@ -13,6 +13,7 @@ from crm.models import Contact
 from executions.models import Run, StepRun, TimelineEntry
 from tests.api_client import ApiCaller, code_of
 from tests.factories import a_published_workflow, a_workflow, active_version_of, an_event
+from triggers.models import Decision, Trigger
 from workflows.models import Workflow, WorkflowVersion
 
 pytestmark = pytest.mark.django_db
@@ -77,7 +78,20 @@ def records(workflow: Workflow) -> str:
     return "/crm/contacts"
 
 
-LISTS = [workflows, versions, events, runs, timeline, records]
+def decisions(workflow: Workflow) -> str:
+    """From two tables, in turn and in runs."""
+    trigger = Trigger.objects.get(workflow=workflow)
+    for number in range(ROWS):
+        if number % 3 and number > 8:
+            a_run_of(workflow)
+        else:
+            Decision.objects.create(
+                trigger=trigger, at=timezone.now(), verdict="unchanged", subject=str(number)
+            )
+    return f"/workflows/{workflow.pk}/decisions"
+
+
+LISTS = [workflows, versions, events, runs, timeline, records, decisions]
 
 
 @pytest.mark.parametrize("a_list", LISTS)
@@ -144,10 +158,11 @@ def test_links_keep_the_filters_and_the_host(api, workflow):
     assert "limit=2" in link
 
 
-# The key, then the list. A timeline and the versions first look whether what they belong to is there.
+# The key, then the list. A timeline and the versions first look whether what they belong to is there. Decisions are
+# two lists and their runs, and look for their trigger.
 @pytest.mark.parametrize(
     ("a_list", "queries"),
-    [(workflows, 2), (versions, 3), (events, 2), (runs, 2), (timeline, 3), (records, 2)],
+    [(workflows, 2), (versions, 3), (events, 2), (runs, 2), (timeline, 3), (records, 2), (decisions, 5)],
 )
 def test_a_page_costs_the_same_for_one_row_and_for_many(api, workflow, a_list, queries):
     path = a_list(workflow)

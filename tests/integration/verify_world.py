@@ -13,9 +13,11 @@ from executions.states import RunStatus
 from lightfield.kernel import bells, sql
 from lightfield.kernel.errors import PermanentStepError, TransientStepError
 from tests.bellboy import Bellboy
+from tests.clockwork import SINCE_MIDNIGHT, a_schedule, noon_zone, set_back
 from tests.factories import BY, a_definition, a_published_workflow, an_event
 from tests.scripted import ScriptedSlow
 from tests.staging import a_queued_step, claim, die_in_cells, end_lease, intend, nap, say, slow
+from triggers import ticking
 from workflows import services as workflow_services
 from workflows.definitions import checksum, dump, parse_definition
 from workflows.models import Workflow, WorkflowVersion
@@ -101,6 +103,8 @@ class World:
         self.make_lost()
         self.make_fast()
         self.make_undispatched()
+        self.make_led_to()
+        self.make_scheduled()
         assert set(Run.objects.values_list("status", flat=True)) == {"completed", "failed", "cancelled"}
 
     def make_failed(self) -> None:
@@ -119,6 +123,14 @@ class World:
         late = self.run(self.two_steps, UNAVAILABLE)
         Run.objects.filter(pk=late.pk).update(deadline_at=late.created_at)
         ending.end_run(str(late.pk), status=RunStatus.FAILED, metadata={})
+
+    def make_led_to(self) -> None:
+        """A run led to one of another workflow, and to an event of its own that is ignored."""
+        cause = self.run(self.two_steps)
+        continued: dict[str, Any] = {"caused_by": cause.pk, "depth": 1, "trace_id": cause.trace_id}
+        self.start(self.few_tries, **continued)
+        self.start(self.two_steps, **continued)
+        self.answer()
 
     def make_cancelled(self) -> None:
         def cancelled_meanwhile(context: Any) -> None:
@@ -158,6 +170,18 @@ class World:
         for _ in range(3):
             self.answer()
             bells.ring_dispatch(poisonous.shard)
+        self.answer()
+
+    def make_scheduled(self) -> None:
+        """Six instants went by under each policy, and under one that was paused before it could fire."""
+        morning = {"cron": "*/20 9-10 * * *", "timezone": noon_zone()}
+        for missed in ("all", "latest", "none"):
+            set_back(a_schedule({**morning, "missed": missed}), SINCE_MIDNIGHT)
+        paused = set_back(a_schedule(morning), SINCE_MIDNIGHT)
+        workflow_services.pause(workflow_id=paused.workflow_id, by=BY)
+        a_schedule({"every": "week", "weekday": "mon", "at": "09:00"})
+        while ticking.fire_due():
+            pass
         self.answer()
 
     def without_steps(self) -> Workflow:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from tests.mutants import (
     captures,
     claims,
+    decisions,
     dispatches,
     effects,
     endings,
     floods,
     lanes,
+    loops,
     outcomes,
     schedules,
     stories,
@@ -18,6 +20,7 @@ from tests.mutants import (
 MUTANTS = (
     *captures.MUTANTS,
     *dispatches.MUTANTS,
+    *loops.MUTANTS,
     *claims.MUTANTS,
     *outcomes.MUTANTS,
     *endings.MUTANTS,
@@ -25,5 +28,6 @@ MUTANTS = (
     *lanes.MUTANTS,
     *floods.MUTANTS,
     *schedules.MUTANTS,
+    *decisions.MUTANTS,
     *stories.MUTANTS,
 )

@@ -125,8 +125,8 @@ VERSIONS = (
             "a run executes the version that is active when it is dispatched",
             edit(
                 DISPATCHER,
-                "  SELECT e.id, e.workflow_id, e.version_id, e.trace_id, e.depth\n",
-                "  SELECT e.id, e.workflow_id, e.trace_id, e.depth, (SELECT x.active_version_id\n"
+                "  SELECT e.id, e.workflow_id, e.version_id, e.trace_id, e.depth, e.caused_by\n",
+                "  SELECT e.id, e.workflow_id, e.trace_id, e.depth, e.caused_by, (SELECT x.active_version_id\n"
                 "    FROM workflows_workflow x WHERE x.id = e.workflow_id) AS version_id\n",
             ),
             by="test_dispatcher.py::test_a_run_stays_on_the_version_of_its_capture",

@@ -21,8 +21,10 @@ from triggers import outbox
 def capture_webhook(tables: Tables, p: Params) -> Found:
     """The token of a simulated workflow is its own id."""
     flow = tables.flows.get(p["token_hash"])
-    if flow is None or flow.status != "active":
+    if flow is None:
         return []
+    if flow.status != "active":
+        return [(flow.trigger_id, flow.shard, None, flow.status)]
     event_id, key = str(p["id"]), p["key"]
     is_known = event_id in tables.events or any(
         e.trigger_id == flow.trigger_id
@@ -32,7 +34,7 @@ def capture_webhook(tables: Tables, p: Params) -> Found:
         for e in tables.events.values()
     )
     if is_known:
-        return [(flow.trigger_id, flow.shard, None)]
+        return [(flow.trigger_id, flow.shard, None, None)]
     tables.add_event(
         Event(
             id=event_id,
@@ -49,7 +51,7 @@ def capture_webhook(tables: Tables, p: Params) -> Found:
             depth=p["depth"],
         )
     )
-    return [(flow.trigger_id, flow.shard, event_id)]
+    return [(flow.trigger_id, flow.shard, event_id, None)]
 
 
 @answers(outbox.WINNER)
@@ -111,7 +113,7 @@ def _dispatch(tables: Tables, p: Params, events: list[Event]) -> Found:
     begun: list[Step] = []
     for event in taken:
         flow = tables.versions[event.version_id]
-        code = _ignored_as(flow, event, p["max_depth"])
+        code = _ignored_as(tables, flow, event, p["max_depth"])
         status = "dispatched" if code is None else "ignored"
         tables.change(event, status=status, error_code=code, decided_at=tables.now())
         if code is None:
@@ -120,9 +122,12 @@ def _dispatch(tables: Tables, p: Params, events: list[Event]) -> Found:
     return [(len(events), len(taken), fast, sorted({s.lane for s in begun if s.lane != "fast"}))]
 
 
-def _ignored_as(flow: Flow, event: Event, max_depth: int) -> str | None:
+def _ignored_as(tables: Tables, flow: Flow, event: Event, max_depth: int) -> str | None:
     if flow.status == "archived":
         return "workflow.archived"
+    cause = tables.runs.get(event.caused_by or "")
+    if cause and cause.workflow_id == event.workflow_id and not flow.own_changes:
+        return "trigger.own_change"
     return "run.depth_exceeded" if event.depth > max_depth else None
 
 

@@ -50,6 +50,7 @@ def _row(tables: Tables, step: Step) -> tuple[Any, ...]:
         last and last.outcome,
         step.lane != "fast"
         and any(waits_in(tables, other, step.lane) for other in tables.live.values() if other is not step),
+        tables.events[run.event_id].depth,
     )
 
 

@@ -76,5 +76,5 @@ class Draws:
 
 def facts_of(step: StepInHand) -> dict[str, Any]:
     """What must be the same on both sides."""
-    names = "key position status fence attempt lost request outputs run_status is_due last_outcome payload workflow_name"
+    names = "key position status fence attempt lost request outputs run_status is_due last_outcome payload workflow_name depth"
     return {name: getattr(step, name) for name in names.split()}

@@ -65,6 +65,9 @@ SHAPES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
+STARTS_ITSELF = "fast"  # its own changes start it again
+
+
 def definition_of(name: str) -> dict[str, Any]:
     steps, settings = SHAPES[name]
     trigger = {"type": "webhook", "config": {"signature": {"scheme": "none"}}}
@@ -99,6 +102,7 @@ def _flow(number: int, name: str) -> Flow:
         plan=plan_of(parsed(name)),
         concurrency=settings.concurrency,
         timeout_seconds=settings.timeout_seconds,
+        own_changes=name == STARTS_ITSELF,
     )
 
 

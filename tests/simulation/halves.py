@@ -100,6 +100,10 @@ class Half:
     def archive(self, name: str) -> None:
         raise NotImplementedError
 
+    def lead_on(self, run: str, event_id: str, depth: int) -> None:
+        """It was this run that led to the event."""
+        raise NotImplementedError
+
     def _rows(self) -> dict[str, list[dict[str, Any]]]:
         raise NotImplementedError
 
@@ -135,6 +139,9 @@ class RealHalf(Half):
 
     def archive(self, name: str) -> None:
         Workflow.objects.filter(name=name).update(status="archived")
+
+    def lead_on(self, run: str, event_id: str, depth: int) -> None:
+        OutboxEvent.objects.filter(pk=event_id).update(caused_by=self.run_id(run), depth=depth)
 
     def _rows(self) -> dict[str, list[dict[str, Any]]]:
         return {
@@ -176,13 +183,15 @@ class SimulatedHalf(Half):
             if flow.name == name:
                 flow.status = "archived"
 
+    def lead_on(self, run: str, event_id: str, depth: int) -> None:
+        tables = self.world.tables
+        tables.change(tables.events[event_id], caused_by=self.run_id(run), depth=depth)
+        tables.commit()
+
     def _rows(self) -> dict[str, list[dict[str, Any]]]:
         tables = self.world.tables
         return {
-            "events": [
-                asdict(row) | {"payload": json.loads(row.payload), "caused_by": None}
-                for row in tables.events.values()
-            ],
+            "events": [asdict(row) | {"payload": json.loads(row.payload)} for row in tables.events.values()],
             "runs": [asdict(row) for row in tables.runs.values()],
             "steps": [asdict(row) for row in tables.steps.values()],
             "attempts": [asdict(row) for rows in tables.attempts.values() for row in rows],

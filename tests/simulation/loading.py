@@ -25,6 +25,7 @@ def load_flows() -> None:
     with transaction.atomic():
         for flow in flows.flows():
             document = dump(flows.parsed(flow.name))
+            document["trigger"]["config"] |= {"own_changes": flow.own_changes}
             workflow = Workflow.objects.create(id=flow.id, name=flow.name, draft=document)
             version = WorkflowVersion.objects.create(
                 id=flow.version_id,
@@ -68,6 +69,6 @@ def empty() -> None:
     """Forget all rows of worlds, keep their workflows."""
     sql.rows(
         "TRUNCATE executions_timelineentry, executions_effect, executions_attempt, executions_steprun, "
-        "executions_run, triggers_outboxevent",
+        "executions_run, triggers_tick, triggers_outboxevent",
         {},
     )

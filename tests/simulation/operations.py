@@ -28,6 +28,7 @@ class Operations:
         slow_steps = OperationsOnSlowSteps(self.draw)
         self.weights: dict[Callable[[], None], int] = {
             runs.capture: 5,
+            runs.lead_on: 3,
             runs.dispatch: 6,
             slow_steps.admit: 8,
             slow_steps.claim: 8,

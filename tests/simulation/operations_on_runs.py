@@ -50,6 +50,15 @@ class OperationsOnRuns:
 
         self.draw.twins.both(f"capture {shape} {key} {body}", captured)
 
+    def lead_on(self) -> None:
+        """An event that waits was captured from what a run did, at any depth."""
+        events = self.draw.twins.simulated.world.tables.events.values()
+        waiting = [event.id for event in events if event.status == "pending"]
+        run = self.draw.run("running", "completed")
+        if run and waiting:
+            event_id, depth = self.draw.random.choice(waiting), self.draw.random.choice((1, 8, 9))
+            self.draw.twins.both(f"lead {run} {depth}", lambda half: half.lead_on(run, event_id, depth))
+
     def dispatch(self, shard: int | None = None) -> None:
         shard = self.draw.random.choice((0, 1)) if shard is None else shard
         self.draw.twins.both(f"dispatch {shard}", lambda half: dispatcher.dispatch_batch(shard).taken)

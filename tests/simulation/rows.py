@@ -23,6 +23,7 @@ class Event:
     captured_at: datetime
     body_digest: bytes | None = None
     depth: int = 0
+    caused_by: str | None = None
     status: str = "pending"
     tries: int = 0
     error_code: str | None = None
@@ -144,6 +145,7 @@ class Flow:
     plan: list[dict[str, Any]]
     concurrency: int | None
     timeout_seconds: int
+    own_changes: bool = False
     status: str = WorkflowStatus.ACTIVE.value
 
 

@@ -71,7 +71,7 @@ FIRST = """
           RETURN NULL;
         END IF;
         trace := told_cause[1];
-        its_depth := least(told_cause[2]::int + 1, 32767);
+        its_depth := told_cause[2];
         cause := told_cause[3];
       END IF;
       record_id := NEW.{pk};
@@ -81,11 +81,19 @@ FIRST = """
       END IF;
     END IF;"""
 
-# Ours on visible tables; what was put there last is told by a digest in the comment.
+# Which of these tables are there. Views have no triggers of this kind.
+PRESENT = """
+SELECT n.name, c.oid::bigint FROM unnest(%s::text[]) n(name) JOIN pg_class c ON c.oid = to_regclass(n.name)
+WHERE c.relkind IN ('r', 'p')
+"""
+
+# Ours, on visible tables and on these; what was put there last is told by a digest in the comment. Partitions have
+# copies, which come and go with the partitioned table's own.
 INSTALLED = """
-SELECT c.relname, x.tgname, obj_description(x.oid, 'pg_trigger')
+SELECT c.oid::bigint, c.oid::regclass::text, x.tgname, obj_description(x.oid, 'pg_trigger')
 FROM pg_trigger x JOIN pg_class c ON c.oid = x.tgrelid
-WHERE NOT x.tgisinternal AND starts_with(x.tgname, 'lightfield_') AND pg_table_is_visible(c.oid)
+WHERE NOT x.tgisinternal AND x.tgparentid = 0 AND starts_with(x.tgname, 'lightfield_')
+  AND (pg_table_is_visible(c.oid) OR c.oid = ANY(%s::bigint[]::oid[]))
 """
 
 
@@ -93,7 +101,7 @@ WHERE NOT x.tgisinternal AND starts_with(x.tgname, 'lightfield_') AND pg_table_i
 class Wanted:
     """What shall be on one table. `triggers`: CREATE TRIGGER by name."""
 
-    table: str
+    table: str  # as SQL names it
     function: str
     triggers: dict[str, str]
 
@@ -110,58 +118,60 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
     if using != DEFAULT_DB_ALIAS:
         return
     with transaction.atomic(), connection.cursor() as cursor:
-        present = set(connection.introspection.table_names(cursor))
-        if "triggers_uncapturedwrite" not in present:
+        cursor.execute("SELECT current_schema(), to_regclass('triggers_uncapturedwrite') IS NOT NULL")
+        schema, is_there = cursor.fetchone()
+        if not is_there:
             return  # migrated back to before this release
-        cursor.execute("SELECT current_schema()")
-        as_owner = AS_OWNER.format(schema=quoted(cursor.fetchone()[0]))
         cursor.execute(CUT)
         cursor.execute(tell(new_id=_new_id()))
-        wanted = {
-            watch.model._meta.db_table: _wanted(watch, as_owner)
-            for watch in watching.all_watches()
-            if watch.model._meta.db_table in present
-        }
-        cursor.execute(INSTALLED)
+        wanted = _all_wanted(cursor, AS_OWNER.format(schema=quoted(schema)))
+        cursor.execute(INSTALLED, [list(wanted)])
         found = cursor.fetchall()
-        for table, name, digest in found:
-            if table not in wanted or name not in wanted[table].triggers or digest != wanted[table].digest:
-                cursor.execute(f"DROP TRIGGER {quoted(name)} ON {quoted(table)}")
-        there = {(table, name): digest for table, name, digest in found}
-        for one in wanted.values():
-            if any(there.get((one.table, name)) != one.digest for name in one.triggers):
+        for oid, table, name, digest in found:
+            if oid not in wanted or name not in wanted[oid].triggers or digest != wanted[oid].digest:
+                cursor.execute(f"DROP TRIGGER {quoted(name)} ON {table}")
+        there = {(oid, name): digest for oid, _, name, digest in found}
+        for oid, one in wanted.items():
+            if any(there.get((oid, name)) != one.digest for name in one.triggers):
                 _put(cursor, one)
+
+
+def _all_wanted(cursor: Any, as_owner: str) -> dict[int, Wanted]:
+    """By the oid of their tables, for a name may be that of several."""
+    watches = {table_sql(watch): watch for watch in watching.all_watches()}
+    cursor.execute(PRESENT, [list(watches)])
+    return {oid: _wanted(watches[table], as_owner) for table, oid in cursor.fetchall()}
 
 
 def _put(cursor: Any, wanted: Wanted) -> None:
     cursor.execute(wanted.function)
     for name, text in wanted.triggers.items():
         cursor.execute(text.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
-        cursor.execute(f"COMMENT ON TRIGGER {quoted(name)} ON {quoted(wanted.table)} IS '{wanted.digest}'")
+        cursor.execute(f"COMMENT ON TRIGGER {quoted(name)} ON {wanted.table} IS '{wanted.digest}'")
     logger.info("watched_table_arranged", extra={"table": wanted.table, "triggers": sorted(wanted.triggers)})
 
 
 def _wanted(watch: Watch, as_owner: str) -> Wanted:
+    table = table_sql(watch)
     if modes.is_database_capturing():
         function = (
             "lightfield_capture_" + hashlib.sha256(watch.model._meta.db_table.encode()).hexdigest()[:12]
         )
         on_row = f"FOR EACH ROW EXECUTE FUNCTION {function}()"
         return Wanted(
-            watch.model._meta.db_table,
+            table,
             _capture_function(watch, function, as_owner),
             {
-                DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE ON {table_sql(watch)} "
-                + on_row,
-                f"{DATABASE_TRIGGER}_new": f"CREATE TRIGGER {DATABASE_TRIGGER}_new AFTER INSERT ON {table_sql(watch)} "
+                DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE ON {table} " + on_row,
+                f"{DATABASE_TRIGGER}_new": f"CREATE TRIGGER {DATABASE_TRIGGER}_new AFTER INSERT ON {table} "
                 + on_row,
             },
         )
     return Wanted(
-        watch.model._meta.db_table,
+        table,
         DETECT.format(as_owner=as_owner, mark=modes.MARK, length=len(modes.MARK)),
         {
-            name: f"CREATE TRIGGER {name} AFTER {operation} ON {table_sql(watch)} REFERENCING NEW TABLE AS written "
+            name: f"CREATE TRIGGER {name} AFTER {operation} ON {table} REFERENCING NEW TABLE AS written "
             f"FOR EACH STATEMENT EXECUTE FUNCTION lightfield_note_uncaptured('{watch.entity}')"
             for operation, name in DETECTORS.items()
         },
@@ -176,7 +186,7 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
         before=fields_sql(watch, "OLD"),
         after=fields_sql(watch, "NEW"),
     )
-    text = CAPTURE.format(
+    return CAPTURE.format(
         function=name,
         as_owner=as_owner,
         entity=watch.entity,
@@ -184,7 +194,6 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
         variables=VARIABLES,
         steps=told_to_all(new_id=_new_id(), first=first),
     )
-    return text.replace("%%", "%")
 
 
 def _new_id() -> str:

@@ -7,22 +7,32 @@ the statement's text, so the block that writes puts it there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
 from triggers import causes
 
 MARK = " /*lightfield:seen*/"
-# Where the database trigger finds the run that caused a change, for the transaction: `<trace id> <depth> <run id>`.
+# Where the database trigger finds the run that caused a change, for the transaction: `<trace id> <depth of the event> <run id>`.
 CAUSE_SETTING = "lightfield.cause"
 LOADED = "loaded"  # in its place: loaddata puts back what was, and nothing has happened
 _TELL_CAUSE = f"SELECT set_config('{CAUSE_SETTING}', %s, true)"
 _told = (
     "_lightfield_cause_told"  # on the connection: what was said last, so that nothing is said to say nothing
 )
+
+
+def in_a_transaction(using: str = DEFAULT_DB_ALIAS) -> AbstractContextManager[None]:
+    """Around a write and its capture: both or neither.
+
+    In somebody's transaction there is nothing to open. An `atomic` without a savepoint would give that transaction up
+    for whatever a receiver of signals raises, also where the caller catches it and goes on, as Django allows.
+    """
+    is_in_one = connections[using].in_atomic_block
+    return nullcontext() if is_in_one else transaction.atomic(using=using)
 
 
 def is_database_capturing() -> bool:
@@ -49,7 +59,7 @@ def seen_by_us(*, is_loaded: bool = False) -> Iterator[bool]:
     """
     if is_database_capturing():
         cause = causes.current()
-        told = f"{cause.trace_id} {cause.depth} {cause.run_id}" if cause else ""
+        told = f"{cause.trace_id} {causes.depth_of_next(cause)} {cause.run_id}" if cause else ""
         _tell(LOADED if is_loaded else told)
         yield False
         if is_loaded:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 
 from lightfield.kernel.strict_json import MAX_BYTES
-from triggers.records.columns import fields_sql, instant_sql, names_sql, pk_sql, pk_type, table_sql
+from triggers.records.columns import fields_sql, instant_sql, literal, names_sql, pk_sql, pk_type, table_sql
 from triggers.records.watching import Watch
 
 DATABASE_TRIGGER = "lightfield_capture"  # on every watched table, with LIGHTFIELD_CAPTURE=trigger
@@ -30,7 +30,7 @@ SUBSCRIPTIONS = """
 VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; event_id uuid;"
 
 
-def told_to_all(*, new_id: str, first: str = "", last: str = "") -> str:
+def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: str = "") -> str:
     """The steps that turn one change into events; one text for both functions that take them, so that both tell the same.
 
     They want to know `of_entity`, `of_event` and `record_id`; `before` (null for a new record) and `after`, objects of the
@@ -44,12 +44,13 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "") -> str:
         new_id: the database function that makes the id of an event.
         first: steps to take as soon as somebody is found who may want to know.
         last: steps to take after each event.
+        when_paused: steps to take in place of an event whose workflow is paused.
     """
     return f"""
   FOR asking IN
-    SELECT t.id, t.shard, t.workflow_id, w.active_version_id, coalesce(t.config -> 'fields', '[]') AS fields
+    SELECT t.id, t.shard, t.workflow_id, w.active_version_id, w.status, coalesce(t.config -> 'fields', '[]') AS fields
     FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
-    WHERE t.kind = 'record' AND (t.config ->> 'entity') = of_entity AND w.status = 'active'
+    WHERE t.kind = 'record' AND (t.config ->> 'entity') = of_entity AND w.status IN ('active', 'paused')
       AND (t.config ->> 'event') = of_event
   LOOP
     {first}
@@ -79,6 +80,10 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "") -> str:
         END IF;
       END IF;
     END IF;
+    IF asking.status = 'paused' THEN
+      {when_paused}
+      CONTINUE;
+    END IF;
     event_id := {new_id}();
     trace := coalesce(trace, replace(event_id::text, '-', ''));
     INSERT INTO triggers_outboxevent (id, trigger_id, workflow_id, version_id, source, payload, shard, trace_id,
@@ -92,9 +97,14 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "") -> str:
 def tell(*, new_id: str) -> str:
     """The function for Django's writers. The database's own triggers take the same steps: see `database`.
 
-    It returns [[trigger, shard], …], one for each event; null for none.
+    It returns [[trigger, shard], …], one for each event; -1 is the shard of triggers that asked while their workflow was
+    paused; null for none.
     """
-    steps = told_to_all(new_id=new_id, last="stored := stored || ARRAY[[asking.id, asking.shard]];")
+    steps = told_to_all(
+        new_id=new_id,
+        last="stored := stored || ARRAY[[asking.id, asking.shard]];",
+        when_paused="stored := stored || ARRAY[[asking.id, -1]];",
+    )
     return f"""
 CREATE OR REPLACE FUNCTION lightfield_tell(of_entity text, record_id text, before jsonb, after jsonb, names text[],
   trace text, its_depth smallint, cause uuid)
@@ -117,10 +127,6 @@ CREATE OR REPLACE FUNCTION lightfield_cut(whole jsonb) RETURNS jsonb LANGUAGE sq
     ELSE jsonb_build_object('truncated', true, 'bytes', octet_length(k.value::text)) END) FROM jsonb_each(whole) k
 $lightfield$
 """
-
-# None where the database does it itself: a process of an installation that is being switched over must not double them.
-_NOT_BY_DATABASE = f"""NOT EXISTS (SELECT 1 FROM pg_trigger x WHERE x.tgrelid = '{{}}'::regclass
-                            AND x.tgname = '{DATABASE_TRIGGER}')"""
 
 
 @cache
@@ -160,24 +166,30 @@ def store_event(watch: Watch) -> str:
     than all else, and each quote in a list of JSON texts would be escaped.
     """
     return f"""
-SELECT {_told(watch, "%(before)s::text::jsonb")}
-FROM {table_sql(watch)} r WHERE r.{pk_sql(watch)} = %(pk)s::text::{pk_type(watch)} AND {_NOT_BY_DATABASE.format(table_sql(watch))}
+SELECT r.{pk_sql(watch)}::text, {_told(watch, "%(before)s::text::jsonb")}
+FROM {table_sql(watch)} r WHERE r.{pk_sql(watch)} = %(pk)s::text::{pk_type(watch)} AND {_not_by_database(watch)}
 """
 
 
 @cache
 def store_events(watch: Watch) -> str:
-    """The same for many rows: `pks` and `befores`. Answers with one row for each: [[trigger, shard], …], or null."""
+    """The same for many rows: `pks` and `befores`. Answers with one row for each: its key, and [[trigger, shard], …] or null."""
     return f"""
-SELECT {_told(watch, "g.before::jsonb")}
+SELECT g.pk, {_told(watch, "g.before::jsonb")}
 FROM unnest(%(pks)s::text[], %(befores)s::text[]) AS g(pk, before)
-JOIN {table_sql(watch)} r ON r.{pk_sql(watch)} = g.pk::{pk_type(watch)} WHERE {_NOT_BY_DATABASE.format(table_sql(watch))}
+JOIN {table_sql(watch)} r ON r.{pk_sql(watch)} = g.pk::{pk_type(watch)} WHERE {_not_by_database(watch)}
 """
 
 
 def _told(watch: Watch, before: str) -> str:
     return f"""lightfield_tell('{watch.entity}', r.{pk_sql(watch)}::text, {before}, {fields_sql(watch, "r")},
   {names_sql(watch)}, %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)"""
+
+
+def _not_by_database(watch: Watch) -> str:
+    """None where the database does it itself: a process of an installation that is being switched over must not double."""
+    return f"""NOT EXISTS (SELECT 1 FROM pg_trigger x WHERE x.tgrelid = {literal(table_sql(watch))}::regclass
+                      AND x.tgname = '{DATABASE_TRIGGER}')"""
 
 
 def _watching() -> str:

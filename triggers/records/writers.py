@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, router, transaction
+from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model, QuerySet
 
 from triggers.records import bulk, capture, modes, watching
@@ -55,7 +55,7 @@ def _save_base(original: Original) -> Original:
     ) -> None:
         using = using or router.db_for_write(type(self), instance=self)
         is_one_statement = modes.is_left_to_database(is_loaded=raw)
-        with nullcontext() if is_one_statement else transaction.atomic(using=using, savepoint=False):
+        with nullcontext() if is_one_statement else modes.in_a_transaction(using):
             original(
                 self,
                 raw=raw,
@@ -87,11 +87,9 @@ def _save_table(original: Original) -> Original:
         watch = watching.find(cls) if using == DEFAULT_DB_ALIAS else None
         if watch is None or modes.is_left_to_database(is_loaded=raw):
             return write()
-        # `loaddata` calls the `save_base` of all models, which opens no transaction. All else is in that of ours,
-        # and one more around it would only take time.
-        is_inside = connection.in_atomic_block
+        # `loaddata` calls the `save_base` of all models, which opens no transaction.
         with (
-            nullcontext() if is_inside else transaction.atomic(savepoint=False),
+            modes.in_a_transaction() if raw else nullcontext(),
             modes.seen_by_us(is_loaded=raw) as is_captured_here,
         ):
             if raw or not is_captured_here:
