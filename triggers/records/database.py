@@ -198,4 +198,5 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
 
 def _new_id() -> str:
     """What makes a UUIDv7: since PostgreSQL 18 the server itself, in a tenth of the time of ours."""
-    return "uuidv7" if connection.pg_version >= 180_000 else "uuid_v7"
+    version: int = connection.pg_version  # type: ignore[attr-defined]  # PostgreSQL's has it
+    return "uuidv7" if version >= 180_000 else "uuid_v7"
