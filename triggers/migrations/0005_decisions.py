@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('triggers', '0002_hot_table'),
+        ('triggers', '0004_caused_by'),
     ]
 
     operations = [
