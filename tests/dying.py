@@ -1,7 +1,7 @@
-"""`python -m tests.dying`: writes records in a process of its own for each, which dies when it is told to.
+"""`python -m tests.dying`: does each deed in a process of its own, which dies when it is told to.
 
 Forked from one that has loaded Django and opened no connection, so that a death costs milliseconds. A line of JSON
-comes in for each write, and one goes out with how that process ended.
+comes in for each deed, and one goes out with how that process ended.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def writes(key: str) -> dict[str, Callable[[], Any]]:
 
 
 class Mortals:
-    """The process that forks the writers."""
+    """The process that forks those who do them."""
 
     def __init__(self, orders: Path, database: str) -> None:
         url = urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}"))
@@ -71,13 +71,13 @@ class Mortals:
             text=True,
         )
 
-    def write(self, name: str, key: object, *, mode: str, point: str) -> int:
-        """Let one write and die at this point. How it ended: `-signal.SIGKILL`, 0 if it passed no such point."""
+    def do(self, deed: str, key: object, *, point: str, mode: str = "orm") -> int:
+        """Let one do it and die at this point. How it ended: `-signal.SIGKILL`, 0 if it passed no such point."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = self.orders / point
         order.write_text("kill 1")
-        wish = {"write": name, "key": str(key), "mode": mode, "point": point}
+        wish = {"deed": deed, "key": str(key), "mode": mode, "point": point}
         self._process.stdin.write(json.dumps(wish) + "\n")
         self._process.stdin.flush()
         ended = int(json.loads(self._process.stdout.readline()))
@@ -98,7 +98,19 @@ def mortals(database: str) -> Iterator[Mortals]:
             found.end()
 
 
-def _live(write: str, key: str, mode: str, point: str) -> int:
+def deeds(key: str) -> dict[str, Callable[[], Any]]:
+    """What people do with the workflow that has this key."""
+    from uuid import UUID
+
+    from workflows import services
+
+    return {
+        "publish": lambda: services.publish(workflow_id=UUID(key), by="somebody mortal"),
+        "archive": lambda: services.archive(workflow_id=UUID(key), by="somebody mortal"),
+    }
+
+
+def _live(deed: str, key: str, mode: str, point: str) -> int:
     """What the child does with its life."""
     from django.db import connection
     from django.test import override_settings
@@ -110,7 +122,7 @@ def _live(write: str, key: str, mode: str, point: str) -> int:
         if point == BEFORE_COMMIT:
             connection.ensure_connection()
             connection.commit = die  # type: ignore[method-assign]
-        writes(key)[write]()
+        (writes(key) | deeds(key))[deed]()
         if point == AFTERWARDS:
             die()
     return 0

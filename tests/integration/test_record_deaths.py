@@ -17,6 +17,7 @@ from executions import sweeper
 from executions.models import Run
 from tests.bellboy import Bellboy
 from tests.capturing import capturing, told, watching
+from tests.concurrency import wait_until_alone
 from tests.dying import AFTERWARDS, BEFORE_COMMIT, Mortals, mortals, writes
 from tests.staging import let_time_pass
 from triggers.models import OutboxEvent, UncapturedWrite
@@ -60,19 +61,6 @@ def rows() -> list[Any]:
     return list(Opportunity.objects.order_by("pk").values())
 
 
-def wait_until_alone() -> None:
-    """Return once PostgreSQL has ended what the dead process had begun."""
-    with connection.cursor() as cursor:
-        for _ in range(500):
-            cursor.execute(
-                "SELECT pg_sleep(0.01), pg_stat_clear_snapshot(), count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )
-            if cursor.fetchone()[2] == 0:
-                return
-    raise AssertionError("somebody is still there")
-
-
 def test_every_write_that_may_die_is_tried() -> None:
     assert set(writes("")) == set(LEAVES)
 
@@ -84,14 +72,14 @@ def test_given_a_death_before_the_commit_then_there_is_neither_record_nor_event(
 ) -> None:
     before = rows()
     with capturing(mode):
-        assert mortal.write(write, deal.pk, mode=mode, point=point) == KILLED
+        assert mortal.do(write, deal.pk, mode=mode, point=point) == KILLED
         wait_until_alone()
 
         assert rows() == before
         assert told() == []
 
         # It does all of it again, as whoever asked for it would.
-        assert mortal.write(write, deal.pk, mode=mode, point="nowhere") == 0
+        assert mortal.do(write, deal.pk, mode=mode, point="nowhere") == 0
         assert told() == LEAVES[write]
         assert not UncapturedWrite.objects.exists()
 
@@ -103,7 +91,7 @@ def test_given_a_death_after_the_commit_then_the_event_is_there_and_the_sweep_st
 ) -> None:
     before = rows()
     with capturing(mode):
-        assert mortal.write(write, deal.pk, mode=mode, point=point) == KILLED
+        assert mortal.do(write, deal.pk, mode=mode, point=point) == KILLED
 
     assert rows() != before
     assert told() == LEAVES[write]
