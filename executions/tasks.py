@@ -22,6 +22,7 @@ from executions.states import RunStatus
 from lightfield.kernel import bells
 from lightfield.kernel.crashpoint import crashpoint
 from triggers.decisions import collecting
+from triggers.records import uncaptured
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ def sweep() -> None:
     sweeper.sweep()
     planner_statistics.refresh()
     collecting.collect()
+    uncaptured.fold()
 
 
 @door("executions.settle_effects")

@@ -78,13 +78,13 @@ def publish(api: Api, sink: str) -> dict[str, str]:
         }
         if name in TIMEOUTS:
             definition["settings"] = {"timeout_seconds": TIMEOUTS[name]}
-        workflow = _insist(api, "/api/v1/workflows", definition)
-        _insist(api, f"/api/v1/workflows/{workflow['id']}/publish")
+        workflow = insist(api, "/api/v1/workflows", definition)
+        insist(api, f"/api/v1/workflows/{workflow['id']}/publish")
         addresses[name] = workflow["webhook_url"]
     return addresses
 
 
-def _insist(api: Api, path: str, body: dict[str, Any] | None = None) -> Any:
+def insist(api: Api, path: str, body: dict[str, Any] | None = None) -> Any:
     """A call that may take longer than its limit on a busy machine: the same again, by its key."""
     key = secrets.token_hex(16)
     for _ in range(CALLS - 1):

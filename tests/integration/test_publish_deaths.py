@@ -46,7 +46,8 @@ def workflow() -> Workflow:
 def everything() -> list[Any]:
     """All that publishing and archiving write."""
     return [
-        list(model.objects.order_by("pk").values()) for model in (Workflow, WorkflowVersion, Trigger, AuditEntry)
+        list(model.objects.order_by("pk").values())
+        for model in (Workflow, WorkflowVersion, Trigger, AuditEntry)
     ]
 
 

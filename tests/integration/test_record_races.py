@@ -98,8 +98,8 @@ def apart(write: Callable[[], Any]) -> Any:
 
 
 def stored(key: Any) -> dict[str, Any]:
-    row = Opportunity.objects.filter(pk=key).values(*WATCHED).get()
-    return row | {"amount": float(row["amount"])}
+    row: dict[str, Any] = Opportunity.objects.filter(pk=key).values(*WATCHED).get()
+    return {**row, "amount": float(row["amount"])}
 
 
 def test_given_eight_writers_of_every_kind_at_one_row_then_their_diffs_chain(mode: str) -> None:
@@ -120,7 +120,9 @@ def test_given_eight_writers_of_every_kind_at_one_row_then_their_diffs_chain(mod
     assert set(ways) == set(WAYS)
     events = told_in_order()
     assert_chained(events, start, stored(deal.pk))
-    assert len(events) == len(ways) - ways.count("rolled back")  # each has a word of its own, so each is a change
+    assert len(events) == len(ways) - ways.count(
+        "rolled back"
+    )  # each has a word of its own, so each is a change
     assert not UncapturedWrite.objects.exists()
 
 

@@ -34,6 +34,7 @@ TABLES = [
     "workflows_workflowversion",
     "access_auditentry",
     "crm_opportunity",
+    "triggers_uncapturedwrite",
 ]
 
 UNGUARD = """
@@ -126,6 +127,14 @@ PLANTS = [
         "UPDATE triggers_trigger SET config = jsonb_set(config, '{entity}', '\"contact\"') WHERE kind = 'record'",
     ),
     Plant("trigger-follows-version", "UPDATE workflows_workflow SET active_version_id = NULL"),
+    # --- records
+    Plant(
+        "changes-captured",
+        "INSERT INTO triggers_uncapturedwrite (entity, operation, rows) VALUES ('account', 'UPDATE', 1)",
+    ),
+    Plant("changes-captured", "UPDATE crm_opportunity SET stage = 'past Django'"),
+    Plant("capture-installed", "DROP TRIGGER lightfield_seen_insert ON crm_account"),
+    Plant("capture-installed", "ALTER TABLE crm_account DISABLE TRIGGER lightfield_seen_update"),
     # --- events
     Plant(
         "event-key-once",
@@ -140,7 +149,9 @@ PLANTS = [
         "event-belongs-to-its-workflow",
         "UPDATE triggers_outboxevent SET trigger_id = (SELECT max(id) FROM triggers_trigger)",
     ),
-    Plant("record-event-as-asked", "UPDATE triggers_outboxevent SET source = 'record' WHERE source = 'webhook'"),
+    Plant(
+        "record-event-as-asked", "UPDATE triggers_outboxevent SET source = 'record' WHERE source = 'webhook'"
+    ),
     Plant(
         "record-event-as-asked",
         "UPDATE triggers_outboxevent SET payload = payload || '{\"type\": \"contact\"}' WHERE source = 'record'",

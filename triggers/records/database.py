@@ -20,6 +20,7 @@ from triggers.records.watching import Watch
 
 logger = logging.getLogger(__name__)
 
+DISABLED = "disabled"  # in place of a digest
 DETECTORS = {"INSERT": "lightfield_seen_insert", "UPDATE": "lightfield_seen_update"}
 
 # For every role that may write the table, whatever it may do elsewhere; found by nobody's search path but ours.
@@ -53,7 +54,7 @@ END $lightfield$
 
 # Ours on visible tables; what was put there last is told by a digest in the comment.
 INSTALLED = """
-SELECT c.relname, x.tgname, obj_description(x.oid, 'pg_trigger')
+SELECT c.relname, x.tgname, obj_description(x.oid, 'pg_trigger'), x.tgenabled IN ('O', 'A')
 FROM pg_trigger x JOIN pg_class c ON c.oid = x.tgrelid
 WHERE NOT x.tgisinternal AND starts_with(x.tgname, 'lightfield_') AND pg_table_is_visible(c.oid)
 """
@@ -83,24 +84,46 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         present = set(connection.introspection.table_names(cursor))
         if "triggers_uncapturedwrite" not in present:
             return  # migrated back to before this release
-        cursor.execute("SELECT current_schema()")
-        as_owner = AS_OWNER.format(schema=quoted(cursor.fetchone()[0]))
         for text in FUNCTIONS:
             cursor.execute(text)
-        wanted = {
-            watch.model._meta.db_table: _wanted(watch, as_owner)
-            for watch in watching.all_watches()
-            if watch.model._meta.db_table in present
-        }
-        cursor.execute(INSTALLED)
-        found = cursor.fetchall()
-        for table, name, digest in found:
-            if table not in wanted or name not in wanted[table].triggers or digest != wanted[table].digest:
+        wanted = {one.table: one for one in _all_wanted(cursor) if one.table in present}
+        there = _installed(cursor)
+        for (table, name), state in there.items():
+            if table not in wanted or name not in wanted[table].triggers or state != wanted[table].digest:
                 cursor.execute(f"DROP TRIGGER {quoted(name)} ON {quoted(table)}")
-        there = {(table, name): digest for table, name, digest in found}
         for one in wanted.values():
             if any(there.get((one.table, name)) != one.digest for name in one.triggers):
                 _put(cursor, one)
+
+
+def differences() -> list[str]:
+    """What is otherwise in the database than the settings of this process ask for. For `bin/manage verify`: reads only."""
+    with connection.cursor() as cursor:
+        wanted = {(one.table, name): one.digest for one in _all_wanted(cursor) for name in one.triggers}
+        there = _installed(cursor)
+    missing = [f"{table} lacks {name}" for table, name in wanted.keys() - there.keys()]
+    left_over = [f"{table} has {name}" for table, name in there.keys() - wanted.keys()]
+    others = [
+        f"{table} has {name}, {'disabled' if there[table, name] == DISABLED else 'of another release or setting'}"
+        for table, name in wanted.keys() & there.keys()
+        if there[table, name] != wanted[table, name]
+    ]
+    return sorted([*missing, *left_over, *others])
+
+
+def _all_wanted(cursor: Any) -> list[Wanted]:
+    cursor.execute("SELECT current_schema()")
+    as_owner = AS_OWNER.format(schema=quoted(cursor.fetchone()[0]))
+    return [_wanted(watch, as_owner) for watch in watching.all_watches()]
+
+
+def _installed(cursor: Any) -> dict[tuple[str, str], str | None]:
+    """Table and name of each trigger of ours: its digest, or `DISABLED`."""
+    cursor.execute(INSTALLED)
+    return {
+        (table, name): digest if is_enabled else DISABLED
+        for table, name, digest, is_enabled in cursor.fetchall()
+    }
 
 
 def _put(cursor: Any, wanted: Wanted) -> None:
