@@ -19,7 +19,6 @@ from rest_framework.response import Response
 from executions import decision_list, selectors, services
 from executions.models import ERROR_CODE_FORMAT, Run
 from executions.serializers import (
-    ChainSerializer,
     DecisionSerializer,
     ReplayedSerializer,
     RunSerializer,
@@ -65,7 +64,6 @@ class RunViewSet(ApiViewSet):
         "list": VIEW,
         "retrieve": VIEW,
         "timeline": VIEW,
-        "chain": VIEW,
         "cancel": CANCEL,
         "replay": REPLAY,
     }
@@ -88,12 +86,6 @@ class RunViewSet(ApiViewSet):
         """What happened to the run, in order."""
         self._must_exist(pk)
         return self.page(selectors.timeline_of(pk), TimelineEntrySerializer)
-
-    @extend_schema(responses=ChainSerializer, filters=False)
-    @action(detail=True, pagination_class=None, filterset_class=None)
-    def chain(self, request: Request, pk: UUID) -> Response:
-        """Which runs led to this one, from the first cause on, and what it led to, ignored events included."""
-        return Response(ChainSerializer(selectors.chain_of_run(pk)).data)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
@@ -161,9 +153,8 @@ class WorkflowViewSet(triggers.WorkflowViewSet):
         trigger = Trigger.objects.only("workflow_id").get(workflow_id=pk)
         self.filter_queryset(Decision.objects.none())  # refuses what it does not know
         word = request.query_params.get("verdict")
-        rows = self.paginator.paginate_queryset(
-            decision_list.lists_of(trigger, Verdict(word) if word else None), request, self
-        )
+        lists = decision_list.lists_of(trigger, Verdict(word) if word else None)
+        rows: list[Any] = list(self.paginate_queryset(lists) or [])
         return self.get_paginated_response(DecisionSerializer(decision_list.entries_of(rows), many=True).data)
 
     @extend_schema(responses=TalliesSerializer, filters=False)

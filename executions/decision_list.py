@@ -60,7 +60,9 @@ def entries_of(rows: Iterable[OutboxEvent | Decision]) -> list[Entry]:
     event_ids = {entry.event_id for entry in entries if entry.event_id}
     runs = Run.objects.filter(event__in=event_ids).order_by("generation").values_list("event_id", "pk")
     newest = dict(runs)
-    return [replace(entry, run_id=newest.get(entry.event_id)) for entry in entries]
+    return [
+        replace(entry, run_id=newest.get(entry.event_id)) if entry.event_id else entry for entry in entries
+    ]
 
 
 def tallies_of(trigger: Trigger) -> list[Tally]:

@@ -9,54 +9,6 @@ from executions.decision_list import Entry
 from executions.sentences import Sentence
 from triggers.decisions.verdicts import Verdict
 
-# verdict: (symbol, tone, words)
-_WORDS: Final[dict[Verdict, tuple[str, str, Callable[[Entry], str]]]] = {
-    Verdict.FIRED: ("bolt", "good", lambda e: f"{_what(e)} fired it."),
-    Verdict.POISON: (
-        "error",
-        "bad",
-        lambda e: (
-            f"{_what(e)} fired it, but three dispatches failed. It can be dispatched again on its page."
-        ),
-    ),
-    Verdict.IGNORED: ("block", "wait", lambda e: f"{_what(e)} fired it, and was let go before it ran."),
-    Verdict.UNCHANGED: ("horizontal_rule", "none", lambda e: _unchanged(e)),
-    Verdict.DUPLICATE: (
-        "content_copy",
-        "none",
-        lambda e: (
-            f"{_what(e)} came again{_key(e)}. It was answered with the first event; nothing started twice."
-        ),
-    ),
-    Verdict.KEY_REUSED: (
-        "key_off",
-        "bad",
-        lambda e: f"{_what(e)} came with another body{_key(e)}, which had been used before, and was refused.",
-    ),
-    Verdict.PAUSED: ("pause", "wait", lambda e: f"{_what(e)} came while the workflow was paused."),
-    Verdict.NOT_PUBLISHED: (
-        "edit_off",
-        "wait",
-        lambda e: f"{_what(e)} came before the workflow was published.",
-    ),
-    Verdict.ARCHIVED: ("archive", "wait", lambda e: f"{_what(e)} came too late: the workflow is archived."),
-    Verdict.OTHER_KIND: (
-        "call_split",
-        "wait",
-        lambda e: f"{_what(e)} came, but the published version starts in another way.",
-    ),
-    Verdict.OWN_CHANGE: (
-        "sync_disabled",
-        "none",
-        lambda e: f"{_what(e)} was this workflow's own change, which does not start it again.",
-    ),
-    Verdict.TOO_DEEP: (
-        "all_inclusive",
-        "bad",
-        lambda e: f"{_what(e)} lay too deep in a chain of workflows that start each other.",
-    ),
-    Verdict.MISSED: ("event_busy", "wait", lambda e: _missed(e)),
-}
 _SENDERS: Final = {
     "webhook": "A webhook",
     "manual": "A run by hand",
@@ -112,3 +64,53 @@ def _names(value: Any) -> str:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+# Symbol, tone and words of each verdict.
+_WORDS: Final[dict[Verdict, tuple[str, str, Callable[[Entry], str]]]] = {
+    Verdict.FIRED: ("bolt", "good", lambda e: f"{_what(e)} fired it."),
+    Verdict.POISON: (
+        "error",
+        "bad",
+        lambda e: (
+            f"{_what(e)} fired it, but three dispatches failed. It can be dispatched again on its page."
+        ),
+    ),
+    Verdict.IGNORED: ("block", "wait", lambda e: f"{_what(e)} fired it, and was let go before it ran."),
+    Verdict.UNCHANGED: ("horizontal_rule", "none", _unchanged),
+    Verdict.DUPLICATE: (
+        "content_copy",
+        "none",
+        lambda e: (
+            f"{_what(e)} came again{_key(e)}. It was answered with the first event; nothing started twice."
+        ),
+    ),
+    Verdict.KEY_REUSED: (
+        "key_off",
+        "bad",
+        lambda e: f"{_what(e)} came with another body{_key(e)}, which had been used before, and was refused.",
+    ),
+    Verdict.PAUSED: ("pause", "wait", lambda e: f"{_what(e)} came while the workflow was paused."),
+    Verdict.NOT_PUBLISHED: (
+        "edit_off",
+        "wait",
+        lambda e: f"{_what(e)} came before the workflow was published.",
+    ),
+    Verdict.ARCHIVED: ("archive", "wait", lambda e: f"{_what(e)} came too late: the workflow is archived."),
+    Verdict.OTHER_KIND: (
+        "call_split",
+        "wait",
+        lambda e: f"{_what(e)} came, but the published version starts in another way.",
+    ),
+    Verdict.OWN_CHANGE: (
+        "sync_disabled",
+        "none",
+        lambda e: f"{_what(e)} was this workflow's own change, which does not start it again.",
+    ),
+    Verdict.TOO_DEEP: (
+        "all_inclusive",
+        "bad",
+        lambda e: f"{_what(e)} lay too deep in a chain of workflows that start each other.",
+    ),
+    Verdict.MISSED: ("event_busy", "wait", _missed),
+}

@@ -54,13 +54,13 @@ ev AS MATERIALIZED (
   WHERE e.status || '' = 'pending' ORDER BY e.id FOR UPDATE OF e SKIP LOCKED),
 fate AS MATERIALIZED (
   SELECT ev.*, CASE WHEN w.status = 'archived' THEN 'workflow.archived'
-                    WHEN ev.caused_by IS NOT NULL AND cause.workflow_id = ev.workflow_id  -- its own, which it has to want
+                    WHEN ev.caused_by IS NOT NULL  -- looked up for these alone, whatever is planned for the others
+                      AND (SELECT cause.workflow_id FROM executions_run cause WHERE cause.id = ev.caused_by) = ev.workflow_id
                       AND v.definition #> '{trigger,config,own_changes}' IS DISTINCT FROM 'true' THEN 'trigger.own_change'
                     WHEN ev.depth > %(max_depth)s::int THEN 'run.depth_exceeded' END AS ignored_as,
          v.plan->0->>'key' AS key, v.plan->0->>'type' AS type, v.plan->0->>'lane' AS lane,
          (v.plan->0->>'max_attempts')::int AS max_attempts, v.timeout_seconds
-  FROM ev JOIN workflows_workflow w ON w.id = ev.workflow_id JOIN workflows_workflowversion v ON v.id = ev.version_id
-  LEFT JOIN executions_run cause ON cause.id = ev.caused_by),
+  FROM ev JOIN workflows_workflow w ON w.id = ev.workflow_id JOIN workflows_workflowversion v ON v.id = ev.version_id),
 mark AS (
   UPDATE triggers_outboxevent e SET decided_at = clock_timestamp(), error_code = fate.ignored_as,
     status = CASE WHEN fate.ignored_as IS NULL THEN 'dispatched' ELSE 'ignored' END

@@ -148,7 +148,9 @@ class ReplayedSerializer(serializers.Serializer[Run]):
 class DecisionSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField(read_only=True)
     verdict = serializers.ChoiceField(Verdict.choices, read_only=True)
-    source = serializers.CharField(read_only=True, help_text="webhook, manual, record, schedule, or empty.")
+    source = serializers.CharField(  # type: ignore[assignment]  # a field of the answer, not the base's attribute
+        read_only=True, help_text="webhook, manual, record, schedule, or empty."
+    )
     subject = serializers.CharField(read_only=True, help_text="What it was about, for people.")
     detail = serializers.JSONField(read_only=True)
     event_id = serializers.UUIDField(

@@ -69,6 +69,10 @@ EXPIRED = _ring(
     base=BASE_SECONDS_WHEN_LOST,
 )
 
+TICKS = """
+SELECT 1 FROM triggers_trigger WHERE next_due_at <= statement_timestamp() - interval '1 second' LIMIT 1
+"""
+
 UNDECIDED = """
 SELECT 1 FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
 WHERE e.status = 'intent' AND s.status IN ('completed', 'failed', 'skipped', 'cancelled')
@@ -102,6 +106,7 @@ class Swept:
     expired: list[int] = field(default_factory=list)
     overdue: list[str] = field(default_factory=list)
     has_undecided_effects: bool = False
+    has_ticks_due: bool = False
 
 
 def margin_seconds() -> float:
@@ -125,6 +130,7 @@ def sweep() -> Swept:
         queued = sql.rows(QUEUED, {})
         expired = sql.rows(EXPIRED, {"margin": margin_seconds()})
         swept.overdue = [str(found[0]) for found in sql.rows(OVERDUE, {})]
+        swept.has_ticks_due = bool(sql.rows(TICKS, {}))
         swept.has_undecided_effects = bool(sql.rows(UNDECIDED, {"margin": margin_seconds()}))
     # Waking a sleeper runs nothing of an author's: it can kill no worker, and a cell would start the step anew.
     careful = [found for found in fast if found[7] >= CAREFUL_RINGS and not found[8]]
@@ -149,6 +155,8 @@ def _ring_all(swept: Swept, careful: list[Any], queued: list[Any], expired: list
         # Its loss is not counted yet: the first one shares a cell, the second makes it run alone.
         admission.ring_cells(lane, [(found[0], found[1] + 1) for found in expired if found[5] == lane])
         crashpoint("CP-X2")
+    if swept.has_ticks_due:
+        bells.ring_ticks(forced=True)
     if swept.overdue:
         bells.ring_expire(swept.overdue)
     if swept.has_undecided_effects:

@@ -6,45 +6,22 @@ are ids, and whatever else arrives in their place is refused without a trace in 
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
-from celery import Task, shared_task
 from celery.exceptions import Retry
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 
 from executions import admission, cells, dispatcher, engine, heartbeats, planner_statistics, sweeper, worker
 from executions.ending import end_run
 from executions.states import RunStatus
 from lightfield.kernel import bells
 from lightfield.kernel.crashpoint import crashpoint
+from lightfield.kernel.doors import door
 from triggers.decisions import collecting
 from triggers.records import uncaptured
 
 logger = logging.getLogger(__name__)
-
-
-def door(name: str) -> Callable[[Callable[..., Any]], Task]:
-    """A Celery task that survives what may happen to any message."""
-
-    def decorate(function: Callable[..., Any]) -> Task:
-        @functools.wraps(function)
-        def guarded(*args: Any) -> Any:
-            try:
-                return function(*args)
-            except (OperationalError, InterfaceError) as error:
-                # Nothing is lost: the rows say what is due, and the sweeper rings for it.
-                logger.warning("database_unavailable", extra={"task": name, "error": str(error)})
-                return None
-            finally:
-                connection.close()
-
-        return shared_task(name=name, acks_late=True, ignore_result=True)(guarded)
-
-    return decorate
 
 
 @door("executions.dispatch_shard")

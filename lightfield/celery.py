@@ -71,6 +71,11 @@ app.conf.update(
             "schedule": timedelta(seconds=settings.LIGHTFIELD_SWEEP_SECONDS),
             "options": {"queue": "fast", "expire_seconds": SWEEP_KEPT_SECONDS},
         },
+        "lightfield: ticks": {
+            "task": "triggers.fire_ticks",
+            "schedule": timedelta(seconds=1),
+            "options": {"queue": "fast", "expire_seconds": SWEEP_KEPT_SECONDS},
+        },
         **{
             f"lightfield: heartbeat {queue}": {
                 "task": "executions.beat_heart",
@@ -83,7 +88,7 @@ app.conf.update(
     },
 )
 if settings.ROLE not in ("beat", "flower"):  # who know tasks by their names
-    app.autodiscover_tasks(["executions"])
+    app.autodiscover_tasks(["executions", "triggers"])
 
 
 @worker_init.connect

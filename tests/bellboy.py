@@ -7,6 +7,7 @@ from collections.abc import Callable
 from executions import tasks
 from lightfield.kernel import bells
 from lightfield.kernel.bells import Bell
+from triggers import tasks as trigger_tasks
 
 TASKS = {
     "executions.dispatch_shard": tasks.dispatch_shard,
@@ -16,6 +17,7 @@ TASKS = {
     "executions.execute_in_cell": tasks.execute_in_cell,
     "executions.settle_effects": tasks.settle_effects,
     "executions.expire_runs": tasks.expire_runs,
+    "triggers.fire_ticks": trigger_tasks.fire_ticks,
 }
 
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -112,17 +112,20 @@ def deeds(key: str) -> dict[str, Callable[[], Any]]:
 
 def _live(deed: str, key: str, mode: str, point: str) -> int:
     """What the child does with its life."""
-    from django.db import connection
+    from django.db import connection, transaction
     from django.test import override_settings
 
     def die(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
+    # Where the database captures, a save in autocommit is one statement, which nothing can divide.
+    is_one_statement = point == BEFORE_COMMIT and mode == "trigger"
+    if point == BEFORE_COMMIT:
+        connection.ensure_connection()
+        connection.commit = die  # type: ignore[method-assign]
     with override_settings(LIGHTFIELD_CAPTURE=mode):
-        if point == BEFORE_COMMIT:
-            connection.ensure_connection()
-            connection.commit = die  # type: ignore[method-assign]
-        (writes(key) | deeds(key))[deed]()
+        with transaction.atomic() if is_one_statement else nullcontext():
+            (writes(key) | deeds(key))[deed]()
         if point == AFTERWARDS:
             die()
     return 0

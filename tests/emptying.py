@@ -35,6 +35,11 @@ def use() -> None:
     _case._fixture_teardown = empty
 
 
+def forget_tables() -> None:
+    """For tests that bring tables of their own."""
+    _truncate.cache_clear()
+
+
 @cache
 def _truncate() -> list[str]:
     tables = sorted(set(connection.introspection.table_names()) - KEPT)

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from lightfield.access import cells
 from lightfield.access.look_only import LookOnlyAdmin
-from triggers.models import Trigger
+from lightfield.kernel.catalogue import CATALOGUE
+from lightfield.kernel.errors import RequestRefused
+from triggers import previews, tasks
+from triggers.kinds import base as kinds
+from triggers.kinds.schedule import Schedule
+from triggers.models import Tick, Trigger
+from workflows.models import WorkflowStatus
+
+SHOWN = 10  # of ticks
+BEAT = "django_celery_beat"
 
 
 @admin.register(Trigger)
 class TriggerAdmin(LookOnlyAdmin):
     """The address of a webhook is shown on the workflow's own page, to those who may change it."""
 
-    list_display = ("workflow_link", "kind_label", "status", "shard", "since", "why")
-    list_display_links = None
+    list_display = ("kind_label", "workflow_link", "status", "next_due", "shard", "since", "why")
     search_fields = ("workflow__name",)
     search_help_text = "Name of the workflow"
     list_filter = ("kind",)
@@ -32,29 +42,45 @@ class TriggerAdmin(LookOnlyAdmin):
 
     def change_view(
         self,
-        request: HttpRequest,  # noqa: ARG002
+        request: HttpRequest,
         object_id: str,
         form_url: str = "",  # noqa: ARG002
         extra_context: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> HttpResponse:
-        """A trigger has no page of its own: it is a part of its workflow."""
-        trigger = Trigger.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
-        if trigger is None:
-            return HttpResponseRedirect(reverse("admin:triggers_trigger_changelist"))
-        return HttpResponseRedirect(reverse("admin:workflows_workflow_change", args=[trigger.workflow_id]))
+        """The trigger's own page, whatever its kind: what it is, and for a schedule what fired and what will."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        trigger = _found(object_id)
+        kind = kinds.find(trigger.kind)
+        return self.page(
+            request,
+            "lightfield/trigger.html",
+            title=f"Trigger of {trigger.workflow.name}",
+            trigger=trigger,
+            summary=kind.summary if kind else "",
+            failure=CATALOGUE.get(trigger.error_code or ""),
+            is_live=trigger.next_due_at is not None,
+            **(_schedule_of(request, trigger) if trigger.kind == Schedule.name else {}),
+        )
+
+    @admin.display(description="Starts by")
+    def kind_label(self, trigger: Trigger) -> str:
+        return trigger.kind or "not published yet"
 
     @admin.display(description="Workflow")
     def workflow_link(self, trigger: Trigger) -> SafeString:
         url = reverse("admin:workflows_workflow_change", args=[trigger.workflow_id])
         return cells.link(url, trigger.workflow.name)
 
-    @admin.display(description="Starts by")
-    def kind_label(self, trigger: Trigger) -> str:
-        return trigger.kind or "not published yet"
-
     @admin.display(description="Workflow is")
     def status(self, trigger: Trigger) -> SafeString:
         return cells.badge(trigger.workflow.status, trigger.workflow.get_status_display())
+
+    @admin.display(description="Next due")
+    def next_due(self, trigger: Trigger) -> SafeString | None:
+        if trigger.error_code:
+            return cells.badge("failed", "Set aside")
+        return cells.moment(trigger.next_due_at)
 
     @admin.display(description="Since")
     def since(self, trigger: Trigger) -> SafeString | None:
@@ -64,3 +90,43 @@ class TriggerAdmin(LookOnlyAdmin):
     def why(self, trigger: Trigger) -> SafeString:
         url = reverse("admin:workflow_decisions", args=[trigger.workflow_id])
         return cells.link(url, "Why did it (not) fire?")
+
+
+def _schedule_of(request: HttpRequest, trigger: Trigger) -> dict[str, Any]:
+    """What only a schedule has: its last ticks, the next instants, and who wakes it."""
+    try:
+        instants = previews.of_config(trigger.config).instants
+        flaw = ""
+    except RequestRefused as error:  # another release published it
+        instants, flaw = [], error.message
+    return {
+        "is_schedule": True,
+        "is_active": trigger.workflow.status == WorkflowStatus.ACTIVE,
+        "ticks": list(Tick.objects.filter(trigger=trigger).order_by("-due_at")[:SHOWN]),
+        "instants": instants,
+        "flaw": flaw,
+        "may_see_events": request.user.has_perm("triggers.view_outboxevent"),
+        **_waker(request),
+    }
+
+
+def _waker(request: HttpRequest) -> dict[str, Any]:
+    """The entries of beat that ring for schedules, as they stand in its table. Beat writes ours when it starts."""
+    if not apps.is_installed(BEAT):
+        return {"entries": None}
+    entries = apps.get_model(BEAT, "PeriodicTask").objects.filter(task=tasks.fire_ticks.name)
+    return {
+        "entries": list(entries.select_related("interval").order_by("pk")),
+        "may_see_entries": request.user.has_perm(f"{BEAT}.view_periodictask"),
+    }
+
+
+def _found(object_id: str) -> Trigger:
+    """Raises Http404."""
+    rows = Trigger.objects.select_related("workflow").defer(
+        "token_hash", "token_ciphertext", "workflow__draft"
+    )
+    found = rows.filter(pk=object_id).first() if object_id.isdecimal() and len(object_id) < 19 else None
+    if found is None:
+        raise Http404(f"There is no trigger {object_id[:80]}.")
+    return found

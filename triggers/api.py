@@ -1,4 +1,4 @@
-"""The API of events, and what triggers add to workflows: webhook address, run by hand, a new token."""
+"""The API of events, and what triggers add to workflows: webhook address, run by hand, a new token, schedules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models import F, QuerySet
 from django_filters import ChoiceFilter, UUIDFilter
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -20,19 +20,26 @@ from lightfield.access.auth import Right, caller_of
 from lightfield.access.idempotency import answered_once
 from lightfield.access.keyring import UnreadableSecret
 from lightfield.access.models import Scope
+from lightfield.access.pagination import NewestFirst, invalid_parameter
 from lightfield.access.parsers import payload_of
 from lightfield.access.viewsets import ApiViewSet
 from lightfield.kernel import idempotency_key
-from triggers import services
-from triggers.models import EventStatus, OutboxEvent
+from triggers import previews, services
+from triggers.models import EventStatus, OutboxEvent, Tick
+from triggers.schedule_serializers import SchedulePreviewSerializer, TickSerializer
+from triggers.schedules.config import ScheduleConfig
 from workflows import api as workflows
+from workflows import selectors
 from workflows.models import Workflow
 from workflows.serializers import WorkflowSerializer, WorkflowSummarySerializer
 
 logger = logging.getLogger(__name__)
 
+SOURCES = (previews.PUBLISHED, previews.DRAFT)
+
 RUN = Right(Scope.OPERATOR, "workflows.run_workflow")
 ADDRESS = Right(Scope.BUILDER, "triggers.change_trigger")  # to see the webhook address and to change it
+VIEW_TICKS = Right(Scope.VIEWER, "triggers.view_tick")
 VIEW_EVENTS = Right(Scope.VIEWER, "triggers.view_outboxevent")
 
 
@@ -68,11 +75,20 @@ class CapturedSerializer(serializers.Serializer[Any]):
     duplicate = serializers.BooleanField(source="is_duplicate", read_only=True)
 
 
+class NewestTickFirst(NewestFirst):
+    """By their instants, of which a trigger has each once."""
+
+    by = "due_at"
+
+
 class WorkflowViewSet(workflows.WorkflowViewSet):
     rights: ClassVar[dict[str, Right]] = {
         **workflows.WorkflowViewSet.rights,
         "run": RUN,
         "rotate_token": ADDRESS,
+        "ticks": VIEW_TICKS,
+        "schedule_preview": workflows.VIEW,
+        "preview_of_config": workflows.VIEW,
     }
     serializer_class = AddressedWorkflowSerializer
     summary_class = AddressedSummarySerializer
@@ -104,6 +120,40 @@ class WorkflowViewSet(workflows.WorkflowViewSet):
         """Give the workflow a new webhook address. The old one answers 404 from now on."""
         services.rotate_token(workflow_id=pk, by=caller_of(request).name)
         return self.shown(pk)
+
+    @extend_schema(responses=TickSerializer(many=True), filters=False)
+    @action(detail=True, pagination_class=NewestTickFirst, filterset_class=None)
+    def ticks(self, request: Request, pk: UUID) -> Response:
+        """The instants at which the schedule fired, the newest first."""
+        selectors.workflow(pk)
+        return self.page(Tick.objects.filter(trigger__workflow_id=pk), TickSerializer)
+
+    @extend_schema(
+        responses=SchedulePreviewSerializer,
+        parameters=[
+            OpenApiParameter(
+                "of", enum=SOURCES, description="Which config; the published one if it is a schedule."
+            )
+        ],
+    )
+    @action(detail=True, url_path="schedule-preview")
+    def schedule_preview(self, request: Request, pk: UUID) -> Response:
+        """The next ten instants of the workflow's schedule, with what changes of the clock do to them.
+
+        A draft that cannot be read is refused with its problems, as its publishing would be.
+        """
+        source = request.query_params.get("of")
+        if source is not None and source not in SOURCES:
+            raise invalid_parameter("of", "Expected published or draft.")
+        return Response(SchedulePreviewSerializer(previews.of_workflow(pk, source=source)).data)
+
+    @extend_schema(request=ScheduleConfig, responses={200: SchedulePreviewSerializer})
+    @schedule_preview.mapping.post
+    @answered_once
+    def preview_of_config(self, request: Request, pk: UUID) -> Response:
+        """The next ten instants of a config that is being edited. Nothing is stored."""
+        selectors.workflow(pk)
+        return Response(SchedulePreviewSerializer(previews.of_config(request.data)).data)
 
 
 class EventSerializer(serializers.Serializer[Any]):

@@ -1,4 +1,7 @@
-"""Trigger: a workflow's one subscription, kept for ever. OutboxEvent: something happened that it fires on."""
+"""Trigger: a workflow's one subscription, kept for ever. OutboxEvent: something happened that it fires on.
+
+Tick: one instant of a schedule, fired.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,13 @@ class Trigger(models.Model):
     shard = models.PositiveSmallIntegerField(editable=False)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)  # sha256 hex: to find
     token_ciphertext = models.TextField(editable=False)  # AES-GCM bound to this row: to show
+    # Of a schedule, written by `triggers.cursors` only. Up to `settled_until` everything has fired or never will.
+    scheduled_from = models.DateTimeField(null=True, editable=False)  # published or resumed: from here on
+    settled_until = models.DateTimeField(null=True, editable=False)
+    # When somebody looks next: the first instant behind it, after a failure a little later. Null: nothing is due.
+    next_due_at = models.DateTimeField(null=True, editable=False)
+    failures = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)  # in a row
+    error_code = models.CharField(max_length=80, null=True, editable=False)  # set aside
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -29,6 +39,9 @@ class Trigger(models.Model):
             # record capture: who watches this entity?
             models.Index(
                 KeyTextTransform("entity", "config"), name="trigger_of_entity", condition=Q(kind="record")
+            ),
+            models.Index(  # ticks and sweep: what is due, the longest first
+                F("next_due_at"), name="trigger_due", condition=Q(next_due_at__isnull=False)
             ),
         )
 
@@ -152,3 +165,24 @@ class DecisionCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} × {self.verdict}"
+
+
+class Tick(models.Model):
+    """A schedule was due and fired: the instant, and how late. Written by `triggers.ticking` only, with its event."""
+
+    id = models.BigAutoField(primary_key=True)
+    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="ticks", db_index=False)
+    due_at = models.DateTimeField()
+    fired_at = models.DateTimeField()
+    late_by_seconds = models.FloatField()
+    event = models.OneToOneField(OutboxEvent, models.PROTECT, related_name="tick")
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            # one tick per instant, also found by it: lists of a trigger, the newest instant first
+            models.UniqueConstraint(fields=("trigger", "due_at"), name="tick_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"Tick of {self.due_at:%Y-%m-%d %H:%M} UTC"

@@ -195,22 +195,21 @@ def _settled(params: dict[str, Any], *, trigger_id: int, shard: int, was_added: 
         if winner is None:
             raise sql.OperationalError("the event that held this key was deleted meanwhile")
         if winner[0] != event_id:
-            _note_repetition(params, trigger_id=trigger_id, winner_id=winner[0], has_same_body=winner[1])
+            _note_repetition(params, winner, trigger_id=trigger_id)
             return Captured(winner[0], is_duplicate=True, has_same_body=winner[1])
     transaction.on_commit(partial(bells.ring_dispatch, shard), robust=True)
     return Captured(event_id, is_duplicate=False)
 
 
-def _note_repetition(
-    params: dict[str, Any], *, trigger_id: int, winner_id: UUID, has_same_body: bool
-) -> None:
+def _note_repetition(params: dict[str, Any], winner: tuple[Any, ...], *, trigger_id: int) -> None:
     """What senders repeat. Our own keys (a change's, an instant's) meet each other by design: nobody asks why."""
     if params["source"] not in ("webhook", "manual"):
         return
-    decided = note_on_commit if has_same_body else note  # another body is refused, and the transaction ends
+    winner_id, is_same = winner
+    decided = note_on_commit if is_same else note  # another body is refused, and the transaction ends
     decided(
         trigger_id=trigger_id,
-        verdict=Verdict.DUPLICATE if has_same_body else Verdict.KEY_REUSED,
+        verdict=Verdict.DUPLICATE if is_same else Verdict.KEY_REUSED,
         subject=f"key {params['key']}",
         detail={"source": params["source"], "event_id": str(winner_id)},
     )

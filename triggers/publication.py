@@ -12,12 +12,15 @@ from uuid import UUID
 from django.conf import settings
 
 from lightfield.kernel.errors import Problem
-from triggers import tokens
+from triggers import cursors, tokens
 from triggers.kinds import base
 from triggers.kinds.base import JsonObject, TriggerKind
+from triggers.kinds.schedule import Schedule
 from triggers.models import Trigger
 from workflows import hooks
 from workflows.models import Workflow, WorkflowVersion
+
+SCHEDULE = Schedule.name
 
 
 @hooks.on_created
@@ -33,10 +36,31 @@ def make_trigger(workflow: Workflow) -> None:
 
 @hooks.on_published
 def follow_version(workflow: Workflow, version: WorkflowVersion) -> None:
+    """Another schedule holds from now on. The same one goes on: an instant just due is not lost to a publish."""
     published: dict[str, Any] = version.definition["trigger"]
-    Trigger.objects.filter(workflow=workflow).update(
-        kind=published["type"], config=published.get("config", {})
-    )
+    kind, config = published["type"], published.get("config", {})
+    trigger = _locked(workflow)
+    is_going_on = (kind, config) == (trigger.kind, trigger.config) and trigger.next_due_at is not None
+    trigger.kind, trigger.config = kind, config
+    trigger.save(update_fields=["kind", "config"])
+    if kind != SCHEDULE:
+        cursors.forget(trigger)
+    elif not is_going_on:
+        cursors.begin(trigger)
+
+
+@hooks.on_resumed
+def begin_anew(workflow: Workflow) -> None:
+    """What went by while it was paused is not caught up."""
+    trigger = _locked(workflow)
+    if trigger.kind == SCHEDULE:
+        cursors.begin(trigger)
+
+
+@hooks.on_paused
+@hooks.on_archived
+def stop(workflow: Workflow) -> None:
+    cursors.stop(_locked(workflow))
 
 
 @hooks.on_storing
@@ -49,6 +73,11 @@ def refuse_to_store(definition: JsonObject) -> list[Problem]:
 def refuse_to_publish(definition: JsonObject) -> list[Problem]:
     kind, config = _trigger_of(definition)
     return _placed(kind.unpublishable(config)) if kind else []
+
+
+def _locked(workflow: Workflow) -> Trigger:
+    """Ticks of it are over, and none begin before this transaction ends."""
+    return Trigger.objects.select_for_update(no_key=True).get(workflow=workflow)
 
 
 def shard_of(workflow_id: UUID) -> int:

@@ -1,4 +1,4 @@
-"""What other apps do when a workflow is created, published or archived, inside that very transaction.
+"""What other apps do when a workflow is created, published, paused, resumed or archived, inside that very transaction.
 
 An app registers its hooks in `AppConfig.ready()`. A hook that raises undoes the whole deed, so a workflow
 is never published without its trigger. `workflows` thereby needs no import of the apps that build on it.
@@ -14,13 +14,15 @@ from workflows.models import Workflow, WorkflowVersion
 
 CreatedHook = Callable[[Workflow], None]
 PublishedHook = Callable[[Workflow, WorkflowVersion], None]
-ArchivedHook = Callable[[Workflow], None]
+MovedHook = Callable[[Workflow], None]
 JudgingHook = Callable[[dict[str, Any]], list[Problem]]
 H = TypeVar("H")
 
 _created: list[CreatedHook] = []
 _published: list[PublishedHook] = []
-_archived: list[ArchivedHook] = []
+_paused: list[MovedHook] = []
+_resumed: list[MovedHook] = []
+_archived: list[MovedHook] = []
 _storing: list[JudgingHook] = []
 _publishing: list[JudgingHook] = []
 
@@ -35,7 +37,17 @@ def on_published(hook: PublishedHook) -> PublishedHook:
     return _registered(_published, hook)
 
 
-def on_archived(hook: ArchivedHook) -> ArchivedHook:
+def on_paused(hook: MovedHook) -> MovedHook:
+    """Decorator: call `hook(workflow)` when a workflow is paused."""
+    return _registered(_paused, hook)
+
+
+def on_resumed(hook: MovedHook) -> MovedHook:
+    """Decorator: call `hook(workflow)` when a workflow is active again with the version it had."""
+    return _registered(_resumed, hook)
+
+
+def on_archived(hook: MovedHook) -> MovedHook:
     """Decorator: call `hook(workflow)` when a workflow is archived."""
     return _registered(_archived, hook)
 
@@ -61,6 +73,16 @@ def run_created(workflow: Workflow) -> None:
 def run_published(workflow: Workflow, version: WorkflowVersion) -> None:
     for hook in _published:
         hook(workflow, version)
+
+
+def run_paused(workflow: Workflow) -> None:
+    for hook in _paused:
+        hook(workflow)
+
+
+def run_resumed(workflow: Workflow) -> None:
+    for hook in _resumed:
+        hook(workflow)
 
 
 def run_archived(workflow: Workflow) -> None:

@@ -91,6 +91,7 @@ def publish(*, workflow_id: UUID, by: str) -> tuple[WorkflowVersion, bool]:
     if active is not None and active.checksum == checksum(document):
         if workflow.status != WorkflowStatus.ACTIVE:
             _move(workflow, "publish")
+            hooks.run_resumed(workflow)
             audit.record(actor=by, action="workflow.resumed", subject=workflow.pk)
         return active, False
 
@@ -126,6 +127,7 @@ def pause(*, workflow_id: UUID, by: str) -> Workflow:
         RequestRefused: `request.not_found`, or `workflow.illegal_transition` unless it is active.
     """
     workflow = _moved(workflow_id, "pause")
+    hooks.run_paused(workflow)
     audit.record(actor=by, action="workflow.paused", subject=workflow.pk)
     return workflow
 
@@ -139,6 +141,7 @@ def resume(*, workflow_id: UUID, by: str) -> Workflow:
         RequestRefused: `request.not_found`, or `workflow.illegal_transition` unless it is paused.
     """
     workflow = _moved(workflow_id, "resume")
+    hooks.run_resumed(workflow)
     audit.record(actor=by, action="workflow.resumed", subject=workflow.pk)
     return workflow
 

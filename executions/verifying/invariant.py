@@ -42,8 +42,10 @@ class Subject(StrEnum):
 
     WORKFLOWS = "workflows_workflow"
     VERSIONS = "workflows_workflowversion"
+    TRIGGERS = "triggers_trigger"
     EVENTS = "triggers_outboxevent"
     NOTES = "triggers_uncapturedwrite"
+    TICKS = "triggers_tick"
     RUNS = "executions_run"
     STEPS = "executions_steprun"
     ATTEMPTS = "executions_attempt"

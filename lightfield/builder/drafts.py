@@ -12,7 +12,11 @@ from workflows.arrangement import as_text
 from workflows.definitions import checksum, dump, parse_definition
 from workflows.models import Workflow
 
-TRIGGER_TITLES: Final = {"webhook": "A webhook arrives", "manual": "Somebody starts it"}
+TRIGGER_TITLES: Final = {
+    "webhook": "A webhook arrives",
+    "manual": "Somebody starts it",
+    "schedule": "The clock says so",
+}
 
 
 @dataclass(frozen=True)

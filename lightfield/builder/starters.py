@@ -13,6 +13,10 @@ WEBHOOK: Final = {
     },
 }
 MANUAL: Final = {"type": "manual", "config": {}}
+SCHEDULE: Final = {
+    "type": "schedule",
+    "config": {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin", "missed": "latest"},
+}
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,27 @@ STARTERS: Final = (
                 },
             },
             {"key": "note", "type": "log", "config": {"message": "Answered {{ announce.status_code }}"}},
+        ],
+    ),
+    Starter(
+        "schedule",
+        "Every working day at nine",
+        "A request goes out at nine o'clock, from Monday to Friday, also on the days when clocks change.",
+        "schedule",
+        SCHEDULE,
+        [
+            {
+                "key": "report",
+                "type": "http_request",
+                "config": {
+                    "method": "POST",
+                    "url": "https://example.com/daily-report",
+                    "json": {
+                        "scheduled_for": "{{ trigger.scheduled_for }}",
+                        "late_by_seconds": "{{ trigger.late_by_seconds }}",
+                    },
+                },
+            }
         ],
     ),
     Starter(

@@ -105,6 +105,11 @@ def ring_settle_effects() -> None:
     _ringer.ring(Bell("executions.settle_effects", "fast"))
 
 
+def ring_ticks(*, forced: bool = False) -> None:
+    """A schedule is due."""
+    _ringer.ring(Bell("triggers.fire_ticks", "fast", topic="ticks", forced=forced))
+
+
 def answered(topic: str) -> None:
     """The handler of a coalesced bell starts to look: later changes must ring again."""
     try:

@@ -71,7 +71,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("workflow.conflict", False, 409, "The workflow was changed by somebody else meanwhile.", "Read it again and repeat the change."),
     Entry("config.invalid_definition", False, 422, "The definition has wrong or unknown fields.", "Follow the pointers in `errors`."),
     Entry("config.unknown_step_type", False, 422, "There is no such step type.", "Use a type listed by bin/manage steps."),
-    Entry("config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook or manual." ),
+    Entry("config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook, schedule or manual." ),
     Entry("config.unsupported_signature", False, 422, "Signed webhooks are not part of this release.", "Use the scheme none and leave the secret out; the address itself is secret."),
     Entry("config.duplicate_key", False, 422, "Two steps have the same key.", "Give every step its own key."),
     Entry("config.reserved_key", False, 422, "The step's key is a reserved word.", "Choose another key."),
@@ -98,6 +98,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("schedule.invalid_cron", False, 422, "The cron line cannot be read.", "Write five fields: minute hour day month weekday."),
     Entry("schedule.unknown_timezone", False, 422, "There is no such time zone.", "Use an IANA name such as Europe/Berlin or UTC."),
     Entry("schedule.never_due", False, 422, "The schedule is never due.", "Choose days that exist, or every month with the day: it takes the last day of short months."),
+    Entry("schedule.set_aside", False, None, "The schedule could not be caught up three times in a row; it fires no more.", "Look for schedule_not_caught_up in the fast worker's log; then pause and resume the workflow, or publish it corrected."),
     # secret.*: what is kept encrypted
     Entry("secret.unreadable", False, 500, "A stored secret cannot be decrypted.", "Put the key it was encrypted with back into LIGHTFIELD_ENCRYPTION_KEYS."),
     # http.*: a request went out, or tried to. `url_host`, `status_code`, `attempt` and `retry_after` are in the metadata

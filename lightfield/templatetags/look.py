@@ -62,6 +62,12 @@ def utc(instant: datetime | None) -> str:
 
 
 @register.filter
+def wall(text: str) -> str:
+    """An ISO instant with its offset, as people there read it: `Sun 2026-10-25 02:30, UTC+02:00`."""
+    return f"{datetime.fromisoformat(text):%a %Y-%m-%d %H:%M}, UTC{text[-6:]}"
+
+
+@register.filter
 def short(identifier: Any) -> str:
     """A UUIDv7 by its last characters: the first ones are the time, which neighbours share."""
     return str(identifier)[-8:]

@@ -69,7 +69,7 @@ def flower_kill(trial: Trial) -> int:
 
 def two_beats(trial: Trial) -> int:
     """Two beats more, as the process table starts the first; all three are killed at random."""
-    names = ["beat", *trial.stack.begin_beats(2)]
+    names = ["beat", *trial.stack.begin_more("beat", 2)]
 
     def kill() -> None:
         trial.kill(trial.drawn.choice(names))
@@ -79,7 +79,7 @@ def two_beats(trial: Trial) -> int:
         trial.last(10)
         return trial.times(10, kill)
     finally:
-        trial.stack.end_beats()
+        trial.stack.end_more()
 
 
 def killer(trial: Trial) -> int:

@@ -6,7 +6,7 @@ import collections
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos import ends, fences, logs
+from tests.chaos import ends, fences, logs, schedules
 from tests.chaos.books import Arrival, Books
 from tests.chaos.fences import TOLERANCE, Log, Told
 from tests.chaos.pace import own_time
@@ -80,6 +80,10 @@ def judge(stack: Stack, books: Books) -> Judgement:
     for key in {*effects, *arrivals}:
         _judge_key(judgement, key, effects[key], attempts[key], arrivals.get(key, []))
     _judge_operations(judgement, books)
+    for rule, found in schedules.contradictions(stack).items():
+        for words in found:
+            judgement.blame(rule, words)
+    judgement.facts["ticks of schedules"] = schedules.lateness(stack)
     _judge_zombies(judgement, stack, books)
     _judge_processes(judgement, stack, books)
     return judgement

@@ -11,6 +11,7 @@ from tests.chaos import faults_of_messages as messages
 from tests.chaos import faults_of_postgres as postgres
 from tests.chaos import faults_of_processes as processes
 from tests.chaos import faults_of_redis as redis
+from tests.chaos import faults_of_schedules as schedules
 from tests.chaos.ordeal import ENOUGH, Ordeal, Trial
 from tests.chaos.pace import own_time
 from tests.chaos.replies import commit_reply
@@ -32,6 +33,9 @@ FAULTS: dict[str, Callable[[Trial], int]] = {
     "lock-order": postgres.lock_order,
     "commit-reply": commit_reply,
     "two-beats": processes.two_beats,
+    "four-beats": schedules.four_beats,
+    "tick-bells": schedules.tick_bells,
+    "downtime": schedules.downtime,
     "sweeps": messages.sweeps,
     "garbage": redis.garbage,
     "forged": messages.forged,

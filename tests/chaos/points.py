@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import threading
 import time
 from collections.abc import Callable
 
-from tests.chaos import explain
+from tests.chaos import explain, schedules
 from tests.chaos.books import Books
 from tests.chaos.cases import Case, Hit
 from tests.chaos.client import Sender
@@ -24,7 +25,7 @@ TRACKS: dict[str, tuple[str, ...]] = {
         *("CP-W1", "CP-W2", "CP-W3", "CP-W4"),
         *("CP-L1", "CP-L2", "CP-L3", "CP-P1", "CP-P2"),
     ),
-    "worker-fast": ("CP-D1", "CP-D2", "CP-D3", "CP-D4", "CP-D5", "CP-X1", "CP-X2"),
+    "worker-fast": ("CP-D1", "CP-D2", "CP-D3", "CP-D4", "CP-D5", "CP-X1", "CP-X2", "CP-T1", "CP-T2"),
     "worker-http": ("CP-S1", "CP-S2", "CP-S3", "CP-S4", "CP-S5", "CP-S6", "CP-S7", "CP-S8", "CP-S9"),
 }
 ROLE = {point: role for role, points in TRACKS.items() for point in points}
@@ -33,19 +34,31 @@ HIT_SECONDS = 30.0  # for somebody to come by
 MOST_PASSES = 4  # an order is for the first to fourth pass …
 TRIES = 3
 HASTE_SECONDS = 2.0  # between two hits of a track that do not wait for each other
-RARE = ("CP-D5", "CP-X1", "CP-X2", "CP-P1", "CP-P2")  # … but for the first where few come by
+RARE = (
+    "CP-D5",
+    "CP-X1",
+    "CP-X2",
+    "CP-T1",
+    "CP-T2",
+    "CP-P1",
+    "CP-P2",
+)  # … but for the first where few come by
 
-# Whatever is to go on by itself and soon: live runs whose step is due, and events. With a mark that changes.
+# Whatever is to go on by itself and soon: live runs whose step is due, events, schedules. With a mark that changes.
 ON_ITS_WAY = """
 SELECT r.id::text, r.seq FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
 WHERE s.status IN ('ready', 'queued', 'running', 'waiting') AND s.due_at < clock_timestamp() + interval '1 second'
 UNION ALL
 SELECT e.id::text, 0 FROM triggers_outboxevent e WHERE e.status = 'pending'
+UNION ALL
+SELECT 'trigger ' || id, extract(epoch FROM next_due_at)::int FROM triggers_trigger WHERE next_due_at < clock_timestamp()
 """
 _STILL_THERE = """
 SELECT {what} FROM (
   SELECT r.id::text AS id, r.seq FROM executions_run r WHERE r.status IN ('pending', 'running', 'waiting')
-  UNION ALL SELECT e.id::text, 0 FROM triggers_outboxevent e WHERE e.status = 'pending') now
+  UNION ALL SELECT e.id::text, 0 FROM triggers_outboxevent e WHERE e.status = 'pending'
+  UNION ALL SELECT 'trigger ' || id, extract(epoch FROM next_due_at)::int FROM triggers_trigger
+    WHERE next_due_at IS NOT NULL) now
 JOIN unnest(%s::text[], %s::int[]) AS before(id, seq) ON before.id = now.id AND before.seq = now.seq
 """
 STILL_THERE = _STILL_THERE.format(what="count(*)")
@@ -75,6 +88,7 @@ class Walk:
         self.is_over = is_over
         self.patience = patience
         self.in_haste = in_haste  # the next hit does not wait until the last is over
+        self._drawn = random.Random("schedules")
         self._following: list[threading.Thread] = []
         self.cases: list[Case] = []
         self._asleep: dict[str, threading.Thread] = {}  # role: whoever wakes the one that is stopped
@@ -150,6 +164,8 @@ class Walk:
         """What does not come by itself often enough."""
         if point == "CP-D5":
             self._pile_up()
+        if point in ("CP-T1", "CP-T2"):
+            schedules.fall_behind(self.stack, self._drawn.choice(schedules.EVERY_MINUTE), 150)
         if point in ("CP-X1", "CP-X2"):  # leases that run out: of one that nobody has stopped
             awake = self._awake("worker-http", "worker-http-2")
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself: its leases do, too

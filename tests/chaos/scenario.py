@@ -7,7 +7,7 @@ import threading
 import time
 
 from lightfield.local.boot import say
-from tests.chaos import explain, fences, holds, report, workload
+from tests.chaos import explain, fences, holds, report, schedules, workload
 from tests.chaos.books import Books
 from tests.chaos.client import Operator, Sender
 from tests.chaos.judging import Judgement, judge
@@ -26,7 +26,8 @@ UNFINISHED = """
 SELECT (SELECT count(*) FROM triggers_outboxevent WHERE status = 'pending'),
   (SELECT count(*) FROM executions_run WHERE status IN ('pending', 'running', 'waiting')),
   (SELECT count(*) FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
-   WHERE e.status = 'intent' AND s.status IN ('completed', 'failed', 'skipped', 'cancelled'))
+   WHERE e.status = 'intent' AND s.status IN ('completed', 'failed', 'skipped', 'cancelled')),
+  (SELECT count(*) FROM triggers_trigger WHERE next_due_at < now() - interval '2 seconds')
 """
 
 
@@ -41,6 +42,7 @@ class Scenario:
         self.is_well = False
         self._ends = threading.Event()
         addresses = workload.publish(stack.api, stack.sink.url)
+        self.scheduled = schedules.publish(stack.api)
         self.sender = Sender(books, stack.api.base, addresses, seed=wanted.seed, rate=wanted.rate)
         self.operator = Operator(books, stack.api, seed=wanted.seed)
         self.writing = Writing(stack.api, seed=wanted.seed)
@@ -119,13 +121,25 @@ class Scenario:
         problems = self.writing.finish(own_time.stretch)
         if not self.sender.finish(60 * own_time.stretch):
             problems.append("deliveries that were never acknowledged")
-        if not wait_until(
-            lambda: self._ends.is_set() or self.stack.ask(UNFINISHED) == [(0, 0, 0)], QUIET_SECONDS, every=0.5
-        ):
+        if not self._has_become_quiet():
             left = self.stack.ask(UNFINISHED)[0]
-            problems.append(f"not quiet after {QUIET_SECONDS:.0f} s: events, runs, effects left: {left}")
+            problems.append(
+                f"not quiet after {QUIET_SECONDS:.0f} s: events, runs, effects, schedules left: {left}"
+            )
             explain.tell(self.stack, "the end")
+        schedules.pause(
+            self.stack.api, self.scheduled
+        )  # the clock goes on, and what follows looks for a while
+        if not problems and not self._has_become_quiet():
+            problems.append("not quiet once the schedules were paused")
         return problems
+
+    def _has_become_quiet(self) -> bool:
+        return wait_until(
+            lambda: self._ends.is_set() or self.stack.ask(UNFINISHED) == [(0, 0, 0, 0)],
+            QUIET_SECONDS,
+            every=0.5,
+        )
 
     def _report(self, problems: list[str], seconds: float) -> None:
         verified = self.stack.manage("verify", "--quiesced")

@@ -80,7 +80,7 @@ class Stack:
         _begin_anew(home)
         self.orders = home.folder("crashpoints")
         self._errands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._beats: list[Supervised] = []
+        self._more: list[Supervised] = []
         self.servers = held.enter_context(Servers(home))
         self.database_url = self.servers.urls["DATABASE_URL"]
         self.redis_url = self.servers.urls["REDIS_URL"]
@@ -184,45 +184,51 @@ class Stack:
         while not self._errands.empty():
             self._errands.get()()
 
-    def begin_beats(self, number: int) -> list[str]:
-        """More beats, each started as the process table starts the first. Their names."""
-        beat = next(
-            one
-            for one in processes.table(bind=HOST, port="0", flower_port="0", workers={})
-            if one.name == "beat"
+    def begin_more(self, role: str, number: int) -> list[str]:
+        """More processes of a role, each started as the process table starts those it has. Their names."""
+        wanted = len(self._more) + number
+        there = sum(one.name.startswith(role) for one in self.supervisor.processes)
+        names = [f"{role}-{there + count + 1}" for count in range(number)]
+        lane = role.removeprefix("worker-")
+        table = processes.table(
+            bind=HOST,
+            port="0",
+            flower_port="0",
+            workers={**environment.worker_numbers(), lane: there + number},
         )
-        names = [f"beat-{count + 2}" for count in range(number)]
+        found = {one.name: one for one in table}
+        chosen = [(name, found.get(name) or found[role]) for name in names]  # beats are not numbered there
 
         def begin() -> None:
-            for name in names:
-                one = Supervised(self.home, name, partial(self._spawn_beat, beat, name))
+            for name, process in chosen:
+                one = Supervised(self.home, name, partial(self._spawn, process, name))
                 one.on_end = self._note_end
                 one.start()
-                self._beats.append(one)
+                self._more.append(one)
                 self.supervisor.processes.append(one)
 
         self._errands.put(begin)
-        wait_until(lambda: len(self._beats) == number, 30)
+        wait_until(lambda: len(self._more) == wanted, 30)
         return names
 
-    def _spawn_beat(self, beat: processes.Process, name: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, process: processes.Process, name: str) -> subprocess.Popen[bytes]:
         return spawn(
-            [sys.executable if part == processes.PYTHON else part for part in beat.command],
+            [sys.executable if part == processes.PYTHON else part for part in process.command],
             cwd=ROOT,
-            environ={**self.supervisor.environ, "LIGHTFIELD_ROLE": "beat", MARK: str(self.home.path)},
+            environ={**self.supervisor.environ, "LIGHTFIELD_ROLE": process.role, MARK: str(self.home.path)},
             output=self.home.open_log(name),
             when_parent_dies=signal.SIGKILL,
         )
 
-    def end_beats(self) -> None:
+    def end_more(self) -> None:
         def end() -> None:
-            for one in self._beats:
+            for one in self._more:
                 self.supervisor.processes.remove(one)
-            stop_all(self._beats, grace=10)
-            self._beats.clear()
+            stop_all(self._more, grace=10)
+            self._more.clear()
 
         self._errands.put(end)
-        wait_until(lambda: not self._beats, 30)
+        wait_until(lambda: not self._more, 30)
 
     def obeyed(self, point: str = "CP-*") -> list[tuple[str, int]]:
         """Orders that were obeyed since somebody asked last: what was ordered, and the process that did it."""

@@ -113,6 +113,7 @@ def pages(ids: dict[str, str]) -> list[str]:
     """Every page there is, with rows."""
     version = Workflow.objects.get(pk=ids["workflow"]).active_version_id
     workflow = f"/admin/workflows/workflow/{ids['workflow']}"
+    trigger = Workflow.objects.get(pk=ids["workflow"]).trigger.pk
     return [
         "/admin/",
         *LISTS,
@@ -122,6 +123,7 @@ def pages(ids: dict[str, str]) -> list[str]:
         "/admin/workflows/workflow/add/?starter=forward",
         *(f"{workflow}/{page}/" for page in ("change", "run", "archive", "rotate")),
         f"/admin/workflows/workflowversion/{version}/change/?against=draft",
+        f"/admin/triggers/trigger/{trigger}/change/",
         f"/admin/executions/run/{ids['run']}/change/",
         f"/admin/triggers/outboxevent/{ids['event']}/change/",
     ]

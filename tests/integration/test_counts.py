@@ -16,9 +16,11 @@ from executions.models import Run, StepRun
 from lightfield.kernel import sql
 from tests.bellboy import TASKS, Bellboy
 from tests.factories import a_published_workflow
+from tests.jotter import Jotter
 from tests.staging import answer_with_cells_here, let_time_pass, nap, say, slow
 from triggers import services
 from triggers.models import Trigger
+from workflows import services as workflows
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept", "slow_step")]
 
@@ -148,6 +150,28 @@ def test_an_idle_sweep_is_one_transaction_without_a_message(bellboy: Bellboy, co
 
     assert counted == [1]
     assert bellboy.rung == []
+
+
+def test_a_webhook_that_starts_nothing_costs_one_transaction_and_one_that_is_repeated_two(
+    bellboy: Bellboy, counter: Counter, jotter: Jotter
+) -> None:
+    """To say why is free: the first looks once, the second looks for the first event besides."""
+    workflow = a_published_workflow()
+    path = services.webhook_path(Trigger.objects.get(workflow=workflow))
+
+    def deliver() -> int:
+        headers = {"Idempotency-Key": "k"}
+        return Client().post(path, {}, content_type="application/json", headers=headers).status_code
+
+    assert (deliver(), deliver()) == (202, 200)  # each connection prepares its statements once
+    with counter.counted() as repeated:
+        assert deliver() == 200
+    workflows.pause(workflow_id=workflow.pk, by="a tester")
+    with counter.counted() as refused:
+        assert deliver() == 404
+
+    assert (repeated, refused) == ([2], [1])
+    assert [verdict for _, verdict, _ in jotter.told] == ["duplicate", "duplicate", "paused"]
 
 
 def test_two_hundred_runs_of_three_steps_cost_at_most_one_message_for_each_step(bellboy: Bellboy) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -99,9 +101,9 @@ def test_what_is_noted_is_stored_by_the_next_sweep_with_when_it_was(server):
 
 def test_the_age_of_a_note_is_measured_and_no_two_clocks_are_compared(server, monkeypatch):
     trigger = a_trigger()
-    monotonic = notebook.time.monotonic
+    monotonic = time.monotonic
     with monkeypatch.context() as earlier:
-        earlier.setattr(notebook.time, "monotonic", lambda: monotonic() - 60)
+        earlier.setattr(time, "monotonic", lambda: monotonic() - 60)
         note(trigger_id=trigger.pk, verdict=Verdict.PAUSED)
     decisions.flush()
     collecting.collect()
@@ -110,13 +112,17 @@ def test_the_age_of_a_note_is_measured_and_no_two_clocks_are_compared(server, mo
     assert timedelta(seconds=60) <= age < timedelta(seconds=90)
 
 
-def test_to_note_asks_nothing_of_the_database_and_nothing_of_redis(server, line):
-    line.freeze()
+def test_to_note_asks_nothing_of_the_database_and_nothing_of_redis(server, monkeypatch):
+    asked: list[Any] = []
+    monkeypatch.setattr(shelf, "put", lambda *args: asked.append(args))
     with CaptureQueriesContext(connection) as captured:
-        for _ in range(10_000):
-            note(trigger_id=1, verdict=Verdict.UNCHANGED, detail={"changed": ["a"]})
+        for number in range(10_000):
+            note(trigger_id=number % 7 + 1, verdict=Verdict.UNCHANGED, detail={"changed": ["a"]})
 
     assert not captured
+    assert asked == []  # the thread would come after an hour
+    assert decisions.flush()
+    assert len(asked) == 1
 
 
 def test_nothing_that_is_noted_raises(server):
@@ -201,7 +207,7 @@ def test_counters_are_exact_where_only_a_sample_is_kept(server, monkeypatch):
 
     assert counted() == {(trigger.pk, "unchanged"): 5_000, (other.pk, "unchanged"): 1}
     kept = set(Decision.objects.filter(trigger=trigger).values_list("subject", flat=True))
-    assert kept == {str(number) for number in range(4_001, 5_000)}  # the newest
+    assert kept == {str(number) for number in range(4_500, 5_000)}  # the newest of its half
     assert Decision.objects.get(trigger=other).subject == "the one of the other"
 
 
@@ -272,25 +278,34 @@ def notebook_verdicts() -> list[Verdict]:
 
 
 def test_given_collectors_that_store_at_once_then_the_bound_holds(server, monkeypatch):
-    """Each with a full load of its own: the second to store waits, and trims what the first one stored too."""
+    """Each with a full load of its own. Would both store before either trims, neither saw the other's rows."""
     trigger = a_trigger()
     loads = []
-    for _ in range(3):
+    for verdict in (Verdict.UNCHANGED, Verdict.PAUSED):
         for _ in range(900):
-            note(trigger_id=trigger.pk, verdict=Verdict.UNCHANGED)
+            note(trigger_id=trigger.pk, verdict=verdict)
         decisions.flush()
         loads.append(shelf.take())
     handed = iter(loads)
     lock = threading.Lock()
+    both_stored = threading.Barrier(2)
+    store = Decision.objects.bulk_create
 
     def take_the_next() -> shelf.Taken:
         with lock:
             return next(handed)
 
-    monkeypatch.setattr(shelf, "take", take_the_next)
+    def store_and_look_for_the_other(rows: Any) -> Any:
+        stored = store(rows)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_stored.wait(timeout=0.5)
+        return stored
 
-    assert race(*[collecting.collect] * 3) == [900] * 3
-    assert counted() == {(trigger.pk, "unchanged"): 2_700}
+    monkeypatch.setattr(shelf, "take", take_the_next)
+    monkeypatch.setattr(Decision.objects, "bulk_create", store_and_look_for_the_other)
+
+    assert race(*[collecting.collect] * 2) == [900] * 2
+    assert counted() == {(trigger.pk, "unchanged"): 900, (trigger.pk, "paused"): 900}
     assert Decision.objects.count() == 1_000
 
 

@@ -103,6 +103,8 @@ COMPLETED_RUN = run_with("r.status = 'completed' AND r.generation = 1 AND r.seq 
 COMPLETED_SLOW = step_with("s.status = 'completed' AND s.lane = 'http' AND NOT s.reused AND s.attempts = 1")
 RETRIED = step_with("s.status = 'completed' AND s.attempts >= 3 AND s.lost = 0")
 
+MISSED = "kind = 'schedule' AND config->>'missed'"
+
 PLANTS = [
     # --- workflows and versions
     Plant(
@@ -205,6 +207,45 @@ PLANTS = [
         "WHERE e.error_code = 'trigger.own_change' AND r.workflow_id <> e.workflow_id",
     ),
     Plant("events-decided", "SELECT 1"),  # one event is pending
+    # --- schedules
+    Plant("tick-once", "UPDATE triggers_tick SET due_at = '2026-01-01Z'"),
+    Plant("tick-has-its-event", "UPDATE triggers_tick SET event_id = uuid_v7()"),
+    Plant("tick-has-its-event", "UPDATE triggers_tick SET due_at = due_at + interval '1 second'"),
+    Plant(
+        "tick-has-its-event", "UPDATE triggers_outboxevent SET source = 'manual' WHERE source = 'schedule'"
+    ),
+    Plant("scheduled-event-has-tick", "DELETE FROM triggers_tick"),
+    Plant(
+        "ticks-as-scheduled",  # `all`: one in the middle is missing
+        f"DELETE FROM triggers_tick t USING triggers_trigger r WHERE r.id = t.trigger_id AND {MISSED} = 'all' "
+        "AND t.due_at = (SELECT min(due_at) + interval '20 minutes' FROM triggers_tick)",
+    ),
+    Plant(
+        "ticks-as-scheduled",  # `latest`: the last one is missing
+        f"DELETE FROM triggers_tick t USING triggers_trigger r WHERE r.id = t.trigger_id AND {MISSED} = 'latest'",
+    ),
+    Plant(
+        "ticks-as-scheduled",  # fired at what is no instant
+        "UPDATE triggers_tick SET due_at = due_at + interval '1 minute'",
+    ),
+    Plant(
+        "ticks-as-scheduled",  # `none`: fired although it was late
+        f"UPDATE triggers_trigger r SET config = jsonb_set(config, '{{missed}}', '\"none\"') WHERE {MISSED} = 'all'",
+    ),
+    Plant("schedules-go-on", f"UPDATE triggers_trigger SET next_due_at = NULL WHERE {MISSED} = 'all'"),
+    Plant("schedules-go-on", "UPDATE triggers_trigger SET next_due_at = next_due_at - interval '2 days'"),
+    Plant(
+        "schedules-go-on",
+        f"UPDATE triggers_trigger SET error_code = 'schedule.set_aside' WHERE {MISSED} = 'all'",
+    ),
+    Plant("schedules-go-on", f"UPDATE triggers_trigger SET settled_until = NULL WHERE {MISSED} = 'all'"),
+    Plant(
+        "schedules-go-on", f"UPDATE triggers_trigger SET config = '{{\"moon\": 1}}' WHERE {MISSED} = 'all'"
+    ),
+    Plant(
+        "schedules-go-on",
+        "UPDATE triggers_trigger SET next_due_at = now() + interval '1 day' WHERE next_due_at IS NULL",
+    ),
     # --- runs
     Plant(
         "run-generation-once",

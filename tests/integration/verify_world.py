@@ -6,6 +6,8 @@ from collections import deque
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+
 from crm.models import Opportunity
 from executions import cells, ending, services, sweeper
 from executions.claims import StepInHand
@@ -15,9 +17,11 @@ from lightfield.kernel import bells, sql
 from lightfield.kernel.errors import PermanentStepError, TransientStepError
 from tests.bellboy import Bellboy
 from tests.capturing import watching
+from tests.clockwork import SINCE_MIDNIGHT, a_schedule, noon_zone, set_back
 from tests.factories import BY, a_definition, a_published_workflow, an_event
 from tests.scripted import ScriptedSlow
 from tests.staging import a_queued_step, claim, die_in_cells, end_lease, intend, nap, say, slow
+from triggers import ticking
 from triggers.publication import follow_version
 from workflows import services as workflow_services
 from workflows.definitions import checksum, dump, parse_definition
@@ -106,6 +110,7 @@ class World:
         self.make_undispatched()
         self.make_led_to()
         self.make_recorded()
+        self.make_scheduled()
         assert set(Run.objects.values_list("status", flat=True)) == {"completed", "failed", "cancelled"}
 
     def make_failed(self) -> None:
@@ -182,6 +187,18 @@ class World:
             bells.ring_dispatch(poisonous.shard)
         self.answer()
 
+    def make_scheduled(self) -> None:
+        """Six instants went by under each policy, and under one that was paused before it could fire."""
+        morning = {"cron": "*/20 9-10 * * *", "timezone": noon_zone()}
+        for missed in ("all", "latest", "none"):
+            set_back(a_schedule({**morning, "missed": missed}), SINCE_MIDNIGHT)
+        paused = set_back(a_schedule(morning), SINCE_MIDNIGHT)
+        workflow_services.pause(workflow_id=paused.workflow_id, by=BY)
+        a_schedule({"every": "week", "weekday": "mon", "at": "09:00"})
+        while ticking.fire_due():
+            pass
+        self.answer()
+
     def without_steps(self) -> Workflow:
         """A workflow that no publish would let through: its events cannot be dispatched."""
         workflow = workflow_services.create_workflow(definition=a_definition(steps=[]), by=BY)
@@ -194,7 +211,8 @@ class World:
             checksum=checksum(document),
         )
         Workflow.objects.filter(pk=workflow.pk).update(active_version=version, status="active")
-        follow_version(workflow, version)
+        with transaction.atomic():
+            follow_version(workflow, version)
         return Workflow.objects.get(pk=workflow.pk)
 
     def make_in_flight(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     captures,
     claims,
+    decisions,
     dispatches,
     effects,
     endings,
@@ -27,5 +28,6 @@ MUTANTS = (
     *lanes.MUTANTS,
     *floods.MUTANTS,
     *schedules.MUTANTS,
+    *decisions.MUTANTS,
     *stories.MUTANTS,
 )

@@ -14,13 +14,17 @@ MUTANTS = (
         planted(
             "own-change-guard-removed",
             "a workflow is started by what it changed itself",
-            edit(DISPATCHER, "AND cause.workflow_id = ev.workflow_id ", "AND false "),
+            edit(DISPATCHER, "cause.id = ev.caused_by) = ev.workflow_id", "false) = ev.workflow_id"),
             by="test_loop_guard.py::test_a_workflows_own_change_does_not_start_it",
         ),
         planted(
             "own-change-of-anybody",
             "a workflow is not started by what another one changed",
-            edit(DISPATCHER, "AND cause.workflow_id = ev.workflow_id ", "AND cause.id IS NOT NULL "),
+            edit(
+                DISPATCHER,
+                "cause.id = ev.caused_by) = ev.workflow_id",
+                "cause.id = ev.caused_by) IS NOT NULL",
+            ),
             by="test_loop_guard.py::test_what_another_workflow_changed_starts_it",
         ),
         planted(
@@ -141,7 +145,7 @@ MUTANTS = (
         planted(
             "chain-without-its-beginning",
             "a chain begins with the run that led to this one",
-            edit("executions/causal_chain.py", "WHERE up.above < %(deepest)s::int", "WHERE up.above < 1"),
+            edit("executions/causal_chain.py", "WHEN up.above < %(deepest)s::int", "WHEN up.above < 1"),
             by="test_causal_chain.py::test_from_its_last_run_a_chain_shows_all_that_led_there",
         ),
         planted(

@@ -5,7 +5,9 @@ Rows are taken in pieces of 500, so that memory stays flat; all pieces are one t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -15,6 +17,7 @@ from django.db.models.constants import OnConflict
 from django.db.models.sql import InsertQuery
 
 from triggers.records import capture, modes, upserting, watching
+from triggers.records.capture import Subscription
 from triggers.records.watching import Watch
 
 AT_ONCE = 500
@@ -32,20 +35,39 @@ def update(original: Original) -> Original:
 
     def captured_update(self: Rows, **values: Any) -> int:
         watches = _watches_of(self)
-        if not watches or self.query.combinator or self.query.is_sliced:
+        if not watches or modes.is_left_to_database() or self.query.combinator or self.query.is_sliced:
             return int(original(self, **values))  # or it says what is wrong with it
         with (
-            transaction.atomic(using=DEFAULT_DB_ALIAS, savepoint=False),
+            modes.in_a_transaction(),
             modes.seen_by_us() as is_captured_here,
         ):
-            interested = _interested(watches, values) if is_captured_here else []
-            if not interested:
+            if not is_captured_here:
                 return int(original(self, **values))
-            updated = sum(_update_piece(original, self, values, interested, keys) for keys in _locked(self))
-            self._result_cache = None
+            asked = [_asked(watch, values) for watch in watches]
+            if any(one.is_interested for one in asked):
+                pieces = _locked(self, [one.watch for one in asked])
+                updated = sum(_update_piece(original, self, values, asked, piece) for piece in pieces)
+                self._result_cache = None
+                return updated
+            updated = int(original(self, **values))
+            for one in asked:
+                capture.unchanged(one.watch, one.watchers, updated, Counter(), one.names)
             return updated
 
     return captured_update
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who watches updates of one table, and which of its watched fields are written."""
+
+    watch: Watch
+    watchers: tuple[Subscription, ...]
+    names: frozenset[str]
+
+    @property
+    def is_interested(self) -> bool:
+        return any(wanted.may_ask_for(self.names) for wanted in self.watchers)
 
 
 def _watches_of(rows: Rows) -> list[Watch]:
@@ -54,52 +76,55 @@ def _watches_of(rows: Rows) -> list[Watch]:
     return watching.watches_of(rows.model) if rows.db == DEFAULT_DB_ALIAS else []
 
 
-def _interested(watches: Sequence[Watch], values: dict[str, Any]) -> list[Watch]:
-    """The watches with a trigger to which one of the updated fields may matter."""
-    found = []
-    for watch in watches:
-        names = _names_written(watch, values)
-        if names and any(
-            not wanted.fields or wanted.fields & names for wanted in capture.watchers(watch, "updated")
-        ):
-            found.append(watch)
-    return found
+def _asked(watch: Watch, values: dict[str, Any]) -> Asked:
+    names = _names_written(watch, values)
+    return Asked(watch, capture.watchers(watch, "updated") if names else (), names)
 
 
-def _names_written(watch: Watch, values: dict[str, Any]) -> set[str]:
+def _names_written(watch: Watch, values: dict[str, Any]) -> frozenset[str]:
     """The watched fields of this table that an update with these values touches, worked-out ones included."""
-    fields = watch.fields.items()
-    written = {name for name, field in fields if name in values or field.attname in values}
-    return written | {name for name, field in fields if written and field.generated}
+    columns = watch.model._meta.concrete_fields
+    written = {field.name for field in columns if field.name in values or field.attname in values}
+    worked_out = {field.name for field in columns if written and field.generated}
+    return frozenset((written | worked_out) & watch.fields.keys())
 
 
-def _locked(rows: Rows) -> Iterator[list[Any]]:
-    """The keys of the rows that an update would touch, locked, in pieces.
+def _locked(rows: Rows, watches: Sequence[Watch]) -> Iterator[list[Any]]:
+    """The rows that an update would touch, locked, in pieces: the key of each, and its key in each watched table.
 
     In the order of the keys, as every update of ours takes them: two at once never wait for each other in a circle.
     """
+    wanted = rows._chain().order_by().values("pk")
+    wanted.query.select_for_update = False  # an UPDATE takes no notice of it
     locked: QuerySet[Any, Any] = (
         QuerySet(rows.model, using=DEFAULT_DB_ALIAS)
-        .filter(pk__in=rows._chain().order_by().values("pk"))
+        .filter(pk__in=wanted)
         .order_by("pk")
-        .select_for_update(of=("self",), no_key=True)
-        .values_list("pk", flat=True)
+        .select_for_update(no_key=True)
+        .values_list("pk", *(watch.pk.name for watch in watches))
     )
-    yield from _pieces(list(locked))
+    with transaction.mark_for_rollback_on_error(using=DEFAULT_DB_ALIAS):
+        found = list(locked)
+    yield from _pieces(found)
 
 
 def _update_piece(
-    original: Original, rows: Rows, values: dict[str, Any], watches: Sequence[Watch], keys: list[Any]
+    original: Original, rows: Rows, values: dict[str, Any], asked: Sequence[Asked], piece: list[Any]
 ) -> int:
     """Update these rows as far as they still are what was asked for.
 
     Between look and lock somebody may have changed them, and of two who say `filter(stage="open").update(stage="won")`
     at once only one must win.
     """
-    befores = {watch: capture.before(watch, [watch.pk_text(key) for key in keys]) for watch in watches}
+    keys, *keys_by_watch = zip(*piece, strict=True)
+    befores = [
+        capture.before(one.watch, [one.watch.pk_text(key) for key in of_watch])
+        for one, of_watch in zip(asked, keys_by_watch, strict=True)
+    ]
     updated = int(original(rows._chain().filter(pk__in=keys), **values))
-    for watch, before in befores.items():
-        capture.changed(watch, list(before), list(before.values()))
+    for one, before in zip(asked, befores, strict=True):
+        answered = capture.changed(one.watch, list(before), list(before.values()))
+        capture.unchanged(one.watch, one.watchers, updated, answered, one.names)
     return updated
 
 
@@ -108,7 +133,7 @@ def bulk_create(original: Original) -> Original:
 
     def captured_bulk_create(self: Rows, objs: Any, *args: Any, **options: Any) -> Any:
         watches = _watches_of(self)
-        if not watches:
+        if not watches or modes.is_left_to_database():
             return original(self, objs, *args, **options)
         options = {**dict(zip(BULK_CREATE_ARGUMENTS, args, strict=False)), **options}
         objs = list(objs)
@@ -129,7 +154,7 @@ def bulk_create(original: Original) -> Original:
 
 
 def insert(original: Original) -> Original:
-    """Around `QuerySet._insert`, for `bulk_create(ignore_conflicts=True)`: only here the database says what it took."""
+    """Around `QuerySet._insert`, for `bulk_create`: only here the database says which rows it took, and their keys."""
 
     def captured_insert(
         self: Rows,
@@ -142,11 +167,14 @@ def insert(original: Original) -> Original:
         update_fields: Any = None,
         unique_fields: Any = None,
     ) -> Any:
-        watches = _watches_of(self) if on_conflict == OnConflict.IGNORE else []
-        if not watches or modes.is_database_capturing():
-            return original(
+        watches = _watches_of(self)
+        if not watches or on_conflict != OnConflict.IGNORE or modes.is_database_capturing():
+            found = original(
                 self, objs, fields, returning_fields, raw, using, on_conflict, update_fields, unique_fields
             )
+            if watches and found and watches[0].pk in returning_fields:
+                _take_keys(watches[0], objs, [row[returning_fields.index(watches[0].pk)] for row in found])
+            return found
         query = InsertQuery(self.model, on_conflict=on_conflict)
         query.insert_values(fields, objs, raw=raw)
         compiler = query.get_compiler(using=DEFAULT_DB_ALIAS)
@@ -158,6 +186,13 @@ def insert(original: Original) -> Original:
         return []
 
     return captured_insert
+
+
+def _take_keys(watch: Watch, objs: Sequence[Model], keys: list[Any]) -> None:
+    """`bulk_create` sets keys that were missing, and forgets those that were left to a default of the database."""
+    for one, key in zip(objs, keys, strict=True):
+        if watch.pk_of(one) is None:
+            setattr(one, str(watch.pk.attname), key)
 
 
 def _pieces(items: Sequence[T]) -> Iterator[list[T]]:

@@ -6,19 +6,23 @@ A save of an existing record: `look` before it, `saved` after it. New ones: `cre
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Model
 
 from lightfield.kernel import bells, sql
 from lightfield.kernel.crashpoint import crashpoint
 from triggers import causes
+from triggers.decisions import Verdict, note_on_commit
 from triggers.records import comparing, statements
 from triggers.records.watching import Watch
+
+PAUSED: Final = -1  # in place of a shard: the trigger asked, and its workflow takes no events
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Subscription:
     trigger_id: int
     is_active: bool  # false: its workflow is paused
     fields: frozenset[str]
+
+    def may_ask_for(self, names: Collection[str]) -> bool:
+        """Whether a change of these fields, or of some of them, may be one that it asks for."""
+        return bool(names) and (not self.fields or not self.fields.isdisjoint(names))
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,13 @@ def look(watch: Watch, pk: str) -> Seen | None:
     A lock before the look, since another writer may be at it: what it has changed by the time it commits must be
     neither hidden nor counted twice. What the instance held when it was loaded plays no part.
     """
-    found = sql.row(statements.look(watch), {"pk": pk, "entity": watch.entity, "event": "updated"})
+    found = _row(statements.look(watch), {"pk": pk, "entity": watch.entity, "event": "updated"})
     return None if found is None else Seen(found[0] or "", _subscriptions(found[1]))
 
 
 def watchers(watch: Watch, event: str) -> tuple[Subscription, ...]:
     """Who wants to know of updates (`updated`) or new records (`created`) of this kind."""
-    found = sql.row(statements.who_watches(), {"entity": watch.entity, "event": event})
+    found = _row(statements.who_watches(), {"entity": watch.entity, "event": event})
     return _subscriptions(found[0] if found else None)
 
 
@@ -64,9 +72,14 @@ def saved(watch: Watch, instance: Model, seen: Seen | None, update_fields: Colle
         return
     if not seen.subscriptions:
         return
-    watched = [wanted.fields for wanted in seen.subscriptions if wanted.is_active]
-    if comparing.may_have_changed(watch, instance, seen.before, watched, update_fields):
-        changed(watch, [pk], [seen.before])
+    maybe = comparing.maybe_changed(watch, instance, seen.before, update_fields)
+    if any(wanted.may_ask_for(maybe) for wanted in seen.subscriptions):
+        answered = changed(watch, [pk], [seen.before])
+    else:
+        answered = Counter()
+    for wanted in seen.subscriptions:
+        if wanted.is_active and wanted.trigger_id not in answered:
+            _let_go(watch, wanted, subject=f"{watch.entity} {pk}", names=maybe)
 
 
 def created(watch: Watch, pks: Sequence[str]) -> None:
@@ -76,32 +89,71 @@ def created(watch: Watch, pks: Sequence[str]) -> None:
 
 def before(watch: Watch, pks: Sequence[str]) -> dict[str, str]:
     """Lock these records and read them: their fields as JSON text, by primary key."""
-    return dict(sql.rows(statements.before_rows(watch), {"pks": list(pks)}))
+    return dict(_rows(statements.before_rows(watch), {"pks": list(pks)}))
 
 
-def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> None:
+def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> Counter[int]:
     """Compare what these records were with what they are, and store an event for every trigger that asked for that.
 
     Args:
         befores: for each of `pks` its fields as JSON text, None where the record is new.
+
+    Returns how many of the records each trigger asked for.
     """
     crashpoint("CP-L1")
     cause = causes.current()
-    stored = sql.rows(
-        statements.store_events(watch),
-        {
-            "pks": list(pks),
-            "befores": list(befores),
-            "entity": watch.entity,
-            "quiet": list(watch.quiet),
-            "trace_id": cause.trace_id if cause else None,
-            "depth": causes.depth_of_next(cause),
-            "caused_by": cause.run_id if cause else None,
-        },
-    )
+    of_cause = {
+        "trace_id": cause.trace_id if cause else None,
+        "depth": causes.depth_of_next(cause),
+        "caused_by": cause.run_id if cause else None,
+    }
+    if len(pks) == 1:
+        stored = _rows(statements.store_event(watch), {**of_cause, "pk": pks[0], "before": befores[0]})
+    else:
+        rows = {"pks": list(pks), "befores": list(befores)}
+        stored = _rows(statements.store_events(watch), {**of_cause, **rows})
     crashpoint("CP-L2")
-    for shard in sorted({shard for (events,) in stored for _, shard in events or ()}):
+    answered = [(pk, trigger_id, shard) for pk, events in stored for trigger_id, shard in events or ()]
+    for shard in sorted({shard for _, _, shard in answered} - {PAUSED}):
         transaction.on_commit(partial(_ring, shard), robust=True)
+    for pk, trigger_id, shard in answered:
+        if shard == PAUSED:
+            note_on_commit(trigger_id=trigger_id, verdict=Verdict.PAUSED, subject=f"{watch.entity} {pk}")
+    return Counter(trigger_id for _, trigger_id, _ in answered)
+
+
+def unchanged(
+    watch: Watch, watchers: Iterable[Subscription], written: int, answered: Counter[int], names: Iterable[str]
+) -> None:
+    """Of `written` records, those that a trigger did not ask for are why it did not fire."""
+    for wanted in watchers:
+        number = written - answered[wanted.trigger_id]
+        if wanted.is_active and number > 0:
+            _let_go(watch, wanted, subject=f"{number} × {watch.entity}", names=names, count=number)
+
+
+def _let_go(
+    watch: Watch, wanted: Subscription, *, subject: str, names: Iterable[str], count: int = 1
+) -> None:
+    watched = sorted(wanted.fields) or [name for name in watch.fields if name not in watch.quiet]
+    note_on_commit(
+        trigger_id=wanted.trigger_id,
+        verdict=Verdict.UNCHANGED,
+        subject=subject,
+        detail={"changed": sorted(names), "watched": watched},
+        count=count,
+    )
+
+
+def _rows(statement: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Whoever catches what this raises must not go on in a transaction that PostgreSQL has given up."""
+    with transaction.mark_for_rollback_on_error(using=DEFAULT_DB_ALIAS):
+        return sql.rows(statement, params)
+
+
+def _row(statement: str, params: dict[str, Any]) -> tuple[Any, ...] | None:
+    found = _rows(statement, params)
+    return found[0] if found else None
 
 
 def _ring(shard: int) -> None:

@@ -1,7 +1,8 @@
 """A record as JSON, made by the database: the same text serves Django's writes and the database trigger.
 
-Instants are ISO 8601 in UTC with Z and microseconds, as in the API; durations are seconds; bytes are base64. All else
-is what PostgreSQL makes of it: numbers, texts, booleans, lists, jsonb as it is, dates as YYYY-MM-DD, ids as text.
+Instants are ISO 8601 in UTC with Z and microseconds, as in the API; durations are seconds; bytes are base64; in a list
+too. All else is what PostgreSQL makes of it: numbers, texts, booleans, lists, jsonb as it is, dates as YYYY-MM-DD, ids
+as text. What is no number in JSON is a text: NaN, Infinity, an instant that is infinity.
 """
 
 from __future__ import annotations
@@ -16,13 +17,20 @@ INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 def fields_sql(watch: Watch, row: str) -> str:
     """A jsonb object of the watched fields of the row with this alias."""
-    pairs = [f"'{_literal(name)}', {_value(field, row)}" for name, field in watch.fields.items()]
+    pairs = [f"{literal(name)}, {_value(field, row)}" for name, field in watch.fields.items()]
     pieces = [pairs[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
     return " || ".join(f"jsonb_build_object({', '.join(piece)})" for piece in pieces) or "'{}'::jsonb"
 
 
+def names_sql(watch: Watch) -> str:
+    """The names of the fields whose change is told: not those that change with every save."""
+    names = [literal(name) for name in watch.fields if name not in watch.quiet]
+    return f"ARRAY[{', '.join(names)}]::text[]"
+
+
 def instant_sql(expression: str) -> str:
-    return f"to_char({expression} AT TIME ZONE 'UTC', '{INSTANT}')"
+    """Infinity has no such form."""
+    return f"coalesce(to_char({expression} AT TIME ZONE 'UTC', '{INSTANT}'), {expression}::text)"
 
 
 def table_sql(watch: Watch) -> str:
@@ -46,17 +54,24 @@ def quoted(name: str | None) -> str:
 
 def _value(field: AnyField, row: str) -> str:
     column = f"{row}.{quoted(field.column)}"
-    kind = (field.db_type(connection) or "").partition("(")[0]
-    match kind:
+    kind = field.db_type(connection) or ""
+    if kind.endswith("[]") and (spelled := _spelled(kind.removesuffix("[]"), "u.item")):
+        every = f"SELECT coalesce(jsonb_agg({spelled} ORDER BY u.n), '[]') FROM unnest({column}) WITH ORDINALITY u(item, n)"
+        return f"CASE WHEN {column} IS NOT NULL THEN ({every}) END"
+    return _spelled(kind, column) or column
+
+
+def _spelled(kind: str, value: str) -> str:
+    """Empty where PostgreSQL's own way is ours. What it writes of these depends on the session's settings."""
+    match kind.partition("(")[0]:
         case "timestamp with time zone":
-            return instant_sql(column)
+            return instant_sql(value)
         case "interval":
-            return f"extract(epoch FROM {column})"
+            return f"extract(epoch FROM {value})"
         case "bytea":
-            return f"encode({column}, 'base64')"
-    return column
+            return f"translate(encode({value}, 'base64'), E'\\n', '')"
+    return ""
 
 
-def _literal(name: str) -> str:
-    """Python identifiers hold no quotes; a percent sign would be a parameter."""
-    return name.replace("'", "''").replace("%", "%%")
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -7,7 +7,7 @@ no, and so must never say no when it is yes.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,7 @@ from django.db.models import FileField, ForeignKey, JSONField, Model
 from triggers.records.watching import AnyField, Watch
 
 _UNKNOWN = object()
+_decode = json.JSONDecoder(parse_float=Decimal).decode
 
 
 def written_fields(watch: Watch, update_fields: Collection[str] | None) -> list[AnyField]:
@@ -35,31 +36,25 @@ def written_fields(watch: Watch, update_fields: Collection[str] | None) -> list[
     ]
 
 
-def may_have_changed(
-    watch: Watch, instance: Model, before: str, watched: Iterable[Collection[str]], update_fields: Any
-) -> bool:
-    """Whether one of the fields in `watched`, one collection per trigger and an empty one meaning any, may have changed.
-
-    Args:
-        before: the record as it was, as JSON text.
-    """
-    wanted: set[str] = set()
-    wants_any = False
-    for names in watched:
-        wanted.update(names)
-        wants_any = wants_any or not names
-    fields = [field for field in written_fields(watch, update_fields) if wants_any or field.name in wanted]
-    if not fields:
-        return False
-    values = json.loads(before, parse_float=Decimal)
-    return any(not _is_surely(field, instance, values.get(field.name)) for field in fields)
+def maybe_changed(
+    watch: Watch, instance: Model, before: str, update_fields: Collection[str] | None
+) -> frozenset[str]:
+    """The fields that a save may have changed. `before` is the record as it was, as JSON text."""
+    fields = written_fields(watch, update_fields)
+    try:
+        values = _decode(before)
+    except (ValueError, RecursionError):  # jsonb holds longer numbers and deeper nests than Python reads
+        return frozenset(field.name for field in fields)
+    return frozenset(
+        field.name for field in fields if not _is_surely(field, instance, values.get(field.name))
+    )
 
 
 def _is_surely(field: AnyField, instance: Model, stored: Any) -> bool:
     """Whether the instance holds for this field just what the database holds."""
     value = _as_stored(field, instance)
     if isinstance(field, JSONField):
-        return value is not _UNKNOWN and _is_same_json(value, stored)
+        return value is not _UNKNOWN and _is_same_json(field, value, stored)
     return _is_same(value, stored)
 
 
@@ -70,6 +65,8 @@ def _as_stored(field: AnyField, instance: Model) -> Any:
     value = instance.__dict__[field.attname]
     if value is None or isinstance(field, JSONField):
         return value
+    if hasattr(value, "resolve_expression"):  # which a text field would turn into a text
+        return _UNKNOWN
     target = field.target_field if isinstance(field, ForeignKey) else field
     try:
         return _plain(target.to_python(value))
@@ -81,12 +78,19 @@ def _is_plain(field: AnyField) -> bool:
     """Whether saving stores the attribute as it is. Of a field that is not Django's own nobody knows."""
     if field.generated or not type(field).__module__.startswith("django."):
         return False
+    inner = field.target_field if isinstance(field, ForeignKey) else getattr(field, "base_field", None)
+    if inner is not None and not _is_plain(inner):
+        return False
     return not (isinstance(field, FileField) or getattr(field, "auto_now", False))
 
 
 def _plain(value: Any) -> Any:
     match value:
-        case bool() | int() | str() | Decimal():
+        case str():
+            return str.__str__(
+                value
+            )  # of an enumeration the text that is stored, whatever its own `__str__` says
+        case bool() | int() | Decimal():
             return value
         case float():
             return Decimal(repr(value))
@@ -108,14 +112,15 @@ def _is_same(value: Any, stored: Any) -> bool:
     if isinstance(value, list) and isinstance(stored, list):
         return len(value) == len(stored) and all(map(_is_same, value, stored))
     if isinstance(value, str) and isinstance(stored, str):
-        return str(value) == stored
+        return value == stored
     return isinstance(value, int | Decimal) and isinstance(stored, int | Decimal) and value == stored
 
 
-def _is_same_json(value: Any, stored: Any) -> bool:
+def _is_same_json(field: JSONField[Any, Any], value: Any, stored: Any) -> bool:
     try:
-        return json.dumps(value, sort_keys=True) == json.dumps(stored, sort_keys=True, default=_exact_float)
-    except (TypeError, ValueError):  # no JSON to Python: the field has an encoder of its own
+        written = json.dumps(value, sort_keys=True, cls=field.encoder)
+        return written == json.dumps(stored, sort_keys=True, default=_exact_float)
+    except (TypeError, ValueError, RecursionError):  # no JSON: saving it will say so, or it is an expression
         return False
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from triggers.records import modes, watching
-from triggers.records.columns import fields_sql, pk_sql, quoted, table_sql
-from triggers.records.statements import DATABASE_TRIGGER, FUNCTIONS
+from triggers.records.columns import fields_sql, names_sql, pk_sql, quoted, table_sql
+from triggers.records.statements import DATABASE_TRIGGER, FUNCTIONS, VARIABLES, told_to_all
 from triggers.records.watching import Watch
 
 logger = logging.getLogger(__name__)
@@ -37,26 +37,64 @@ BEGIN
 END $$
 """
 
+# Most changes interest nobody: a row becomes JSON when there is somebody who may want to know. A condition of the
+# trigger itself (WHEN) would be read anew with each statement, which costs more than to be called.
 CAPTURE = """
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger {as_owner} AS $lightfield$
 DECLARE
-  cause text[] := string_to_array(nullif(current_setting('{setting}', true), ''), ' ');
-  stored bigint[];
+  of_entity text := '{entity}';
+  of_event text := 'created';
+  names text[] := {names};
+  record_id text;
+  before jsonb;
+  after jsonb;
+  told_cause text[];
+  trace text;
+  its_depth smallint := 0;
+  cause uuid;
+  {variables}
 BEGIN
-  IF cause[1] = '{loaded}' THEN
-    RETURN NULL;
+  IF TG_OP = 'UPDATE' THEN
+    IF OLD *= NEW THEN
+      RETURN NULL;
+    END IF;
+    of_event := 'updated';
   END IF;
-  stored := lightfield_record_events('{entity}', NEW.{pk}::text, CASE TG_OP WHEN 'UPDATE' THEN {before} END, {fields},
-    ARRAY[{quiet}]::text[], cause[1], coalesce(cause[2]::smallint, 0::smallint), cause[3]::uuid);
+  {steps}
   RETURN NULL;
 END $lightfield$
 """
+FIRST = """
+    IF after IS NULL THEN
+      told_cause := string_to_array(nullif(current_setting('{setting}', true), ''), ' ');
+      IF told_cause IS NOT NULL THEN
+        IF told_cause[1] = '{loaded}' THEN
+          RETURN NULL;
+        END IF;
+        trace := told_cause[1];
+        its_depth := told_cause[2];
+        cause := told_cause[3];
+      END IF;
+      record_id := NEW.{pk};
+      after := {after};
+      IF TG_OP = 'UPDATE' THEN
+        before := {before};
+      END IF;
+    END IF;"""
 
-# Ours on visible tables; what was put there last is told by a digest in the comment.
+# Which of these tables are there. Views have no triggers of this kind.
+PRESENT = """
+SELECT n.name, c.oid::bigint FROM unnest(%s::text[]) n(name) JOIN pg_class c ON c.oid = to_regclass(n.name)
+WHERE c.relkind IN ('r', 'p')
+"""
+
+# Ours, on visible tables and on these; what was put there last is told by a digest in the comment. Partitions have
+# copies, which come and go with the partitioned table's own.
 INSTALLED = """
-SELECT c.relname, x.tgname, obj_description(x.oid, 'pg_trigger'), x.tgenabled IN ('O', 'A')
+SELECT c.oid::bigint, c.oid::regclass::text, x.tgname, obj_description(x.oid, 'pg_trigger'), x.tgenabled IN ('O', 'A')
 FROM pg_trigger x JOIN pg_class c ON c.oid = x.tgrelid
-WHERE NOT x.tgisinternal AND starts_with(x.tgname, 'lightfield_') AND pg_table_is_visible(c.oid)
+WHERE NOT x.tgisinternal AND x.tgparentid = 0 AND starts_with(x.tgname, 'lightfield_')
+  AND (pg_table_is_visible(c.oid) OR c.oid = ANY(%s::bigint[]::oid[]))
 """
 
 
@@ -64,7 +102,7 @@ WHERE NOT x.tgisinternal AND starts_with(x.tgname, 'lightfield_') AND pg_table_i
 class Wanted:
     """What shall be on one table. `triggers`: CREATE TRIGGER by name."""
 
-    table: str
+    table: str  # as SQL names it
     function: str
     triggers: dict[str, str]
 
@@ -81,80 +119,101 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
     if using != DEFAULT_DB_ALIAS:
         return
     with transaction.atomic(), connection.cursor() as cursor:
-        present = set(connection.introspection.table_names(cursor))
-        if "triggers_uncapturedwrite" not in present:
+        cursor.execute("SELECT current_schema(), to_regclass('triggers_uncapturedwrite') IS NOT NULL")
+        schema, is_there = cursor.fetchone()
+        if not is_there:
             return  # migrated back to before this release
         for text in FUNCTIONS:
             cursor.execute(text)
-        wanted = {one.table: one for one in _all_wanted(cursor) if one.table in present}
-        there = _installed(cursor)
-        for (table, name), state in there.items():
-            if table not in wanted or name not in wanted[table].triggers or state != wanted[table].digest:
-                cursor.execute(f"DROP TRIGGER {quoted(name)} ON {quoted(table)}")
-        for one in wanted.values():
-            if any(there.get((one.table, name)) != one.digest for name in one.triggers):
+        wanted = _all_wanted(cursor, _as_owner(schema))
+        there = _installed(cursor, wanted)
+        for (oid, name), found in there.items():
+            if oid not in wanted or name not in wanted[oid].triggers or found.state != wanted[oid].digest:
+                cursor.execute(f"DROP TRIGGER {quoted(name)} ON {found.table}")
+        for oid, one in wanted.items():
+            if any((oid, name) not in there or there[oid, name].state != one.digest for name in one.triggers):
                 _put(cursor, one)
 
 
 def differences() -> list[str]:
     """What is otherwise in the database than the settings of this process ask for. For `bin/manage verify`: reads only."""
     with connection.cursor() as cursor:
-        wanted = {(one.table, name): one.digest for one in _all_wanted(cursor) for name in one.triggers}
-        there = _installed(cursor)
-    missing = [f"{table} lacks {name}" for table, name in wanted.keys() - there.keys()]
-    left_over = [f"{table} has {name}" for table, name in there.keys() - wanted.keys()]
-    others = [
-        f"{table} has {name}, {'disabled' if there[table, name] == DISABLED else 'of another release or setting'}"
-        for table, name in wanted.keys() & there.keys()
-        if there[table, name] != wanted[table, name]
-    ]
-    return sorted([*missing, *left_over, *others])
+        cursor.execute("SELECT current_schema()")
+        wanted = _all_wanted(cursor, _as_owner(cursor.fetchone()[0]))
+        there = _installed(cursor, wanted)
+    told = []
+    for oid, one in wanted.items():
+        bare = one.table.replace('"', "")
+        for name in one.triggers:
+            found = there.get((oid, name))
+            if found is None:
+                told.append(f"{bare} lacks {name}")
+            elif found.state != one.digest:
+                how = "disabled" if found.state == DISABLED else "of another release or setting"
+                told.append(f"{bare} has {name}, {how}")
+    for (oid, name), found in there.items():
+        if oid not in wanted or name not in wanted[oid].triggers:
+            told.append(f"{found.table} has {name}")
+    return sorted(told)
 
 
-def _all_wanted(cursor: Any) -> list[Wanted]:
-    cursor.execute("SELECT current_schema()")
-    as_owner = AS_OWNER.format(schema=quoted(cursor.fetchone()[0]))
-    return [_wanted(watch, as_owner) for watch in watching.all_watches()]
+@dataclass(frozen=True)
+class Installed:
+    """A trigger of ours that is there. `table`: quoted where it has to be. `state`: its digest, or `DISABLED`."""
+
+    table: str
+    state: str | None
 
 
-def _installed(cursor: Any) -> dict[tuple[str, str], str | None]:
-    """Table and name of each trigger of ours: its digest, or `DISABLED`."""
-    cursor.execute(INSTALLED)
+def _installed(cursor: Any, wanted: dict[int, Wanted]) -> dict[tuple[int, str], Installed]:
+    """By the table's oid and the trigger's name."""
+    cursor.execute(INSTALLED, [list(wanted)])
     return {
-        (table, name): digest if is_enabled else DISABLED
-        for table, name, digest, is_enabled in cursor.fetchall()
+        (oid, name): Installed(table, digest if is_enabled else DISABLED)
+        for oid, table, name, digest, is_enabled in cursor.fetchall()
     }
+
+
+def _as_owner(schema: str) -> str:
+    return AS_OWNER.format(schema=quoted(schema))
+
+
+def _all_wanted(cursor: Any, as_owner: str) -> dict[int, Wanted]:
+    """By the oid of their tables, for a name may be that of several."""
+    watches = {table_sql(watch): watch for watch in watching.all_watches()}
+    cursor.execute(PRESENT, [list(watches)])
+    return {oid: _wanted(watches[table], as_owner) for table, oid in cursor.fetchall()}
 
 
 def _put(cursor: Any, wanted: Wanted) -> None:
     cursor.execute(wanted.function)
     for name, text in wanted.triggers.items():
         cursor.execute(text.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
-        cursor.execute(f"COMMENT ON TRIGGER {quoted(name)} ON {quoted(wanted.table)} IS '{wanted.digest}'")
+        cursor.execute(f"COMMENT ON TRIGGER {quoted(name)} ON {wanted.table} IS '{wanted.digest}'")
     logger.info("watched_table_arranged", extra={"table": wanted.table, "triggers": sorted(wanted.triggers)})
 
 
 def _wanted(watch: Watch, as_owner: str) -> Wanted:
+    table = table_sql(watch)
     if modes.is_database_capturing():
         function = (
             "lightfield_capture_" + hashlib.sha256(watch.model._meta.db_table.encode()).hexdigest()[:12]
         )
-        on_row = f"FOR EACH ROW {{when}}EXECUTE FUNCTION {function}()"
+        on_row = f"FOR EACH ROW EXECUTE FUNCTION {function}()"
         return Wanted(
-            watch.model._meta.db_table,
+            table,
             _capture_function(watch, function, as_owner),
             {
-                DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE ON {table_sql(watch)} "
-                + on_row.format(when="WHEN (OLD.* *<> NEW.*) "),
-                f"{DATABASE_TRIGGER}_new": f"CREATE TRIGGER {DATABASE_TRIGGER}_new AFTER INSERT ON {table_sql(watch)} "
-                + on_row.format(when=""),
+                DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE ON {table} " + on_row,
+                f"{DATABASE_TRIGGER}_new": f"CREATE TRIGGER {DATABASE_TRIGGER}_new AFTER INSERT ON {table} "
+                + on_row,
             },
         )
     return Wanted(
-        watch.model._meta.db_table,
+        table,
         DETECT.format(as_owner=as_owner, mark=modes.MARK, length=len(modes.MARK)),
         {
-            name: f"CREATE TRIGGER {name} AFTER {operation} ON {table_sql(watch)} REFERENCING NEW TABLE AS written "
+            name: f"CREATE TRIGGER {name} AFTER {operation} ON {table} REFERENCING NEW TABLE AS written "
             f"FOR EACH STATEMENT EXECUTE FUNCTION lightfield_note_uncaptured('{watch.entity}')"
             for operation, name in DETECTORS.items()
         },
@@ -162,15 +221,18 @@ def _wanted(watch: Watch, as_owner: str) -> Wanted:
 
 
 def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
-    text = CAPTURE.format(
-        function=name,
-        as_owner=as_owner,
+    first = FIRST.format(
         setting=modes.CAUSE_SETTING,
         loaded=modes.LOADED,
-        entity=watch.entity,
         pk=pk_sql(watch),
         before=fields_sql(watch, "OLD"),
-        fields=fields_sql(watch, "NEW"),
-        quiet=", ".join(f"'{field}'" for field in watch.quiet),
+        after=fields_sql(watch, "NEW"),
     )
-    return text.replace("%%", "%")
+    return CAPTURE.format(
+        function=name,
+        as_owner=as_owner,
+        entity=watch.entity,
+        names=names_sql(watch),
+        variables=VARIABLES,
+        steps=told_to_all(first),
+    )

@@ -7,11 +7,11 @@ the statement's text, so the block that writes puts it there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
 from triggers import causes
 
@@ -25,9 +25,29 @@ _told = (
 )
 
 
+def in_a_transaction(using: str = DEFAULT_DB_ALIAS) -> AbstractContextManager[None]:
+    """Around a write and its capture: both or neither.
+
+    In somebody's transaction there is nothing to open. An `atomic` without a savepoint would give that transaction up
+    for whatever a receiver of signals raises, also where the caller catches it and goes on, as Django allows.
+    """
+    is_in_one = connections[using].in_atomic_block
+    return nullcontext() if is_in_one else transaction.atomic(using=using)
+
+
 def is_database_capturing() -> bool:
     """As configured; `migrate` puts the triggers there or takes them away."""
     return bool(settings.LIGHTFIELD_CAPTURE == "trigger")
+
+
+def is_left_to_database(*, is_loaded: bool = False) -> bool:
+    """Whether the database captures and there is nothing to tell it: then a write is Django's own affair."""
+    return (
+        is_database_capturing()
+        and not is_loaded
+        and causes.current() is None
+        and not getattr(connection, _told, "")
+    )
 
 
 @contextmanager

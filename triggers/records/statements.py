@@ -1,7 +1,7 @@
 """The SQL that turns changes of records into events. One function in the database, for Django's writes and for its own.
 
-`EVENTS` is the third door of the outbox (the other two are in `triggers.outbox`). It is given what a record was and
-what it is now, finds the triggers that asked for such a change, and stores one event for each of them. The version is
+These steps (`told_to_all`) are the third door of the outbox; the other two are in `triggers.outbox`. They are given what a record
+was and what it is now, find the triggers that asked for such a change, and store one event for each of them. The version is
 pinned here, as with every capture. In the database because there a change is seen that Django does not make; for both,
 so that both tell the same.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 
 from lightfield.kernel.strict_json import MAX_BYTES
-from triggers.records.columns import fields_sql, instant_sql, pk_sql, pk_type, table_sql
+from triggers.records.columns import fields_sql, instant_sql, literal, names_sql, pk_sql, pk_type, table_sql
 from triggers.records.watching import Watch
 
 DATABASE_TRIGGER = "lightfield_capture"  # on every watched table, with LIGHTFIELD_CAPTURE=trigger
@@ -27,29 +27,31 @@ SUBSCRIPTIONS = """
     AND (t.config ->> 'event') = %(event)s::text AND w.status IN ('active', 'paused')
 """
 
-# `before` is null for a new record; both are objects of the watched fields. `quiet`: fields that change with every save.
-# Returns [[trigger, shard], …], one for each event; null for none.
-#
-# In steps and not as one statement: most changes interest nobody, and what is not asked for is not worked out. Of what
-# it costs (PostgreSQL 18) finding who asks takes 33 us, the diff 24, an event 60, and each plain expression below 1.
-EVENTS = f"""
-CREATE OR REPLACE FUNCTION lightfield_record_events(of_entity text, record_id text, before jsonb, after jsonb,
-  quiet text[], trace text, its_depth smallint, cause uuid)
-RETURNS bigint[] LANGUAGE plpgsql AS $lightfield$
-DECLARE
-  asking record;
-  is_asked_for boolean;
-  stored bigint[];
-  diff jsonb;
-  told jsonb;
-  happened timestamptz := clock_timestamp();
-BEGIN
+VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; stored bigint[];"
+
+
+def told_to_all(first: str = "") -> str:
+    """The steps that turn one change into events; one text for both functions that take them, so that both tell the same.
+
+    They want to know `of_entity`, `of_event` and `record_id`; `before` (null for a new record) and `after`, objects of the
+    watched fields; `names`, those whose change is told, so without fields that change with every save; and of the
+    cause `trace`, `its_depth` and `cause`. Leave in `stored` [[trigger, shard], …], null for none; -1 is the shard of
+    triggers that asked while their workflow was paused.
+
+    In steps and not as one statement: most changes interest nobody, and what is not asked for is not worked out. A plain
+    expression takes a microsecond or less, a query 20 to 40 before it has found anything: so the diff is a loop.
+
+    Args:
+        first: steps to take as soon as somebody is found who may want to know.
+    """
+    return f"""
   FOR asking IN
-    SELECT t.id, t.shard, t.workflow_id, w.active_version_id, coalesce(t.config -> 'fields', '[]') AS fields
+    SELECT t.id, t.shard, t.workflow_id, w.active_version_id, w.status, coalesce(t.config -> 'fields', '[]') AS fields
     FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
-    WHERE t.kind = 'record' AND (t.config ->> 'entity') = of_entity AND w.status = 'active'
-      AND (t.config ->> 'event') = CASE WHEN before IS NULL THEN 'created' ELSE 'updated' END
+    WHERE t.kind = 'record' AND (t.config ->> 'entity') = of_entity AND w.status IN ('active', 'paused')
+      AND (t.config ->> 'event') = of_event
   LOOP
+    {first}
     is_asked_for := before IS NULL OR asking.fields = '[]';
     FOR n IN 1 .. jsonb_array_length(asking.fields) LOOP
       EXIT WHEN is_asked_for;
@@ -57,28 +59,48 @@ BEGIN
     END LOOP;
     CONTINUE WHEN NOT is_asked_for;
     IF told IS NULL THEN
-      IF before IS NOT NULL THEN
-        diff := (SELECT jsonb_object_agg(a.key, jsonb_build_object('before', before -> a.key, 'after', a.value))
-                 FROM jsonb_each(after) a WHERE a.key <> ALL(quiet) AND a.value IS DISTINCT FROM before -> a.key);
-        EXIT WHEN diff IS NULL;
-      END IF;
-      IF pg_column_size(after) + coalesce(pg_column_size(diff), 0) > {MOST_BYTES} THEN
-        after := lightfield_cut(after);
-        diff := lightfield_cut(diff);
-      END IF;
       told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after,
-                                 'occurred_at', {instant_sql("happened")});
-      IF diff IS NOT NULL THEN
+                                 'occurred_at', {instant_sql("clock_timestamp()")});
+      IF before IS NOT NULL THEN
+        diff := '{{}}';
+        FOREACH name IN ARRAY names LOOP
+          IF after -> name IS DISTINCT FROM before -> name THEN
+            diff := diff || jsonb_build_object(name, jsonb_build_object('before', before -> name, 'after', after -> name));
+          END IF;
+        END LOOP;
+        EXIT WHEN diff = '{{}}';
         told := told || jsonb_build_object('_diff', diff);
       END IF;
+      IF pg_column_size(told) > {MOST_BYTES} THEN
+        told := told || jsonb_build_object('fields', lightfield_cut(after));
+        IF diff IS NOT NULL THEN
+          told := told || jsonb_build_object('_diff', lightfield_cut(diff));
+        END IF;
+      END IF;
       trace := coalesce(trace, replace(gen_random_uuid()::text, '-', ''));
+    END IF;
+    IF asking.status = 'paused' THEN
+      stored := stored || ARRAY[[asking.id, -1]];
+      CONTINUE;
     END IF;
     INSERT INTO triggers_outboxevent (id, trigger_id, workflow_id, version_id, source, payload, shard, trace_id,
                                       depth, caused_by, status, tries)
     VALUES (uuid_v7(), asking.id, asking.workflow_id, asking.active_version_id, 'record', told, asking.shard, trace,
             its_depth, cause, 'pending', 0);
     stored := stored || ARRAY[[asking.id, asking.shard]];
-  END LOOP;
+  END LOOP;"""
+
+
+# For Django's writers. The database's own triggers take the same steps: see `database`.
+TELL = f"""
+CREATE OR REPLACE FUNCTION lightfield_tell(of_entity text, record_id text, before jsonb, after jsonb, names text[],
+  trace text, its_depth smallint, cause uuid)
+RETURNS bigint[] LANGUAGE plpgsql AS $lightfield$
+DECLARE
+  of_event text := CASE WHEN before IS NULL THEN 'created' ELSE 'updated' END;
+  {VARIABLES}
+BEGIN
+  {told_to_all()}
   RETURN stored;
 END $lightfield$
 """
@@ -91,7 +113,7 @@ CREATE OR REPLACE FUNCTION lightfield_cut(whole jsonb) RETURNS jsonb LANGUAGE sq
 $lightfield$
 """
 
-FUNCTIONS = (CUT, EVENTS)
+FUNCTIONS = (CUT, TELL)
 
 
 @cache
@@ -124,20 +146,37 @@ ORDER BY r.{pk_sql(watch)} FOR NO KEY UPDATE OF r
 
 
 @cache
-def store_events(watch: Watch) -> str:
-    """Events for rows that were written just now: `pks`, and what each was before as JSON text, NULL where it is new.
+def store_event(watch: Watch) -> str:
+    """Events for one row that was written just now: `pk`, and what it was `before` as JSON text, NULL if it is new.
 
-    None where the database does it itself: a process of an installation that is being switched over must not double
-    them. Answers with one row per record: [[trigger, shard], …] of its events, or null.
+    Answers as `store_events` does. A statement of its own, since it is what a save sends: lists cost the client more
+    than all else, and each quote in a list of JSON texts would be escaped.
     """
     return f"""
-SELECT lightfield_record_events(%(entity)s::text, r.{pk_sql(watch)}::text, g.before::jsonb,
-  {fields_sql(watch, "r")}, %(quiet)s::text[], %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)
-FROM unnest(%(pks)s::text[], %(befores)s::text[]) AS g(pk, before)
-JOIN {table_sql(watch)} r ON r.{pk_sql(watch)} = g.pk::{pk_type(watch)}
-WHERE NOT EXISTS (SELECT 1 FROM pg_trigger x WHERE x.tgrelid = '{table_sql(watch)}'::regclass
-                    AND x.tgname = '{DATABASE_TRIGGER}')
+SELECT r.{pk_sql(watch)}::text, {_told(watch, "%(before)s::text::jsonb")}
+FROM {table_sql(watch)} r WHERE r.{pk_sql(watch)} = %(pk)s::text::{pk_type(watch)} AND {_not_by_database(watch)}
 """
+
+
+@cache
+def store_events(watch: Watch) -> str:
+    """The same for many rows: `pks` and `befores`. Answers with one row for each: its key, and [[trigger, shard], …] or null."""
+    return f"""
+SELECT g.pk, {_told(watch, "g.before::jsonb")}
+FROM unnest(%(pks)s::text[], %(befores)s::text[]) AS g(pk, before)
+JOIN {table_sql(watch)} r ON r.{pk_sql(watch)} = g.pk::{pk_type(watch)} WHERE {_not_by_database(watch)}
+"""
+
+
+def _told(watch: Watch, before: str) -> str:
+    return f"""lightfield_tell('{watch.entity}', r.{pk_sql(watch)}::text, {before}, {fields_sql(watch, "r")},
+  {names_sql(watch)}, %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)"""
+
+
+def _not_by_database(watch: Watch) -> str:
+    """None where the database does it itself: a process of an installation that is being switched over must not double."""
+    return f"""NOT EXISTS (SELECT 1 FROM pg_trigger x WHERE x.tgrelid = {literal(table_sql(watch))}::regclass
+                      AND x.tgname = '{DATABASE_TRIGGER}')"""
 
 
 def _watching() -> str:

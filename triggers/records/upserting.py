@@ -8,10 +8,12 @@ from operator import or_
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet, TextField
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast
 
 from triggers.records import capture
+from triggers.records.columns import table_sql
 from triggers.records.watching import Watch
 
 AT_ONCE = 500
@@ -58,10 +60,9 @@ def _write(
     *,
     may_repeat: bool,
 ) -> None:
-    there = [watch.pk_text(key) for key in _keys(watch, conflicts)]
-    befores = capture.before(watch, there)
+    befores = capture.before(watch, [key for key, _ in _keys(watch, conflicts)])
     write(piece, **options)
-    found = [(watch.pk_text(key), is_fresh) for key, is_fresh in _keys_and_freshness(watch, conflicts)]
+    found = _keys(watch, conflicts)
     if may_repeat and any(not is_fresh and key not in befores for key, is_fresh in found):
         raise _MadeMeanwhile
     keys = [key for key, _ in found] + [
@@ -84,12 +85,10 @@ def _values(one: Model, names: Sequence[str]) -> list[Any]:
     return [getattr(one, name) for name in names]
 
 
-def _keys(watch: Watch, conflicts: Q) -> list[Any]:
-    return list(QuerySet(watch.model, using=DEFAULT_DB_ALIAS).filter(conflicts).values_list("pk", flat=True))
-
-
-def _keys_and_freshness(watch: Watch, conflicts: Q) -> list[tuple[Any, bool]]:
-    table = watch.model._meta.db_table
-    is_fresh = RawSQL(f'"{table}".xmax = 0', ())  # noqa: S611  a table's own name
+def _keys(watch: Watch, conflicts: Q) -> list[tuple[str, bool]]:
+    """Of these rows the keys, spelled as the database spells them, and whether each was just inserted."""
+    is_fresh = RawSQL(f"{table_sql(watch)}.xmax = 0", ())  # noqa: S611  a table's own name
     rows: QuerySet[Any] = QuerySet(watch.model, using=DEFAULT_DB_ALIAS).filter(conflicts)
-    return list(rows.annotate(_is_fresh=is_fresh).values_list("pk", "_is_fresh"))
+    return list(
+        rows.annotate(_key=Cast("pk", TextField()), _is_fresh=is_fresh).values_list("_key", "_is_fresh")
+    )

@@ -41,9 +41,12 @@ class Watch:
         return self.model._meta.pk
 
     def pk_of(self, instance: Model) -> str | None:
-        """The primary key as text, which the statements cast back; None when it has none yet."""
+        """The primary key as text, which the statements cast back; None when it has none yet.
+
+        One that the database makes is an expression until the row is there.
+        """
         value = getattr(instance, self.pk.attname)
-        return None if value is None else self.pk_text(value)
+        return None if value is None or hasattr(value, "resolve_expression") else self.pk_text(value)
 
     def pk_text(self, value: Any) -> str:
         return str(self.pk.get_prep_value(value))

@@ -45,6 +45,11 @@ class Instant:
     wall: datetime  # the time of day that it is due for; the clock shows another if it skipped this one
 
 
+def spelled(at: datetime) -> str:
+    """An instant as JSON, keys and people have it: in UTC, with Z."""
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+
+
 def instants_after(schedule: Schedule, after: datetime) -> Iterator[Instant]:
     """Every instant later than `after` within the horizon, strictly increasing."""
     last = after = after.astimezone(UTC)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 
-from triggers.schedules.instants import Instant, Schedule, instants_after
+from triggers.schedules.instants import Instant, Schedule, instants_after, spelled
 
 PREVIEW_LENGTH = 10
 
@@ -92,7 +92,7 @@ def _words(change: timedelta) -> str:
 def as_json(entry: PreviewEntry) -> dict[str, str | None]:
     """For API and admin: `at` in UTC with Z, `local` with its offset."""
     return {
-        "at": f"{entry.at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z",
+        "at": spelled(entry.at),
         "local": entry.local.isoformat(),
         "clock": entry.mark.value if entry.mark else None,
         "detail": entry.detail,

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('triggers', '0005_decisions'),
+        ('triggers', '0006_ticks'),
     ]
 
     operations = [
