@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import secrets
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -98,8 +99,10 @@ class Editor(Asker):
     def _create(self, name: str, wanted: dict[str, Any]) -> bool:
         """Under a key: whoever asks again is told of the first one."""
 
+        key = secrets.token_hex(16)
+
         def is_there() -> bool:
-            status, said = call(self.api, "POST", PATH, wanted, key=f"{name} {id(self)}")
+            status, said = call(self.api, "POST", PATH, wanted, key=key)
             if status == 201:
                 self._ids[name] = said["id"]
             return status == 201

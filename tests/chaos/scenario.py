@@ -18,7 +18,7 @@ from tests.chaos.pace import own_time
 from tests.chaos.points import Walk
 from tests.chaos.soak import Soak
 from tests.chaos.stack import RECLAIM_BOUND, Stack, wait_until
-from tests.chaos.writing import Writing
+from tests.chaos.writing import WRITTEN_AT, Writing
 
 QUIET_SECONDS = 90.0  # three leases and the longest backoff, and time for a backlog
 
@@ -78,7 +78,7 @@ class Scenario:
         fences.prepare(self.stack)
         self.sender.start()
         self.operator.start()
-        if self.wanted.points or self.wanted.soak:  # faults of the matrix are measured by webhooks alone
+        if self.wanted.soak or WRITTEN_AT.intersection(self.wanted.points):
             self.writing.start()
         self._break_things()
         self.stack.mend()

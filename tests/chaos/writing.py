@@ -1,4 +1,7 @@
-"""The clients of the walk that write through the API: of records (`records`), and of workflows (`editing`)."""
+"""The clients that write through the API: of records (`records`), and of workflows (`editing`).
+
+Where their points are walked, and in the soak. Faults of the matrix are measured by webhooks alone.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from tests.chaos.editing import Editor
 from tests.chaos.records import Writer
 from tests.chaos.stack import Stack
 
+WRITTEN_AT = frozenset({"CP-L1", "CP-L2", "CP-L3", "CP-P1", "CP-P2"})
 PATIENCE = 90.0  # a key whose request died is free again after a minute
 
 
