@@ -35,12 +35,11 @@ def test_a_field_that_changes_with_every_save_is_no_change_by_itself(mode: str) 
 def test_given_writes_that_are_undone_then_no_bell_is_rung_for_them(bellboy: Bellboy) -> None:
     deal = Opportunity.objects.create(name="A deal", stage="new")
     watching("opportunity", "updated", "stage")
-    with transaction.atomic():
-        with transaction.atomic():
-            deal.stage = "won"
-            deal.save()
-            Opportunity.objects.update(stage="lost")
-            transaction.set_rollback(True)
+    with transaction.atomic(), transaction.atomic():
+        deal.stage = "won"
+        deal.save()
+        Opportunity.objects.update(stage="lost")
+        transaction.set_rollback(True)
 
     assert bellboy.rung == []
     assert told() == []
