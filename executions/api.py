@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from executions import decision_list, selectors, services
 from executions.models import ERROR_CODE_FORMAT, Run
 from executions.serializers import (
+    ChainSerializer,
     DecisionSerializer,
     ReplayedSerializer,
     RunSerializer,
@@ -64,6 +65,7 @@ class RunViewSet(ApiViewSet):
         "list": VIEW,
         "retrieve": VIEW,
         "timeline": VIEW,
+        "chain": VIEW,
         "cancel": CANCEL,
         "replay": REPLAY,
     }
@@ -86,6 +88,12 @@ class RunViewSet(ApiViewSet):
         """What happened to the run, in order."""
         self._must_exist(pk)
         return self.page(selectors.timeline_of(pk), TimelineEntrySerializer)
+
+    @extend_schema(responses=ChainSerializer, filters=False)
+    @action(detail=True, pagination_class=None, filterset_class=None)
+    def chain(self, request: Request, pk: UUID) -> Response:
+        """Which runs led to this one, from the first cause on, and what it led to, ignored events included."""
+        return Response(ChainSerializer(selectors.chain_of_run(pk)).data)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])

@@ -366,6 +366,7 @@ def test_given_a_cursor_that_stands_too_early_then_what_has_fired_does_not_fire_
 
     assert (Tick.objects.count(), OutboxEvent.objects.count()) == (300, 300)
     trigger.refresh_from_db()
+    assert trigger.failures == 0
     assert trigger.next_due_at is not None
     assert trigger.next_due_at > datetime.now(UTC)
 

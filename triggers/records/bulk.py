@@ -1,6 +1,7 @@
 """Capture around the writers that send no signal: `update`, `bulk_create`, and what is built on them.
 
-Rows are taken in pieces of 500, so that memory stays flat; all pieces are one transaction.
+Rows are taken in pieces of 500, so that memory stays flat, unless one row's change could be seen by another's; all
+pieces are one transaction.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.constants import OnConflict
 from django.db.models.sql import InsertQuery
 
-from triggers.records import capture, modes, upserting, watching
+from triggers.records import capture, modes, piecemeal, upserting, watching
 from triggers.records.capture import Subscription
 from triggers.records.watching import Watch
 
@@ -45,7 +46,9 @@ def update(original: Original) -> Original:
                 return int(original(self, **values))
             asked = [_asked(watch, values) for watch in watches]
             if any(one.is_interested for one in asked):
-                pieces = _locked(self, [one.watch for one in asked])
+                found = _locked(self, [one.watch for one in asked])
+                is_in_pieces = piecemeal.is_possible(self, values.values())
+                pieces = _pieces(found) if is_in_pieces or not found else [found]
                 updated = sum(_update_piece(original, self, values, asked, piece) for piece in pieces)
                 self._result_cache = None
                 return updated
@@ -89,13 +92,14 @@ def _names_written(watch: Watch, values: dict[str, Any]) -> frozenset[str]:
     return frozenset((written | worked_out) & watch.fields.keys())
 
 
-def _locked(rows: Rows, watches: Sequence[Watch]) -> Iterator[list[Any]]:
-    """The rows that an update would touch, locked, in pieces: the key of each, and its key in each watched table.
+def _locked(rows: Rows, watches: Sequence[Watch]) -> list[Any]:
+    """The rows that an update would touch, locked: the key of each, and its key in each watched table.
 
     In the order of the keys, as every update of ours takes them: two at once never wait for each other in a circle.
     """
     wanted = rows._chain().order_by().values("pk")
-    wanted.query.select_for_update = False  # an UPDATE takes no notice of it
+    wanted.query.select_for_update = wanted.query.distinct = False  # an UPDATE takes no notice of them
+    wanted.query.distinct_fields = ()
     locked: QuerySet[Any, Any] = (
         QuerySet(rows.model, using=DEFAULT_DB_ALIAS)
         .filter(pk__in=wanted)
@@ -104,8 +108,7 @@ def _locked(rows: Rows, watches: Sequence[Watch]) -> Iterator[list[Any]]:
         .values_list("pk", *(watch.pk.name for watch in watches))
     )
     with transaction.mark_for_rollback_on_error(using=DEFAULT_DB_ALIAS):
-        found = list(locked)
-    yield from _pieces(found)
+        return list(locked)
 
 
 def _update_piece(

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from triggers.records import modes, watching
 from triggers.records.columns import fields_sql, names_sql, pk_sql, quoted, table_sql
-from triggers.records.statements import DATABASE_TRIGGER, FUNCTIONS, VARIABLES, told_to_all
+from triggers.records.statements import CUT, DATABASE_TRIGGER, VARIABLES, tell, told_to_all
 from triggers.records.watching import Watch
 
 logger = logging.getLogger(__name__)
@@ -123,8 +123,8 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         schema, is_there = cursor.fetchone()
         if not is_there:
             return  # migrated back to before this release
-        for text in FUNCTIONS:
-            cursor.execute(text)
+        cursor.execute(CUT)
+        cursor.execute(tell(new_id=_new_id()))
         wanted = _all_wanted(cursor, _as_owner(schema))
         there = _installed(cursor, wanted)
         for (oid, name), found in there.items():
@@ -234,5 +234,10 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
         entity=watch.entity,
         names=names_sql(watch),
         variables=VARIABLES,
-        steps=told_to_all(first),
+        steps=told_to_all(new_id=_new_id(), first=first),
     )
+
+
+def _new_id() -> str:
+    """What makes a UUIDv7: since PostgreSQL 18 the server itself, in a tenth of the time of ours."""
+    return "uuidv7" if connection.pg_version >= 180_000 else "uuid_v7"

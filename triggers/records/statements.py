@@ -27,22 +27,24 @@ SUBSCRIPTIONS = """
     AND (t.config ->> 'event') = %(event)s::text AND w.status IN ('active', 'paused')
 """
 
-VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; stored bigint[];"
+VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; event_id uuid;"
 
 
-def told_to_all(first: str = "") -> str:
+def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: str = "") -> str:
     """The steps that turn one change into events; one text for both functions that take them, so that both tell the same.
 
     They want to know `of_entity`, `of_event` and `record_id`; `before` (null for a new record) and `after`, objects of the
     watched fields; `names`, those whose change is told, so without fields that change with every save; and of the
-    cause `trace`, `its_depth` and `cause`. Leave in `stored` [[trigger, shard], …], null for none; -1 is the shard of
-    triggers that asked while their workflow was paused.
+    cause `trace`, `its_depth` and `cause`.
 
     In steps and not as one statement: most changes interest nobody, and what is not asked for is not worked out. A plain
     expression takes a microsecond or less, a query 20 to 40 before it has found anything: so the diff is a loop.
 
     Args:
+        new_id: the database function that makes the id of an event.
         first: steps to take as soon as somebody is found who may want to know.
+        last: steps to take after each event.
+        when_paused: steps to take in place of an event whose workflow is paused.
     """
     return f"""
   FOR asking IN
@@ -77,33 +79,46 @@ def told_to_all(first: str = "") -> str:
           told := told || jsonb_build_object('_diff', lightfield_cut(diff));
         END IF;
       END IF;
-      trace := coalesce(trace, replace(gen_random_uuid()::text, '-', ''));
     END IF;
     IF asking.status = 'paused' THEN
-      stored := stored || ARRAY[[asking.id, -1]];
+      {when_paused}
       CONTINUE;
     END IF;
+    event_id := {new_id}();
+    trace := coalesce(trace, replace(event_id::text, '-', ''));
     INSERT INTO triggers_outboxevent (id, trigger_id, workflow_id, version_id, source, payload, shard, trace_id,
                                       depth, caused_by, status, tries)
-    VALUES (uuid_v7(), asking.id, asking.workflow_id, asking.active_version_id, 'record', told, asking.shard, trace,
+    VALUES (event_id, asking.id, asking.workflow_id, asking.active_version_id, 'record', told, asking.shard, trace,
             its_depth, cause, 'pending', 0);
-    stored := stored || ARRAY[[asking.id, asking.shard]];
+    {last}
   END LOOP;"""
 
 
-# For Django's writers. The database's own triggers take the same steps: see `database`.
-TELL = f"""
+def tell(*, new_id: str) -> str:
+    """The function for Django's writers. The database's own triggers take the same steps: see `database`.
+
+    It returns [[trigger, shard], …], one for each event; -1 is the shard of triggers that asked while their workflow was
+    paused; null for none.
+    """
+    steps = told_to_all(
+        new_id=new_id,
+        last="stored := stored || ARRAY[[asking.id, asking.shard]];",
+        when_paused="stored := stored || ARRAY[[asking.id, -1]];",
+    )
+    return f"""
 CREATE OR REPLACE FUNCTION lightfield_tell(of_entity text, record_id text, before jsonb, after jsonb, names text[],
   trace text, its_depth smallint, cause uuid)
 RETURNS bigint[] LANGUAGE plpgsql AS $lightfield$
 DECLARE
   of_event text := CASE WHEN before IS NULL THEN 'created' ELSE 'updated' END;
+  stored bigint[];
   {VARIABLES}
 BEGIN
-  {told_to_all()}
+  {steps}
   RETURN stored;
 END $lightfield$
 """
+
 
 # A value of such a size is a document; the event says how long it is instead.
 CUT = f"""
@@ -112,8 +127,6 @@ CREATE OR REPLACE FUNCTION lightfield_cut(whole jsonb) RETURNS jsonb LANGUAGE sq
     ELSE jsonb_build_object('truncated', true, 'bytes', octet_length(k.value::text)) END) FROM jsonb_each(whole) k
 $lightfield$
 """
-
-FUNCTIONS = (CUT, TELL)
 
 
 @cache
