@@ -64,7 +64,7 @@ def _code_of(error: Exception) -> str:
     """The catalogue's code; the nearest class of the error decides."""
     if isinstance(error, LightfieldError):
         return error.code if error.entry.status is not None else "engine.internal"
-    if sql.sqlstate(error) == sql.IDLE_TOO_LONG:  # our connection is gone; to psycopg that is an internal error
+    if sql.sqlstate(error) == sql.IDLE_TOO_LONG:  # to psycopg an internal error, to us a lost connection
         return CODES[OperationalError]
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), "engine.internal")
 

@@ -21,9 +21,9 @@ from tests.api_client import ApiCaller, code_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def stand_still(**_: Any) -> None:
+def stand_still(**sent: object) -> None:
     """Until PostgreSQL has had enough of it; it usually waits ten seconds."""
-    settings = connection.get_connection_params()
+    settings: dict[str, Any] = connection.get_connection_params()
     known = {
         name: settings[name] for name in ("host", "port", "user", "password", "dbname") if name in settings
     }
