@@ -20,6 +20,7 @@ from lightfield.kernel.crashpoint import crashpoint
 from triggers import causes
 from triggers.decisions import Verdict, note_on_commit
 from triggers.records import comparing, statements
+from triggers.records.columns import documents
 from triggers.records.watching import Watch
 
 PAUSED: Final = -1  # in place of a shard: the trigger asked, and its workflow takes no events
@@ -109,6 +110,7 @@ def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> 
             "befores": list(befores),
             "entity": watch.entity,
             "quiet": list(watch.quiet),
+            "documents": documents(watch),
             "trace_id": cause.trace_id if cause else None,
             "depth": causes.depth_of_next(cause),
             "caused_by": cause.run_id if cause else None,

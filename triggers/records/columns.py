@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from django.db import connection
 
+from lightfield.kernel.strict_json import MAX_EXPONENT
 from triggers.records.watching import AnyField, Watch
 
 PAIRS_AT_ONCE = 50  # a PostgreSQL function takes 100 arguments
@@ -20,6 +21,15 @@ def fields_sql(watch: Watch, row: str) -> str:
     pairs = [f"{literal(name)}, {_value(field, row)}" for name, field in watch.fields.items()]
     pieces = [pairs[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
     return " || ".join(f"jsonb_build_object({', '.join(piece)})" for piece in pieces) or "'{}'::jsonb"
+
+
+def documents(watch: Watch) -> list[str]:
+    """The watched fields that may hold numbers or nests of any size."""
+    return [
+        name
+        for name, field in watch.fields.items()
+        if (field.db_type(connection) or "").startswith("json") or (getattr(field, "max_digits", 0) or 0) > MAX_EXPONENT
+    ]
 
 
 def instant_sql(expression: str) -> str:

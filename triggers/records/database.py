@@ -14,7 +14,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from triggers.records import modes, watching
-from triggers.records.columns import fields_sql, pk_sql, quoted, table_sql
+from triggers.records.columns import documents, fields_sql, literal, pk_sql, quoted, table_sql
 from triggers.records.statements import DATABASE_TRIGGER, FUNCTIONS
 from triggers.records.watching import Watch
 
@@ -46,7 +46,7 @@ BEGIN
     RETURN NULL;
   END IF;
   stored := lightfield_record_events('{entity}', NEW.{pk}::text, CASE TG_OP WHEN 'UPDATE' THEN {before} END, {fields},
-    ARRAY[{quiet}]::text[], cause[1], coalesce(cause[2]::smallint, 0::smallint), cause[3]::uuid);
+    ARRAY[{quiet}]::text[], ARRAY[{documents}]::text[], cause[1], coalesce(cause[2]::smallint, 0::smallint), cause[3]::uuid);
   RETURN NULL;
 END $lightfield$
 """
@@ -159,5 +159,6 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
         pk=pk_sql(watch),
         before=fields_sql(watch, "OLD"),
         fields=fields_sql(watch, "NEW"),
-        quiet=", ".join(f"'{field}'" for field in watch.quiet),
+        quiet=", ".join(map(literal, watch.quiet)),
+        documents=", ".join(map(literal, documents(watch))),
     )

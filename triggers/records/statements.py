@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from lightfield.kernel.strict_json import MAX_BYTES
+from lightfield.kernel.strict_json import MAX_BYTES, MAX_DEPTH, MAX_EXPONENT
 from triggers.records.columns import fields_sql, instant_sql, literal, pk_sql, pk_type, table_sql
 from triggers.records.watching import Watch
 
@@ -18,6 +18,12 @@ DATABASE_TRIGGER = "lightfield_capture"  # on every watched table, with LIGHTFIE
 # Values in an event that would be larger than any payload may be: above this they are cut.
 MOST_BYTES = MAX_BYTES * 3 // 4
 CUT_BYTES = 4096
+# A document that raw SQL wrote may hold what no reader of the event could read: numbers that no float holds, and nests
+# deeper than Python follows. (Twice as deep as what the API takes is no trouble yet.)
+UNREADABLE = (
+    f"(jsonb_path_exists({{0}}, '$.** ? (@ > 1e{MAX_EXPONENT} || @ < -1e{MAX_EXPONENT})')"
+    f" OR jsonb_path_exists({{0}}, '$.**{{{{{2 * MAX_DEPTH} to last}}}}'))"
+)
 
 # Who may want to know of a change of this entity. Paused workflows are told of too: it is why they did not fire.
 SUBSCRIPTIONS = """
@@ -27,14 +33,15 @@ SUBSCRIPTIONS = """
     AND (t.config ->> 'event') = %(event)s::text AND w.status IN ('active', 'paused')
 """
 
-# `before` is null for a new record; both are objects of the watched fields. `quiet`: fields that change with every save.
+# `before` is null for a new record; both are objects of the watched fields. `quiet`: fields that change with every save;
+# `documents`: those that may hold what cannot be read.
 # Returns [[trigger, shard], …], one for each event, and -1 as shard of those whose workflow is paused; null for none.
 #
 # In steps and not as one statement: most changes interest nobody, and what is not asked for is not worked out. Of what
 # it costs (PostgreSQL 18) finding who asks takes 33 us, the diff 24, an event 60, and each plain expression below 1.
 EVENTS = f"""
 CREATE OR REPLACE FUNCTION lightfield_record_events(of_entity text, record_id text, before jsonb, after jsonb,
-  quiet text[], trace text, its_depth smallint, cause uuid)
+  quiet text[], documents text[], trace text, its_depth smallint, cause uuid)
 RETURNS bigint[] LANGUAGE plpgsql AS $lightfield$
 DECLARE
   asking record;
@@ -42,6 +49,8 @@ DECLARE
   stored bigint[];
   diff jsonb;
   told jsonb;
+  must_cut boolean;
+  name text;
   happened timestamptz := clock_timestamp();
 BEGIN
   FOR asking IN
@@ -66,14 +75,19 @@ BEGIN
       CONTINUE;
     END IF;
     IF told IS NULL THEN
-      IF pg_column_size(after) + coalesce(pg_column_size(diff), 0) > {MOST_BYTES} THEN
-        after := lightfield_cut(after);
-        diff := lightfield_cut(diff);
-      END IF;
       told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after,
                                  'occurred_at', {instant_sql("happened")});
       IF diff IS NOT NULL THEN
         told := told || jsonb_build_object('_diff', diff);
+      END IF;
+      must_cut := pg_column_size(told) > {MOST_BYTES};
+      FOREACH name IN ARRAY documents LOOP
+        EXIT WHEN must_cut;
+        must_cut := coalesce({UNREADABLE.format("(after -> name)")}, false)
+          OR coalesce({UNREADABLE.format("(before -> name)")}, false);
+      END LOOP;
+      IF must_cut THEN
+        told := lightfield_cut(told);
       END IF;
       trace := coalesce(trace, replace(gen_random_uuid()::text, '-', ''));
     END IF;
@@ -87,15 +101,36 @@ BEGIN
 END $lightfield$
 """
 
-# A value of such a size is a document; the event says how long it is instead.
+# A value of such a size is a document; the event says how long it is instead. A table of very many columns may need more.
 CUT = f"""
-CREATE OR REPLACE FUNCTION lightfield_cut(whole jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $lightfield$
-  SELECT jsonb_object_agg(k.key, CASE WHEN pg_column_size(k.value) <= {CUT_BYTES} THEN k.value
-    ELSE jsonb_build_object('truncated', true, 'bytes', octet_length(k.value::text)) END) FROM jsonb_each(whole) k
+CREATE OR REPLACE FUNCTION lightfield_cut(told jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $lightfield$
+DECLARE
+  most int := {CUT_BYTES};
+BEGIN
+  LOOP
+    told := told || jsonb_build_object('fields', lightfield_cut_values(told -> 'fields', most));
+    IF told ? '_diff' THEN
+      told := told || jsonb_build_object('_diff', (
+        SELECT jsonb_object_agg(k.key, lightfield_cut_values(k.value, most)) FROM jsonb_each(told -> '_diff') k));
+    END IF;
+    EXIT WHEN pg_column_size(told) <= {MOST_BYTES} OR most < 64;
+    most := most / 4;
+  END LOOP;
+  RETURN told;
+END $lightfield$
+"""
+
+CUT_VALUES = f"""
+CREATE OR REPLACE FUNCTION lightfield_cut_values(whole jsonb, most int) RETURNS jsonb LANGUAGE sql IMMUTABLE
+AS $lightfield$
+  SELECT coalesce(jsonb_object_agg(k.key, CASE
+      WHEN pg_column_size(k.value) > most OR {UNREADABLE.format("k.value")}
+      THEN jsonb_build_object('truncated', true, 'bytes', octet_length(k.value::text))
+      ELSE k.value END), '{{}}') FROM jsonb_each(whole) k
 $lightfield$
 """
 
-FUNCTIONS = (CUT, EVENTS)
+FUNCTIONS = (CUT_VALUES, CUT, EVENTS)
 
 
 @cache
@@ -136,7 +171,7 @@ def store_events(watch: Watch) -> str:
     """
     return f"""
 SELECT g.pk, lightfield_record_events(%(entity)s::text, r.{pk_sql(watch)}::text, g.before::jsonb,
-  {fields_sql(watch, "r")}, %(quiet)s::text[], %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)
+  {fields_sql(watch, "r")}, %(quiet)s::text[], %(documents)s::text[], %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)
 FROM unnest(%(pks)s::text[], %(befores)s::text[]) AS g(pk, before)
 JOIN {table_sql(watch)} r ON r.{pk_sql(watch)} = g.pk::{pk_type(watch)}
 WHERE NOT EXISTS (SELECT 1 FROM pg_trigger x WHERE x.tgrelid = {literal(table_sql(watch))}::regclass
