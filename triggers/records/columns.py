@@ -28,7 +28,8 @@ def documents(watch: Watch) -> list[str]:
     return [
         name
         for name, field in watch.fields.items()
-        if (field.db_type(connection) or "").startswith("json") or (getattr(field, "max_digits", 0) or 0) > MAX_EXPONENT
+        if (field.db_type(connection) or "").startswith("json")
+        or (getattr(field, "max_digits", 0) or 0) > MAX_EXPONENT
     ]
 
 

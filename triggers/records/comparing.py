@@ -86,7 +86,9 @@ def _is_plain(field: AnyField) -> bool:
 def _plain(value: Any) -> Any:
     match value:
         case str():
-            return str.__str__(value)  # of an enumeration the text that is stored, whatever its own `__str__` says
+            return str.__str__(
+                value
+            )  # of an enumeration the text that is stored, whatever its own `__str__` says
         case bool() | int() | Decimal():
             return value
         case float():

@@ -94,16 +94,37 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
             return  # migrated back to before this release
         for text in FUNCTIONS:
             cursor.execute(text)
-        wanted = _all_wanted(cursor, AS_OWNER.format(schema=quoted(schema)))
-        cursor.execute(INSTALLED, [list(wanted)])
-        found = cursor.fetchall()
+        wanted, found = _wanted_and_found(cursor, schema)
         for oid, table, name, digest in found:
             if oid not in wanted or name not in wanted[oid].triggers or digest != wanted[oid].digest:
                 cursor.execute(f"DROP TRIGGER {quoted(name)} ON {table}")
-        there = {(oid, name): digest for oid, _, name, digest in found}
-        for oid, one in wanted.items():
-            if any(there.get((oid, name)) != one.digest for name in one.triggers):
-                _put(cursor, one)
+        for one in _missing(wanted, found):
+            _put(cursor, one)
+
+
+def unarranged() -> list[str]:
+    """The watched tables that `arrange` would still have to arrange, or that are not there to be watched."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        wanted, found = _wanted_and_found(cursor, cursor.fetchone()[0])
+    tables = {one.table for one in wanted.values()}
+    absent = [table for watch in watching.all_watches() if (table := table_sql(watch)) not in tables]
+    return sorted([*absent, *(one.table for one in _missing(wanted, found))])
+
+
+def _wanted_and_found(cursor: Any, schema: str) -> tuple[dict[int, Wanted], list[Any]]:
+    wanted = _all_wanted(cursor, AS_OWNER.format(schema=quoted(schema)))
+    cursor.execute(INSTALLED, [list(wanted)])
+    return wanted, cursor.fetchall()
+
+
+def _missing(wanted: dict[int, Wanted], found: list[Any]) -> list[Wanted]:
+    there = {(oid, name): digest for oid, _, name, digest in found}
+    return [
+        one
+        for oid, one in wanted.items()
+        if any(there.get((oid, name)) != one.digest for name in one.triggers)
+    ]
 
 
 def _all_wanted(cursor: Any, as_owner: str) -> dict[int, Wanted]:

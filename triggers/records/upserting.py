@@ -89,4 +89,6 @@ def _keys(watch: Watch, conflicts: Q) -> list[tuple[str, bool]]:
     """Of these rows the keys, spelled as the database spells them, and whether each was just inserted."""
     is_fresh = RawSQL(f"{table_sql(watch)}.xmax = 0", ())  # noqa: S611  a table's own name
     rows: QuerySet[Any] = QuerySet(watch.model, using=DEFAULT_DB_ALIAS).filter(conflicts)
-    return list(rows.annotate(_key=Cast("pk", TextField()), _is_fresh=is_fresh).values_list("_key", "_is_fresh"))
+    return list(
+        rows.annotate(_key=Cast("pk", TextField()), _is_fresh=is_fresh).values_list("_key", "_is_fresh")
+    )

@@ -15,9 +15,8 @@ load()
 
 @pytest.fixture(scope="package", autouse=True)
 def watched_app(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock(), installed():
-        with django_db_blocker.block():
-            yield
+    with django_db_blocker.unblock(), installed(), django_db_blocker.block():
+        yield
 
 
 @pytest.fixture(params=["orm", "trigger"])

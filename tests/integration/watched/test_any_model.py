@@ -15,7 +15,6 @@ from tests.capturing import told, watching
 from tests.watched_app.models import (
     Branch,
     Chain,
-    Chapter,
     Country,
     Device,
     Elsewhere,
@@ -39,7 +38,6 @@ from triggers.models import OutboxEvent, UncapturedWrite
 
 CREATED = "created"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-Wide: Any
 
 
 class Case(NamedTuple):
@@ -255,7 +253,9 @@ CASES: dict[str, Case] = {
     "two parents, the one": Case("place", a_hotel, [CREATED, {"name": "ab"}, {"name": "bc"}]),
     "two parents, the other": Case("firm", a_hotel, [CREATED, {"vat": "12"}, {"vat": "23"}]),
     "auto_now and select_on_save": Case("story", story, [CREATED, {"title": "ab"}]),
-    "an order of its own": Case("chapter", chapters, [CREATED, CREATED, {"_order": (1, 0)}, {"_order": (0, 1)}]),
+    "an order of its own": Case(
+        "chapter", chapters, [CREATED, CREATED, {"_order": (1, 0)}, {"_order": (0, 1)}]
+    ),
     "an excluded field, and what is worked out from it": Case(
         "safe_box", safe, [CREATED, {"hint": "xb"}, {"hint": "bc"}, {"label": "ab"}]
     ),

@@ -21,11 +21,15 @@ from triggers.records import watching as registry
 pytestmark = pytest.mark.django_db
 
 CLOSED = {"state": "closed"}
-rows = Branch.objects
+rows: Any = Branch.objects
 leaves = ~Exists(Branch.objects.filter(parent=OuterRef("pk")))
-above = Branch.objects.filter(rank__gt=OuterRef("rank")).order_by().values("state").annotate(n=Count("pk")).values("n")
-
-
+above = (
+    Branch.objects.filter(rank__gt=OuterRef("rank"))
+    .order_by()
+    .values("state")
+    .annotate(n=Count("pk"))
+    .values("n")
+)
 
 
 UPDATES: dict[str, Callable[[], Any]] = {
@@ -61,10 +65,14 @@ UPDATES: dict[str, Callable[[], Any]] = {
     "by its own table": lambda: rows.filter(parent__state="open").update(**CLOSED),
     "by its parents' children": lambda: rows.filter(children__rank__gt=1).update(**CLOSED),
     "leaves": lambda: rows.filter(leaves).update(parent=None),
-    "with a subquery": lambda: rows.filter(rank__in=rows.filter(state="open").values("rank")).update(**CLOSED),
+    "with a subquery": lambda: rows.filter(rank__in=rows.filter(state="open").values("rank")).update(
+        **CLOSED
+    ),
     "to what all of them are": lambda: rows.update(rank=Subquery(above[:1])),
     "to what each is": lambda: rows.update(rank=F("rank") + 1),
-    "to what a Case says": lambda: rows.update(state=Case(When(Q(rank=1), then=Value("one")), default=F("state"))),
+    "to what a Case says": lambda: rows.update(
+        state=Case(When(Q(rank=1), then=Value("one")), default=F("state"))
+    ),
     "an unknown field": lambda: rows.update(nothing=1),
     "a field of another": lambda: rows.update(rank=F("parent__rank")),
     "an aggregate": lambda: rows.update(rank=Max("rank")),
@@ -75,8 +83,12 @@ UPDATES: dict[str, Callable[[], Any]] = {
     "bulk_update, no field": lambda: rows.bulk_update(list(rows.all()), []),
     "bulk_update, no key": lambda: rows.bulk_update([Branch()], ["rank"]),
     "bulk_create, a bad batch": lambda: rows.bulk_create([Branch()], batch_size=-1),
-    "bulk_create, too much said": lambda: rows.bulk_create([Branch()], ignore_conflicts=True, update_conflicts=True),
-    "bulk_create, too little": lambda: rows.bulk_create([Branch()], update_conflicts=True, update_fields=["rank"]),
+    "bulk_create, too much said": lambda: rows.bulk_create(
+        [Branch()], ignore_conflicts=True, update_conflicts=True
+    ),
+    "bulk_create, too little": lambda: rows.bulk_create(
+        [Branch()], update_conflicts=True, update_fields=["rank"]
+    ),
     "bulk_create, nothing to find it by": lambda: rows.bulk_create(
         [Branch()], update_conflicts=True, update_fields=["rank"], unique_fields=["rank"]
     ),
@@ -98,7 +110,9 @@ def outcome(do: Callable[[], Any]) -> Any:
                     answer = answer if isinstance(answer, int) else len(answer)
             except Exception as error:  # noqa: BLE001  compared
                 answer = (type(error), str(error).partition("\n")[0])
-            raise Undo((answer, list(Branch.objects.order_by("pk").values_list("pk", "parent", "state", "rank"))))
+            raise Undo(
+                (answer, list(Branch.objects.order_by("pk").values_list("pk", "parent", "state", "rank")))
+            )
     except Undo as undo:
         return undo.args[0]
 

@@ -41,7 +41,21 @@ class Number(enum.IntEnum):
     ONE = 1
 
 
-TEXTS = ["", "a", "A", "Word.A", "F(slug)", "Value('a')", "1", "é", Word.A, mark_safe("a"), F("slug"), Value("a"), 1]
+TEXTS = [
+    "",
+    "a",
+    "A",
+    "Word.A",
+    "F(slug)",
+    "Value('a')",
+    "1",
+    "é",
+    Word.A,
+    mark_safe("a"),
+    F("slug"),
+    Value("a"),
+    1,
+]
 NUMBERS = [0, 1, -1, True, False, 2**31 - 1, "1", 1.0, 1.5, Decimal("1.0"), Number.ONE, F("small"), Value(1)]
 REALS = [0.0, -0.0, 0.1, 1e22, 1e300, float("nan"), float("inf"), Decimal("0.1"), "0.1"]
 INSTANTS = [
@@ -55,7 +69,17 @@ INSTANTS = [
 ]
 DOCUMENTS = [
     *({}, [], "", 0, 0.0, 1, 1.0, True, False, 0.1, 1e22, 10**22, 2**70, 1e-7, "é", {"a": 1}, {"a": 1.0}),
-    *({"a": [1, {"b": None}]}, {"b": 2, "a": 1}, {1: "x"}, {"1": "x"}, [Word.A], ["a"], [Number.ONE], (1,), [1]),
+    *(
+        {"a": [1, {"b": None}]},
+        {"b": 2, "a": 1},
+        {1: "x"},
+        {"1": "x"},
+        [Word.A],
+        ["a"],
+        [Number.ONE],
+        (1,),
+        [1],
+    ),
     *(Value(None, models.JSONField()), Value({"a": 1}, models.JSONField())),
 ]
 POOLS: dict[str, list[Any]] = {
@@ -88,7 +112,9 @@ POOLS: dict[str, list[Any]] = {
 VALUES = {name: st.sampled_from([None, *pool]) for name, pool in POOLS.items()}
 # Few at once: what Django or PostgreSQL refuses would spoil most rows of all fields.
 FIELDS = st.lists(st.sampled_from(list(POOLS)), min_size=1, max_size=3, unique=True)
-ROWS = FIELDS.flatmap(lambda names: st.tuples(*[st.fixed_dictionaries({name: VALUES[name] for name in names})] * 2))
+ROWS = FIELDS.flatmap(
+    lambda names: st.tuples(*[st.fixed_dictionaries({name: VALUES[name] for name in names})] * 2)
+)
 
 
 @pytest.fixture
@@ -158,7 +184,9 @@ def _storing(deed: Any) -> Any:
 
 def _is_equal(one: Any, other: Any) -> bool:
     """As jsonb is: 1 and 1.0 are one number, and true is none."""
-    found = sql.row("SELECT %(one)s::jsonb = %(other)s::jsonb", {"one": json.dumps(one), "other": json.dumps(other)})
+    found = sql.row(
+        "SELECT %(one)s::jsonb = %(other)s::jsonb", {"one": json.dumps(one), "other": json.dumps(other)}
+    )
     return found == (True,)
 
 
