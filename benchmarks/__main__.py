@@ -24,6 +24,7 @@ from benchmarks import (
     steady,
     table,
     throughput,
+    webhooks,
 )
 from benchmarks.figures import Round
 from benchmarks.installation import forget_other_settings
@@ -36,9 +37,20 @@ from lightfield.local.home import Home
 
 BENCHES = {
     module.BENCH.name: module.BENCH
-    for module in (throughput, latency, responsiveness, fairness, idle, capture, memory, growth, steady)
+    for module in (
+        throughput,
+        latency,
+        responsiveness,
+        fairness,
+        idle,
+        webhooks,
+        capture,
+        memory,
+        growth,
+        steady,
+    )
 }
-USUAL = ("throughput", "latency", "responsiveness", "fairness", "idle", "capture", "memory")
+USUAL = ("throughput", "latency", "responsiveness", "fairness", "idle", "webhooks", "capture", "memory")
 
 
 def main() -> int:

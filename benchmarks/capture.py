@@ -1,114 +1,105 @@
-"""Webhooks alone: how fast and how cheaply an event is captured, when its run is as small as a run can be.
+"""Record capture: what a save of a watched model costs, as a ratio to the same save of a twin that nobody watches.
 
-First as fast as 8 connections are answered, then 200 a second in an open loop. CPU is the whole system's, and the small
-run of one `log` step is in it.
+`benchmarks/saves.py` saves, in two kinds of processes: one with the session of our web processes, and one of somebody
+else's Django with PostgreSQL's defaults. No worker runs, so that nothing disturbs: events pile up and are thrown away.
+Valkey does run, since a matched save rings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from dataclasses import asdict, dataclass
-from itertools import islice
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import load, systems, validity, waiting
-from benchmarks.figures import Line, Round, milliseconds
-from benchmarks.installation import Installation
-from benchmarks.load import Reply, Sender
-from benchmarks.stage import Bench, Stage, judged
-from benchmarks.throughput import SETTLE_SECONDS
-from lightfield.local.boot import say
+from benchmarks import validity
+from benchmarks.figures import Bar, Line, Round, Values, at_most
+from benchmarks.stage import Bench, Stage
+from benchmarks.systems import begin_anew
+from lightfield.local import environment
+from lightfield.local.boot import ROOT, CannotStart, say
+from lightfield.local.home import Home
+from lightfield.local.servers import Servers
 
-RATE = 200.0  # webhooks a second of the open loop
-STEP = {"key": "told", "type": "log", "config": {"message": "captured"}}
-
-
-@dataclass(frozen=True)
-class Figures:
-    burst_per_second: float  # webhooks answered
-    burst_p50_ms: float
-    burst_p99_ms: float
-    burst_cpu_per_1000: float  # seconds
-    burst_drained_seconds: float  # from the last webhook answered until all runs had ended
-    steady_p50_ms: float
-    steady_p99_ms: float
-    steady_late_p99_ms: float  # of the load, behind its schedule
-    steady_cpu_per_1000: float
-    cores_of_others: float
-
-
+# The environment's name here, and the role that makes settings.py choose its session.
+KINDS = {"web": "web", "foreign": "command"}
+MATCHED, UNMATCHED, TRIGGER, NOTHING = at_most(2.8), at_most(2.2), at_most(1.3), at_most(1.04)
+# What `saves` measures: its name, what to call it, the bar of its ratio and of its extra statements.
+SAVES: dict[str, tuple[str, Bar, int]] = {
+    "matched": ("update, matched", MATCHED, 2),
+    "unmatched": ("update, unmatched", UNMATCHED, 1),
+    "created_matched": ("create, matched", MATCHED, 1),
+    "created_unmatched": ("create, unmatched", UNMATCHED, 1),
+    "unheard": ("update, nobody listens", UNMATCHED, 1),
+    "created_unheard": ("create, nobody listens", UNMATCHED, 1),
+    "trigger_matched": ("trigger: update, matched", TRIGGER, 0),
+    "trigger_unmatched": ("trigger: update, unmatched", TRIGGER, 0),
+    "trigger_created_matched": ("trigger: create, matched", TRIGGER, 0),
+    "trigger_created_unmatched": ("trigger: create, unmatched", TRIGGER, 0),
+    "trigger_unheard": ("trigger: update, nobody listens", TRIGGER, 0),
+    "unwatched_save": ("unwatched: save", NOTHING, 0),
+    "unwatched_create": ("unwatched: create", NOTHING, 0),
+    "unwatched_update": ("unwatched: QuerySet.update", NOTHING, 0),
+    "unwatched_bulk_create": ("unwatched: bulk_create", NOTHING, 0),
+}
 LINES = (
-    Line("burst_per_second", "webhooks/s, 8 connections", 0),
-    Line("burst_p50_ms", "accept p50 ms"),
-    Line("burst_p99_ms", "accept p99 ms"),
-    Line("burst_cpu_per_1000", "CPU s / 1000 captured and run", 2),
-    Line("burst_drained_seconds", "s until all had run", 2),
-    Line("steady_p50_ms", "accept p50 ms at 200/s"),
-    Line("steady_p99_ms", "accept p99 ms at 200/s"),
-    Line("steady_cpu_per_1000", "CPU s / 1000 at 200/s", 2),
-    Line("steady_late_p99_ms", "load behind schedule p99 ms"),
+    *[
+        Line(f"{kind}_{name}_ratio", f"{kind}, {label}: x", 2, bar)
+        for kind in KINDS
+        for name, (label, bar, _) in SAVES.items()
+    ],
+    *[
+        Line(f"web_{name}_statements", f"{label}: statements more", 0, at_most(most))
+        for name, (label, _, most) in SAVES.items()
+    ],
+    *[Line(f"{kind}_matched_twin_ms", f"{kind}, the twin's update: ms", 3) for kind in KINDS],
     Line("cores_of_others", "cores used by others", 2),
 )
 
 
-@dataclass(frozen=True)
-class Captured:
-    replies: list[Reply]
-    used: validity.Usage
-    drained_seconds: float
-    problems: list[str]
-
-    def accept_ms(self, percent: float) -> float:
-        return milliseconds([reply.seconds for reply in self.replies], percent)
-
-    @property
-    def cpu_per_1000(self) -> float:
-        return self.used.system / len(self.replies) * 1000
-
-    @property
-    def per_second(self) -> float:
-        ended = max(reply.sent_at + reply.seconds for reply in self.replies)
-        return len(self.replies) / (ended - min(reply.sent_at for reply in self.replies))
-
-
 def play(stage: Stage) -> Round:
-    options, played = stage.options, Round()
-    with stage.lightfield() as system:
-        hook = system.publish("Captured", [STEP]).hook
-        stage.warm(system, hook, steps=0)
-        burst = _captured(system, Sender(hook).closed_loop(islice(systems.bodies(), options.events)))
-        say(f"{burst.per_second:.0f} webhooks/s in the burst; now {RATE:.0f} a second")
-        steady = _captured(
-            system, Sender(hook).open_loop(systems.bodies(), rate=RATE, seconds=options.capture_seconds)
-        )
-    others = max(burst.used.cores_of_others, steady.used.cores_of_others)
-    figures = Figures(
-        burst_per_second=burst.per_second,
-        burst_p50_ms=burst.accept_ms(50),
-        burst_p99_ms=burst.accept_ms(99),
-        burst_cpu_per_1000=burst.cpu_per_1000,
-        burst_drained_seconds=burst.drained_seconds,
-        steady_p50_ms=steady.accept_ms(50),
-        steady_p99_ms=steady.accept_ms(99),
-        steady_late_p99_ms=milliseconds([reply.late for reply in steady.replies], 99),
-        steady_cpu_per_1000=steady.cpu_per_1000,
-        cores_of_others=others,
-    )
-    played.add(system.name, asdict(figures), burst.problems + steady.problems, validity.of_machine(others))
+    played = Round()
+    with _installation(stage.home.inner("capture")) as environ:
+        meter = validity.Meter([os.getpid()], None)
+        figures: Values = {}
+        for kind, role in KINDS.items():
+            say(f"saving as {'a web process' if kind == 'web' else 'another Django'}")
+            measured = _saves({**environ, "LIGHTFIELD_ROLE": role}, stage.options.pairs, stage.options.saves)
+            figures |= {f"{kind}_{name}": value for name, value in measured.items()}
+        others = meter.read().cores_of_others
+    played.add("lightfield", figures | {"cores_of_others": others}, [], validity.of_machine(others))
     return played
 
 
-def _captured(system: Installation, sending: Coroutine[Any, Any, list[Reply]]) -> Captured:
-    meter = validity.Meter(system.roots, system.sink.pid)
-    replies = load.run(sending)
-    system.wait_for(replies)
-    waiting.sleep(SETTLE_SECONDS)
-    used = meter.read()
-    ends, _, problems = judged(system, replies)
-    answered = max(reply.sent_at + reply.seconds for reply in replies)
-    return Captured(replies, used, max(ends.at.values(), default=float("nan")) - answered, problems)
+@contextlib.contextmanager
+def _installation(home: Home) -> Iterator[dict[str, str]]:
+    """The environment of an installation's servers, with empty tables and no processes beside them."""
+    begin_anew(home)
+    with home.exclusively("bin/bench"), Servers(home) as servers:
+        environ = {**environment.basis(home), **environment.keys(home), **servers.urls}
+        _run(["manage.py", "migrate", "--verbosity=0"], {**environ, "LIGHTFIELD_ROLE": "command"})
+        yield environ
+
+
+def _saves(environ: dict[str, str], pairs: int, saves: int) -> Values:
+    said = _run(["-m", "benchmarks.saves", str(pairs), str(saves)], environ)
+    found: Values = json.loads(said)
+    return found
+
+
+def _run(arguments: list[str], environ: dict[str, Any]) -> str:
+    """Raises: CannotStart: it failed; the message has the end of what it said."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise CannotStart(f"{' '.join(arguments)} failed: {done.stderr.strip()[-500:]}")
+    return done.stdout
 
 
 BENCH = Bench(
-    "capture", "webhooks alone: accept times and CPU, in a burst and at 200 a second", 1, LINES, play
+    "capture", "a save of a watched model against the same save of one that nobody watches", 3, LINES, play
 )

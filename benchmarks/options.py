@@ -28,7 +28,9 @@ class Options:
     calm_seconds: float = 20  # before idle is measured
     idle_seconds: float = 120
     history: int = 1_000_000  # finished runs of growth
-    capture_seconds: float = 20  # of its open loop
+    webhooks_seconds: float = 20  # of the open loop of webhooks
+    pairs: int = 30  # of blocks in capture, and how many saves are in a block
+    saves: int = 40
     flush_seconds: float = 11  # until PostgreSQL's counters are exact
     settings: dict[str, str] = field(default_factory=dict)  # of the installation, by environment variable
     statements: bool = False
@@ -54,7 +56,9 @@ QUICK: dict[str, Any] = {
     "calm_seconds": 2,
     "idle_seconds": 5,
     "history": 2000,
-    "capture_seconds": 2,
+    "webhooks_seconds": 2,
+    "pairs": 2,
+    "saves": 3,
     "flush_seconds": 2,
 }
 
@@ -109,7 +113,7 @@ def _parser(known: Sequence[str], usual: Sequence[str]) -> argparse.ArgumentPars
     )
     parser.add_argument("--rounds", type=int, help="of each bench (default: 3 against the baseline, else 1)")
     parser.add_argument(
-        "--events", type=int, help="webhooks of throughput, memory, capture, growth (default 2000)"
+        "--events", type=int, help="webhooks of throughput, memory, webhooks, growth (default 2000)"
     )
     parser.add_argument("--slow", type=int, help="slow steps of responsiveness (default 500)")
     parser.add_argument("--flood", type=int, help="events of fairness (default 20000)")

@@ -41,8 +41,8 @@ class Usage:
 class Meter:
     """Measures from its creation to `read`."""
 
-    def __init__(self, roots: list[int], sink_pid: int) -> None:
-        self.roots, self.sink_pid = roots, sink_pid
+    def __init__(self, roots: list[int], sink_pid: int | None) -> None:
+        self.roots, self.sinks = roots, [sink_pid] if sink_pid else []
         self.before = self._look()
 
     def read(self) -> Usage:
@@ -52,7 +52,7 @@ class Meter:
         return Usage(
             seconds=time.monotonic(),
             system=cpu.seconds_of(self.roots),
-            sink=cpu.seconds_of([self.sink_pid]),
+            sink=cpu.seconds_of(self.sinks),
             load=cpu.seconds_of_this_process(),
             machine=cpu.seconds_of_machine(),
         )

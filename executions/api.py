@@ -162,7 +162,7 @@ class WorkflowViewSet(triggers.WorkflowViewSet):
         self.filter_queryset(Decision.objects.none())  # refuses what it does not know
         word = request.query_params.get("verdict")
         lists = decision_list.lists_of(trigger, Verdict(word) if word else None)
-        rows: Any = self.paginate_queryset(lists) or []
+        rows: list[Any] = list(self.paginate_queryset(lists) or [])
         return self.get_paginated_response(DecisionSerializer(decision_list.entries_of(rows), many=True).data)
 
     @extend_schema(responses=TalliesSerializer, filters=False)

@@ -21,7 +21,8 @@ DEEPEST: Final = 101  # one more than the setting may be
 MOST_LEVELS: Final = 8
 
 # The LIMIT of `few` stops the recursion, which goes level by level: PostgreSQL makes no more rows than are read.
-# One run after the other, never `caused_by = ANY`: to have them by id, the planner would walk all events there are.
+# One run after the other, never `caused_by = ANY`: to have them by id, the planner would walk all events there are. And
+# upwards the cause is inside a CASE, or a young table's partial index would be walked for it (ADR 0012).
 CHAIN: Final = """
 WITH RECURSIVE up AS (
   (SELECT r.id AS run_id, r.event_id, 0 AS above FROM executions_run r WHERE r.id = %(run_id)s::uuid
@@ -29,8 +30,8 @@ WITH RECURSIVE up AS (
    SELECT NULL, e.id, 0 FROM triggers_outboxevent e WHERE e.id = %(event_id)s::uuid)
   UNION ALL
   SELECT r.id, r.event_id, up.above + 1
-  FROM up JOIN triggers_outboxevent e ON e.id = up.event_id JOIN executions_run r ON r.id = e.caused_by
-  WHERE up.above < %(deepest)s::int),
+  FROM up JOIN triggers_outboxevent e ON e.id = up.event_id
+  JOIN executions_run r ON r.id = CASE WHEN up.above < %(deepest)s::int THEN e.caused_by END),
 down AS (
   SELECT e.id AS event_id, r.id AS run_id
   FROM unnest(%(led_by)s::uuid[]) AS led(by) CROSS JOIN LATERAL (

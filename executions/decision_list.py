@@ -5,7 +5,6 @@ Both are rows with a UUIDv7 of when it was, so one id orders them all and a curs
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,10 +16,28 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Concat
 
 from executions.models import Run
+from lightfield.kernel import sql
 from triggers.decisions.verdicts import CODES, VERDICTS, Verdict
 from triggers.models import Decision, DecisionCount, EventStatus, OutboxEvent, Trigger
 
 COUNTED: Final = 10_000  # events of a trigger, the newest: beyond them a summary says "at least"
+TOLD_BY_EVENTS: Final = frozenset(
+    {
+        Verdict.FIRED,
+        Verdict.POISON,
+        Verdict.IGNORED,
+        Verdict.ARCHIVED,
+        Verdict.OWN_CHANGE,
+        Verdict.TOO_DEEP,
+    }
+)
+
+TOLD: Final = """
+SELECT status, error_code, count(*), max(captured_at) FROM (
+  SELECT status, error_code, captured_at FROM triggers_outboxevent
+  WHERE workflow_id = %(workflow_id)s::uuid ORDER BY id DESC LIMIT %(most)s::int) newest
+GROUP BY status, error_code
+"""
 
 
 @dataclass(frozen=True)
@@ -67,25 +84,22 @@ def entries_of(rows: Iterable[OutboxEvent | Decision]) -> list[Entry]:
 
 def tallies_of(trigger: Trigger) -> list[Tally]:
     """One for each verdict that ever fell, the most frequent first: two queries."""
-    newest = _events_of(trigger).order_by("-id").values_list("status", "error_code", "captured_at")
-    events = list(newest[: COUNTED + 1])
-    is_complete = len(events) <= COUNTED
-    counts: Counter[Verdict] = Counter()
-    last: dict[Verdict, datetime] = {}
-    for status, code, at in events[:COUNTED]:
-        verdict = verdict_of(status, code)
-        counts[verdict] += 1
-        last.setdefault(verdict, at)
-    told_by_events = set(counts)
+    tallies: dict[Verdict, Tally] = {}
+    told = sql.rows(TOLD, {"workflow_id": trigger.workflow_id, "most": COUNTED})
+    is_cut = sum(count for _, _, count, _ in told) >= COUNTED
     noted = DecisionCount.objects.filter(trigger=trigger).values_list("verdict", "count", "last_at")
-    for word, count, at in noted:
-        verdict = Verdict(word)
-        counts[verdict] += count
-        last[verdict] = max(at, last.get(verdict, at))
-    return [
-        Tally(verdict, count, is_complete or verdict not in told_by_events, last[verdict])
-        for verdict, count in counts.most_common()
-    ]
+    for verdict, count, at in [
+        *((verdict_of(status, code), count, at) for status, code, count, at in told),
+        *((Verdict(word), count, at) for word, count, at in noted),
+    ]:
+        before = tallies.get(verdict)
+        tallies[verdict] = Tally(
+            verdict,
+            count + (before.count if before else 0),
+            is_complete=not (is_cut and verdict in TOLD_BY_EVENTS),
+            last_at=max(at, before.last_at) if before else at,
+        )
+    return sorted(tallies.values(), key=lambda tally: -tally.count)
 
 
 def verdict_of(status: str, code: str | None) -> Verdict:

@@ -22,7 +22,7 @@ MOST_NAMES: Final = 6
 def sentence_of(entry: Entry) -> Sentence:
     symbol, tone, words = _WORDS[entry.verdict]
     text = words(entry)
-    if entry.count > 1 and entry.verdict is not Verdict.MISSED:
+    if entry.count > 1 and entry.verdict is not Verdict.MISSED and "×" not in entry.subject:
         text = f"{text} This happened {entry.count:,} times."
     facts = tuple((name, _short(value)) for name, value in entry.detail.items() if name not in _SAID)
     return Sentence(text=text, symbol=symbol, tone=tone, code=entry.code or "", facts=facts)

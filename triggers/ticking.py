@@ -12,6 +12,7 @@ failure.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -22,7 +23,6 @@ from itertools import islice
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models.functions import Now
 
 from lightfield.kernel import bells, sql
 from lightfield.kernel import traceparent as trace_context
@@ -30,15 +30,19 @@ from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import LostRace
 from triggers import cursors, outbox
 from triggers.decisions import Verdict, note_on_commit
+from triggers.kinds.schedule import Schedule as Kind
+from triggers.kinds.schedule import late_by, output
 from triggers.models import Trigger
 from triggers.schedules import config as configs
-from triggers.schedules.catching_up import CatchUp, catch_up, instants_within
+from triggers.schedules.catching_up import CatchUp, Missed, catch_up, instants_within
 from triggers.schedules.instants import Schedule, spelled
 from workflows.models import WorkflowStatus
 
 logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.5  # then it rings again: what else the queue holds must not wait for a thousand schedules
+THREADS = 3  # of a process; mostly they wait for PostgreSQL. The fast worker's others have other things to do
+MANY = 20  # after so many in one turn it rings, so that others help
 MOST_COUNTED = 1_000  # instants that were let go are counted up to here, which takes 6 ms
 
 # The longest due first; in a round each once, so that one with many instants to catch up keeps nobody waiting. No lock
@@ -47,6 +51,12 @@ PICK = """
 SELECT id FROM triggers_trigger
 WHERE next_due_at <= statement_timestamp() AND id <> ALL(%(passed)s::bigint[])
 ORDER BY next_due_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+# A second statement, which sees everything that was committed before the lock was had.
+READ = """
+SELECT t.kind, t.config, t.shard, t.settled_until, t.next_due_at, w.status, statement_timestamp()
+FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id WHERE t.id = %(id)s::bigint
 """
 
 ADD_TICKS = """
@@ -75,32 +85,35 @@ class _Failed(Exception):
         self.trigger = trigger
 
 
-_turn = threading.Lock()  # one thread of a process: the others of the fast worker have other things to do
+_turns = threading.BoundedSemaphore(THREADS)
 
 
 def fire_due() -> int:
     """Fire what is due, for half a second at most. Returns the number of ticks.
 
-    None if another thread of this process is at it.
+    None if enough threads of this process are at it.
     """
-    if not _turn.acquire(blocking=False):
+    if not _turns.acquire(blocking=False):
         return 0
     try:
         fired, is_done = _fire_in_rounds()
     finally:
-        _turn.release()
+        _turns.release()
     if not is_done:
         bells.ring_ticks(forced=True)
     return fired
 
 
 def _fire_in_rounds() -> tuple[int, bool]:
-    fired = 0
+    fired = looks = 0
     end = time.monotonic() + TURN_SECONDS
     passed: set[int] = set()
     is_more = False
     while time.monotonic() < end:
         caught_up = catch_up_next(passed)
+        looks += 1
+        if looks == MANY:
+            bells.ring_ticks()
         if caught_up is not None:
             passed.add(caught_up.trigger_id)
             fired += caught_up.fired
@@ -130,15 +143,9 @@ def _catch_up_next(passed: Collection[int]) -> CaughtUp | None:
     found = sql.row(PICK, {"passed": sorted(passed)})
     if found is None:
         return None
-    # Read again by a second statement, which sees everything that was committed before the lock was had.
-    trigger = (
-        Trigger.objects.select_related("workflow")
-        .defer("token_hash", "token_ciphertext", "workflow__draft")
-        .annotate(read_at=Now())
-        .get(pk=found[0])
-    )
+    trigger, status, now = _read(found[0])
     try:
-        return _catch_up(trigger, now=trigger.read_at)
+        return _catch_up(trigger, status=status, now=now)
     except (OperationalError, InterfaceError):
         raise  # the database is away or in conflict: the trigger is not to blame
     except LostRace:
@@ -148,10 +155,25 @@ def _catch_up_next(passed: Collection[int]) -> CaughtUp | None:
         raise _Failed(trigger) from error
 
 
-def _catch_up(trigger: Trigger, *, now: datetime) -> CaughtUp:
+def _read(trigger_id: int) -> tuple[Trigger, str, datetime]:
+    """The trigger with what a tick needs of it, its workflow's status, and the database's clock."""
+    found = sql.row(READ, {"id": trigger_id})
+    assert found is not None  # its row is locked
+    kind, config, shard, settled_until, next_due_at, status, now = found
+    trigger = Trigger(
+        pk=trigger_id,
+        kind=kind,
+        config=json.loads(config),
+        shard=shard,
+        settled_until=settled_until,
+        next_due_at=next_due_at,
+    )
+    return trigger, status, now
+
+
+def _catch_up(trigger: Trigger, *, status: str, now: datetime) -> CaughtUp:
     """Write what the trigger's policy wants fired, and move its cursor."""
-    is_schedule = trigger.kind == "schedule" and trigger.workflow.status == WorkflowStatus.ACTIVE
-    if not is_schedule or trigger.settled_until is None:
+    if trigger.kind != Kind.name or status != WorkflowStatus.ACTIVE or trigger.settled_until is None:
         cursors.stop(trigger)  # no release of ours leaves such a row; it would be picked again every second
         return CaughtUp(trigger.pk)
     schedule, missed = configs.read(trigger.config)
@@ -163,7 +185,7 @@ def _catch_up(trigger: Trigger, *, now: datetime) -> CaughtUp:
     caught_up = CaughtUp(
         trigger.pk,
         fired=len(plan.fire),
-        let_go=_let_go(schedule, plan, after=trigger.settled_until),
+        let_go=0 if missed is Missed.ALL else _let_go(schedule, plan, after=trigger.settled_until),
         is_more=plan.next_due_at is not None and plan.next_due_at <= now,
     )
     if caught_up.let_go:
@@ -185,25 +207,21 @@ def _fire(trigger: Trigger, dues: tuple[datetime, ...], *, now: datetime) -> Non
     """An event and a tick for each. What has fired before keeps its event and its tick."""
     if not dues:
         return
-    lates = [round((now - due).total_seconds(), 3) for due in dues]
-    events = [_event_of(trigger, due, late, now) for due, late in zip(dues, lates, strict=True)]
-    sql.rows(
-        ADD_TICKS,
-        {"trigger_id": trigger.pk, "now": now, "dues": list(dues), "lates": lates, "events": events},
-    )
-
-
-def _event_of(trigger: Trigger, due: datetime, late: float, now: datetime) -> UUID:
-    payload = {
-        "scheduled_for": spelled(due),
-        "fired_at": spelled(now),
-        "timezone": trigger.config.get("timezone", "UTC"),
-        "late_by_seconds": late,
+    ticks = {
+        "trigger_id": trigger.pk,
+        "now": now,
+        "dues": list(dues),
+        "lates": [late_by(due, now) for due in dues],
+        "events": [_event_of(trigger, due, now) for due in dues],
     }
+    sql.rows(ADD_TICKS, ticks)
+
+
+def _event_of(trigger: Trigger, due: datetime, now: datetime) -> UUID:
     captured = outbox.append_event(
         trigger=trigger,
         source="schedule",
-        payload=payload,
+        payload=output(due, fired_at=now, timezone=trigger.config.get("timezone", "UTC")),
         idempotency_key=spelled(due),
         trace_id=trace_context.new_trace_id(),
     )

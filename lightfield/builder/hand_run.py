@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from lightfield.builder.texts import PlacedProblem, Unreadable, normalised, read
 from lightfield.kernel.errors import RequestRefused
 from triggers import services
+from triggers.kinds import base as kinds
 from workflows.models import Workflow
 
 
@@ -27,10 +28,11 @@ class HandRun:
 
 
 def offered(workflow: Workflow) -> HandRun:
-    """An empty form, or one with the sample that the published trigger names."""
+    """An empty form, or one with a sample of what the published trigger brings."""
     definition = workflow.active_version.definition if workflow.active_version else workflow.draft
-    config = (definition.get("trigger") or {}).get("config") or {}
-    sample = config.get("sample")
+    trigger = definition.get("trigger") or {}
+    kind = kinds.find(trigger.get("type"))
+    sample = kind.sample(trigger.get("config") or {}) if kind else None
     return HandRun(json.dumps({} if sample is None else sample, indent=2, ensure_ascii=False), _new_key(), [])
 
 

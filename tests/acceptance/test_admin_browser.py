@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from lightfield.kernel import bells
 from tests.admin_client import a_person
 from tests.bellboy import Bellboy
 from tests.browser import Browser, Page, a_browser, installed_chromium
+from tests.clockwork import a_schedule, an_overdue
 from tests.factories import a_definition, a_published_workflow, a_workflow, an_event
 from tests.staging import nap, say
+from triggers import previews, ticking
 from triggers.models import Decision, Trigger
 from workflows.models import Workflow
 
@@ -129,6 +132,29 @@ def test_every_page_fits_a_phone_and_can_be_read(
                 wide[path, width] = needed
     assert wide == {}
     assert poor == {}
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_the_page_of_a_schedule_fits_a_phone_and_its_marks_can_be_read(
+    page: Page, live_server: Any, monkeypatch: pytest.MonkeyPatch, is_dark: bool
+) -> None:
+    before = datetime.fromisoformat("2026-10-23T12:00:00+00:00")
+    monkeypatch.setattr(previews, "database_now", lambda: before)
+    overdue = an_overdue("all")
+    ticking.fire_due()
+    marked = a_schedule({"cron": "*/30 2 * * *", "timezone": "Europe/Berlin"}, name="Nightly books")
+    aside = a_schedule()
+    Trigger.objects.filter(pk=aside.pk).update(error_code="schedule.set_aside", next_due_at=None)
+
+    for trigger in (overdue, marked, aside):
+        for width in (PHONE, DESK):
+            page.show_as(width=width, is_dark=is_dark)
+            page.open(f"{live_server.url}/admin/triggers/trigger/{trigger.pk}/change/")
+            assert page.run("document.documentElement.scrollWidth") <= width
+            assert not page.run(CONTRAST)
+        count = page.run("document.querySelectorAll('.lf-marked').length")
+        assert count == (4 if trigger == marked else 0)
+    assert page.complaints == []
 
 
 def editor_says(page: Page) -> Any:

@@ -9,9 +9,10 @@ import pytest
 from django.test import Client
 
 from lightfield.access.models import AuditEntry
+from lightfield.builder.starters import STARTERS, Starter
 from tests.admin_client import a_person
 from tests.dom import dom_of, words_of
-from tests.factories import LOG_STEP, a_definition, a_published_workflow, a_workflow
+from tests.factories import BY, LOG_STEP, a_definition, a_published_workflow, a_workflow
 from workflows import services
 from workflows.models import Workflow, WorkflowVersion
 
@@ -44,6 +45,25 @@ def base_of(answer: Any) -> str:
 @pytest.fixture
 def ada() -> Client:
     return a_person()
+
+
+@pytest.mark.parametrize("starter", STARTERS, ids=lambda starter: starter.slug)
+def test_every_starter_can_be_published_as_it_is(starter: Starter) -> None:
+    workflow = services.create_workflow(definition=starter.definition, by=BY)
+
+    assert services.publish(workflow_id=workflow.pk, by=BY)[1]
+
+
+def test_who_starts_a_schedule_by_hand_is_offered_what_a_tick_brings(ada: Client) -> None:
+    workflow = a_published_workflow(
+        trigger={"type": "schedule", "config": {"cron": "0 9 * * *", "timezone": "Europe/Berlin"}}
+    )
+
+    page = dom_of(ada.get(f"/admin/workflows/workflow/{workflow.pk}/run/"))
+
+    offered = json.loads(page.one("textarea", name="payload").text)
+    assert list(offered) == ["scheduled_for", "fired_at", "timezone", "late_by_seconds"]
+    assert offered["timezone"] == "Europe/Berlin"
 
 
 def test_a_starter_is_offered_put_into_the_editor_and_stored(ada: Client) -> None:

@@ -55,6 +55,11 @@ SENTENCES = [
         "Note 1 changed in a, b, c, d, e, f and 2 more, but none of the watched fields z did.",
     ),
     (
+        Verdict.UNCHANGED,
+        {"subject": "3 × contact", "detail": {"watched": ["stage"]}, "count": 3},
+        "3 × contact changed, but none of the watched fields stage did.",
+    ),
+    (
         Verdict.DUPLICATE,
         {"subject": "key k-1", "detail": {"source": "webhook"}},
         "A webhook came again under key k-1. It was answered with the first event; nothing started twice.",

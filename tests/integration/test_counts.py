@@ -1,4 +1,4 @@
-"""Budgets: how many transactions and messages a run costs. More than that is a bug, not a slow day."""
+"""Budgets: how many transactions and messages a run costs, and how many statements a save. More than that is a bug."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
+from benchmarks.saves import counted
+from crm.models import Opportunity
 from executions import sweeper
 from executions.models import Run, StepRun
 from lightfield.kernel import sql
 from tests.bellboy import TASKS, Bellboy
+from tests.capturing import capturing, payloads, watching
 from tests.factories import a_published_workflow
+from tests.jotter import Jotter
 from tests.staging import answer_with_cells_here, let_time_pass, nap, say, slow
 from triggers import services
 from triggers.models import Trigger
+from workflows import services as workflows
+from workflows.models import Workflow
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept", "slow_step")]
 
@@ -150,6 +156,28 @@ def test_an_idle_sweep_is_one_transaction_without_a_message(bellboy: Bellboy, co
     assert bellboy.rung == []
 
 
+def test_a_webhook_that_starts_nothing_costs_one_transaction_and_one_that_is_repeated_two(
+    bellboy: Bellboy, counter: Counter, jotter: Jotter
+) -> None:
+    """To say why is free: the first looks once, the second looks for the first event besides."""
+    workflow = a_published_workflow()
+    path = services.webhook_path(Trigger.objects.get(workflow=workflow))
+
+    def deliver() -> int:
+        headers = {"Idempotency-Key": "k"}
+        return Client().post(path, {}, content_type="application/json", headers=headers).status_code
+
+    assert (deliver(), deliver()) == (202, 200)  # each connection prepares its statements once
+    with counter.counted() as repeated:
+        assert deliver() == 200
+    workflows.pause(workflow_id=workflow.pk, by="a tester")
+    with counter.counted() as refused:
+        assert deliver() == 404
+
+    assert (repeated, refused) == ([2], [1])
+    assert [verdict for _, verdict, _ in jotter.told] == ["duplicate", "duplicate", "paused"]
+
+
 def test_two_hundred_runs_of_three_steps_cost_at_most_one_message_for_each_step(bellboy: Bellboy) -> None:
     deliver = a_webhook(a_published_workflow(steps=[slow("one"), slow("two"), slow("three")]))
     for n in range(200):
@@ -186,3 +214,50 @@ def test_given_every_message_lost_in_the_middle_of_two_hundred_runs_then_all_com
 
     assert Run.objects.filter(status="completed").count() == 200
     assert set(StepRun.objects.values_list("attempts", flat=True)) == {1}
+
+
+def a_changed_deal(field: str) -> Opportunity:
+    deal = Opportunity.objects.create(name="One", stage="new", pipeline="one")
+    setattr(deal, field, "other")
+    return deal
+
+
+SAVES: dict[str, Callable[[], Any]] = {
+    "the watched field": lambda: a_changed_deal("stage"),
+    "another field": lambda: a_changed_deal("pipeline"),
+    "a new record": lambda: Opportunity(name="Two"),
+    "an unwatched model": lambda: Workflow(name="Nobody watches workflows", draft={}),
+}
+
+
+@pytest.mark.parametrize(
+    ("listens", "what", "statements", "events"),
+    [
+        ("updated", "the watched field", 2, 1),
+        ("updated", "another field", 1, 0),
+        ("updated", "a new record", 1, 0),
+        ("created", "a new record", 1, 1),
+        ("", "the watched field", 1, 0),
+        ("", "a new record", 1, 0),
+        ("updated", "an unwatched model", 0, 0),
+    ],
+)
+@pytest.mark.parametrize("mode", ["orm", "trigger"])
+def test_a_save_costs_few_statements_more_and_one_transaction(
+    mode: str, listens: str, what: str, statements: int, events: int, counter: Counter, bellboy: Bellboy
+) -> None:
+    with capturing(mode):
+        for name in filter(None, [listens]):
+            watching("opportunity", name, *(["stage"] if name == "updated" else []))
+        SAVES[what]().save()  # each statement is prepared once for each connection
+        captured_before, one = len(payloads()), SAVES[what]()
+        bellboy.rung.clear()
+
+        with counter.counted() as transactions, counted() as executed:
+            one.save()
+            in_save = executed[0]
+
+    assert transactions == [1]
+    assert in_save == 1 + (statements if mode == "orm" else 0)
+    assert len(payloads()) == captured_before + events
+    assert bellboy.names() == ["dispatch_shard"] * (events if mode == "orm" else 0)

@@ -112,13 +112,17 @@ def test_the_age_of_a_note_is_measured_and_no_two_clocks_are_compared(server, mo
     assert timedelta(seconds=60) <= age < timedelta(seconds=90)
 
 
-def test_to_note_asks_nothing_of_the_database_and_nothing_of_redis(server, line):
-    line.freeze()
+def test_to_note_asks_nothing_of_the_database_and_nothing_of_redis(server, monkeypatch):
+    asked: list[Any] = []
+    monkeypatch.setattr(shelf, "put", lambda *args: asked.append(args))
     with CaptureQueriesContext(connection) as captured:
-        for _ in range(10_000):
-            note(trigger_id=1, verdict=Verdict.UNCHANGED, detail={"changed": ["a"]})
+        for number in range(10_000):
+            note(trigger_id=number % 7 + 1, verdict=Verdict.UNCHANGED, detail={"changed": ["a"]})
 
     assert not captured
+    assert asked == []  # the thread would come after an hour
+    assert decisions.flush()
+    assert len(asked) == 1
 
 
 def test_nothing_that_is_noted_raises(server):

@@ -216,13 +216,44 @@ def test_given_an_event_by_hand_being_written_then_its_schedule_fires_all_the_sa
         thread.join()
 
 
-def test_given_a_thread_at_it_when_rung_again_then_the_second_leaves(at: dict[str, Any]) -> None:
+def test_given_three_threads_at_it_when_rung_again_then_the_fourth_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     an_overdue()
     again: list[int] = []
-    at["CP-T1"] = lambda: again.append(ticking.fire_due())
+    at_it = threading.Barrier(ticking.THREADS + 1)
 
-    assert ticking.fire_due() == 1
+    def stand() -> tuple[int, bool]:
+        at_it.wait(10)  # all of them have begun
+        at_it.wait(10)  # the fourth has come
+        return 0, True
+
+    monkeypatch.setattr(ticking, "_fire_in_rounds", stand)
+
+    def come_later() -> None:
+        at_it.wait(10)
+        again.append(ticking.fire_due())
+        at_it.wait(10)
+
+    race(*[ticking.fire_due] * ticking.THREADS, come_later)
+
     assert again == [0]
+    monkeypatch.undo()
+    assert ticking.fire_due() == 1
+
+
+def test_given_many_due_at_once_then_others_are_rung_for_and_help(
+    bellboy: Bellboy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticking, "TURN_SECONDS", 60)
+    for _ in range(ticking.MANY + 5):
+        an_overdue()
+
+    ticking.fire_due()
+
+    assert [bell.task for bell in bellboy.rung if bell.topic == "ticks"] == ["triggers.fire_ticks"]
+    bellboy.answer_all(but=lambda bell: bell.task != "triggers.fire_ticks")
+    assert Tick.objects.count() == ticking.MANY + 5
 
 
 def test_given_more_than_a_turn_can_fire_then_it_rings_for_the_rest(
@@ -335,6 +366,7 @@ def test_given_a_cursor_that_stands_too_early_then_what_has_fired_does_not_fire_
 
     assert (Tick.objects.count(), OutboxEvent.objects.count()) == (300, 300)
     trigger.refresh_from_db()
+    assert trigger.failures == 0
     assert trigger.next_due_at is not None
     assert trigger.next_due_at > datetime.now(UTC)
 

@@ -145,7 +145,7 @@ MUTANTS = (
         planted(
             "chain-without-its-beginning",
             "a chain begins with the run that led to this one",
-            edit("executions/causal_chain.py", "WHERE up.above < %(deepest)s::int", "WHERE up.above < 1"),
+            edit("executions/causal_chain.py", "WHEN up.above < %(deepest)s::int", "WHEN up.above < 1"),
             by="test_causal_chain.py::test_from_its_last_run_a_chain_shows_all_that_led_there",
         ),
         planted(

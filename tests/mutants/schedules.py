@@ -164,13 +164,19 @@ MUTANTS = (
         ),
         planted(
             "every-message-fires",
-            "a second message takes a second thread of the fast worker",
+            "each message takes a thread of the fast worker",
             edit(
                 TICKING,
-                "    if not _turn.acquire(blocking=False):\n        return 0\n",
-                "    _turn.acquire(timeout=1)\n",
+                "    if not _turns.acquire(blocking=False):\n        return 0\n",
+                "    _turns.acquire(timeout=1)\n",
             ),
-            by=f"{TICKS}test_given_a_thread_at_it_when_rung_again_then_the_second_leaves",
+            by=f"{TICKS}test_given_three_threads_at_it_when_rung_again_then_the_fourth_leaves",
+        ),
+        planted(
+            "nobody-rung-to-help",
+            "a thousand schedules due at once are one thread's work until the next beat",
+            edit(TICKING, "            bells.ring_ticks()\n", "            pass\n"),
+            by=f"{TICKS}test_given_many_due_at_once_then_others_are_rung_for_and_help",
         ),
         planted(
             "rest-of-a-turn-not-rung",

@@ -69,6 +69,6 @@ def empty() -> None:
     """Forget all rows of worlds, keep their workflows."""
     sql.rows(
         "TRUNCATE executions_timelineentry, executions_effect, executions_attempt, executions_steprun, "
-        "executions_run, triggers_outboxevent",
+        "executions_run, triggers_tick, triggers_outboxevent",
         {},
     )

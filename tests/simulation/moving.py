@@ -92,6 +92,12 @@ def shards(tables: Tables, p: Params) -> Found:
     ]
 
 
+@answers(sweeper.TICKS)
+def ticks(tables: Tables, p: Params) -> Found:
+    """No workflow of these worlds starts by the clock: ticks never touch what is simulated."""
+    return []
+
+
 @answers(sweeper.LANES)
 def lanes(tables: Tables, p: Params) -> Found:
     if "sweep without ready steps" in tables.planted:

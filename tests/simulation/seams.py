@@ -24,7 +24,6 @@ from executions import (
     published,
     services,
     settling,
-    tasks,
     worker,
 )
 from executions.cell_line import Order
@@ -32,7 +31,7 @@ from executions.claims import StepInHand
 from executions.crowd import Crowd
 from executions.leases import Hold, Keeper
 from executions.models import Run
-from lightfield.kernel import bells, sql
+from lightfield.kernel import bells, doors, sql
 from tests.simulation.broker import Broker
 from tests.simulation.flows import published as published_flow
 from tests.simulation.flows import step_types
@@ -192,7 +191,7 @@ def installed(around: Surroundings) -> Iterator[None]:
         (cells, "_places", threading.Semaphore(1000)),  # waiting for a place would stop the whole world
         (leases, "os", _Os(around)),
         (planner_statistics, "refresh", list),  # rows in memory have no pages, and nobody plans
-        *((module, "connection", _Line()) for module in (tasks, leases, outbox)),
+        *((module, "connection", _Line()) for module in (doors, leases, outbox)),
         *(
             (module, "time", clock)
             for module in (chain, worker, lost_replies, leases, dispatcher, attempts, cells)

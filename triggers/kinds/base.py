@@ -41,6 +41,10 @@ class TriggerKind:
         """What has the right shape and still cannot be published."""
         return []
 
+    def sample(self, config: JsonObject) -> Any:
+        """What somebody who starts the workflow by hand is offered as payload; None: nothing is known."""
+        return config.get("sample")
+
 
 K = TypeVar("K", bound=type[TriggerKind])
 

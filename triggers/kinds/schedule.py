@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 from pydantic import ValidationError
 
 from lightfield.kernel.errors import Problem
 from triggers.kinds.base import JsonObject, TriggerKind, register
 from triggers.schedules.config import ScheduleConfig, problems_of
+from triggers.schedules.instants import spelled
 
 
 @register
@@ -15,7 +19,7 @@ class Schedule(TriggerKind):
 
     Config: see `ScheduleConfig`.
 
-    Output: `{"scheduled_for", "fired_at", "timezone", "late_by_seconds"}`.
+    Output: see `output`.
     """
 
     name = "schedule"
@@ -28,3 +32,25 @@ class Schedule(TriggerKind):
         except ValidationError:
             return []  # its shape is wrong, which is told elsewhere
         return problems_of(written)
+
+    def sample(self, config: JsonObject) -> Any:
+        """What a tick of this minute would carry, so that the steps find what they refer to."""
+        now = datetime.now(UTC)
+        return output(
+            now.replace(second=0, microsecond=0), fired_at=now, timezone=config.get("timezone", "UTC")
+        )
+
+
+def output(due_at: datetime, *, fired_at: datetime, timezone: str) -> JsonObject:
+    """What the steps read as `trigger`."""
+    return {
+        "scheduled_for": spelled(due_at),
+        "fired_at": spelled(fired_at),
+        "timezone": timezone,
+        "late_by_seconds": late_by(due_at, fired_at),
+    }
+
+
+def late_by(due_at: datetime, fired_at: datetime) -> float:
+    """Seconds, to the millisecond."""
+    return round((fired_at - due_at).total_seconds(), 3)

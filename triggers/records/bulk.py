@@ -37,7 +37,7 @@ def update(original: Original) -> Original:
 
     def captured_update(self: Rows, **values: Any) -> int:
         watches = _watches_of(self)
-        if not watches or self.query.combinator or self.query.is_sliced:
+        if not watches or modes.is_left_to_database() or self.query.combinator or self.query.is_sliced:
             return int(original(self, **values))  # or it says what is wrong with it
         with (
             modes.in_a_transaction(),
@@ -157,7 +157,7 @@ def bulk_create(original: Original) -> Original:
 
     def captured_bulk_create(self: Rows, objs: Any, *args: Any, **options: Any) -> Any:
         watches = _watches_of(self)
-        if not watches:
+        if not watches or modes.is_left_to_database():
             return original(self, objs, *args, **options)
         options = {**dict(zip(BULK_CREATE_ARGUMENTS, args, strict=False)), **options}
         objs = list(objs)

@@ -20,7 +20,6 @@ from lightfield.kernel.crashpoint import crashpoint
 from triggers import causes
 from triggers.decisions import Verdict, note_on_commit
 from triggers.records import comparing, statements
-from triggers.records.columns import documents
 from triggers.records.watching import Watch
 
 PAUSED: Final = -1  # in place of a shard: the trigger asked, and its workflow takes no events
@@ -103,19 +102,16 @@ def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> 
     """
     crashpoint("CP-L1")
     cause = causes.current()
-    stored = _rows(
-        statements.store_events(watch),
-        {
-            "pks": list(pks),
-            "befores": list(befores),
-            "entity": watch.entity,
-            "quiet": list(watch.quiet),
-            "documents": documents(watch),
-            "trace_id": cause.trace_id if cause else None,
-            "depth": causes.depth_of_next(cause),
-            "caused_by": cause.run_id if cause else None,
-        },
-    )
+    of_cause = {
+        "trace_id": cause.trace_id if cause else None,
+        "depth": causes.depth_of_next(cause),
+        "caused_by": cause.run_id if cause else None,
+    }
+    if len(pks) == 1:
+        stored = _rows(statements.store_event(watch), {**of_cause, "pk": pks[0], "before": befores[0]})
+    else:
+        rows = {"pks": list(pks), "befores": list(befores)}
+        stored = _rows(statements.store_events(watch), {**of_cause, **rows})
     crashpoint("CP-L2")
     answered = [(pk, trigger_id, shard) for pk, events in stored for trigger_id, shard in events or ()]
     for shard in sorted({shard for _, _, shard in answered} - {PAUSED}):

@@ -23,14 +23,21 @@ def fields_sql(watch: Watch, row: str) -> str:
     return " || ".join(f"jsonb_build_object({', '.join(piece)})" for piece in pieces) or "'{}'::jsonb"
 
 
-def documents(watch: Watch) -> list[str]:
-    """The watched fields that may hold numbers or nests of any size."""
-    return [
-        name
+def names_sql(watch: Watch) -> str:
+    """The names of the fields whose change is told: not those that change with every save."""
+    names = [literal(name) for name in watch.fields if name not in watch.quiet]
+    return f"ARRAY[{', '.join(names)}]::text[]"
+
+
+def documents_sql(watch: Watch) -> str:
+    """The names of the fields that may hold numbers or nests of any size."""
+    names = [
+        literal(name)
         for name, field in watch.fields.items()
         if (field.db_type(connection) or "").startswith("json")
         or (getattr(field, "max_digits", 0) or 0) > MAX_EXPONENT
     ]
+    return f"ARRAY[{', '.join(names)}]::text[]"
 
 
 def instant_sql(expression: str) -> str:

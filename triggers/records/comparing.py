@@ -18,6 +18,7 @@ from django.db.models import FileField, ForeignKey, JSONField, Model
 from triggers.records.watching import AnyField, Watch
 
 _UNKNOWN = object()
+_decode = json.JSONDecoder(parse_float=Decimal).decode
 
 
 def written_fields(watch: Watch, update_fields: Collection[str] | None) -> list[AnyField]:
@@ -41,7 +42,7 @@ def maybe_changed(
     """The fields that a save may have changed. `before` is the record as it was, as JSON text."""
     fields = written_fields(watch, update_fields)
     try:
-        values = json.loads(before, parse_float=Decimal)
+        values = _decode(before)
     except (ValueError, RecursionError):  # jsonb holds longer numbers and deeper nests than Python reads
         return frozenset(field.name for field in fields)
     return frozenset(

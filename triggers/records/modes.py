@@ -41,6 +41,16 @@ def is_database_capturing() -> bool:
     return bool(settings.LIGHTFIELD_CAPTURE == "trigger")
 
 
+def is_left_to_database(*, is_loaded: bool = False) -> bool:
+    """Whether the database captures and there is nothing to tell it: then a write is Django's own affair."""
+    return (
+        is_database_capturing()
+        and not is_loaded
+        and causes.current() is None
+        and not getattr(connection, _told, "")
+    )
+
+
 @contextmanager
 def seen_by_us(*, is_loaded: bool = False) -> Iterator[bool]:
     """Around the write itself, inside a transaction. True: the caller captures it; False: the database does.

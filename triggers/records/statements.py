@@ -1,7 +1,7 @@
 """The SQL that turns changes of records into events. One function in the database, for Django's writes and for its own.
 
-`EVENTS` is the third door of the outbox (the other two are in `triggers.outbox`). It is given what a record was and
-what it is now, finds the triggers that asked for such a change, and stores one event for each of them. The version is
+These steps (`told_to_all`) are the third door of the outbox; the other two are in `triggers.outbox`. They are given what a record
+was and what it is now, find the triggers that asked for such a change, and store one event for each of them. The version is
 pinned here, as with every capture. In the database because there a change is seen that Django does not make; for both,
 so that both tell the same.
 """
@@ -11,7 +11,16 @@ from __future__ import annotations
 from functools import cache
 
 from lightfield.kernel.strict_json import MAX_BYTES, MAX_DEPTH, MAX_EXPONENT
-from triggers.records.columns import fields_sql, instant_sql, literal, pk_sql, pk_type, table_sql
+from triggers.records.columns import (
+    documents_sql,
+    fields_sql,
+    instant_sql,
+    literal,
+    names_sql,
+    pk_sql,
+    pk_type,
+    table_sql,
+)
 from triggers.records.watching import Watch
 
 DATABASE_TRIGGER = "lightfield_capture"  # on every watched table, with LIGHTFIELD_CAPTURE=trigger
@@ -33,51 +42,52 @@ SUBSCRIPTIONS = """
     AND (t.config ->> 'event') = %(event)s::text AND w.status IN ('active', 'paused')
 """
 
-# `before` is null for a new record; both are objects of the watched fields. `quiet`: fields that change with every save;
-# `documents`: those that may hold what cannot be read.
-# Returns [[trigger, shard], …], one for each event, and -1 as shard of those whose workflow is paused; null for none.
-#
-# In steps and not as one statement: most changes interest nobody, and what is not asked for is not worked out. Of what
-# it costs (PostgreSQL 18) finding who asks takes 33 us, the diff 24, an event 60, and each plain expression below 1.
-EVENTS = f"""
-CREATE OR REPLACE FUNCTION lightfield_record_events(of_entity text, record_id text, before jsonb, after jsonb,
-  quiet text[], documents text[], trace text, its_depth smallint, cause uuid)
-RETURNS bigint[] LANGUAGE plpgsql AS $lightfield$
-DECLARE
-  asking record;
-  is_asked_for boolean;
-  stored bigint[];
-  diff jsonb;
-  told jsonb;
-  must_cut boolean;
-  name text;
-  happened timestamptz := clock_timestamp();
-BEGIN
+VARIABLES = (
+    "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; must_cut boolean; event_id uuid;"
+)
+
+
+def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: str = "") -> str:
+    """The steps that turn one change into events; one text for both functions that take them, so that both tell the same.
+
+    They want to know `of_entity`, `of_event` and `record_id`; `before` (null for a new record) and `after`, objects of the
+    watched fields; `names`, those whose change is told, so without fields that change with every save; `documents`,
+    those that may hold what cannot be read; and of the cause `trace`, `its_depth` and `cause`.
+
+    In steps and not as one statement: most changes interest nobody, and what is not asked for is not worked out. A plain
+    expression takes a microsecond or less, a query 20 to 40 before it has found anything: so the diff is a loop.
+
+    Args:
+        new_id: the database function that makes the id of an event.
+        first: steps to take as soon as somebody is found who may want to know.
+        last: steps to take after each event.
+        when_paused: steps to take in place of an event whose workflow is paused.
+    """
+    return f"""
   FOR asking IN
     SELECT t.id, t.shard, t.workflow_id, w.active_version_id, w.status, coalesce(t.config -> 'fields', '[]') AS fields
     FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
     WHERE t.kind = 'record' AND (t.config ->> 'entity') = of_entity AND w.status IN ('active', 'paused')
-      AND (t.config ->> 'event') = CASE WHEN before IS NULL THEN 'created' ELSE 'updated' END
+      AND (t.config ->> 'event') = of_event
   LOOP
+    {first}
     is_asked_for := before IS NULL OR asking.fields = '[]';
     FOR n IN 1 .. jsonb_array_length(asking.fields) LOOP
       EXIT WHEN is_asked_for;
       is_asked_for := after -> (asking.fields ->> (n - 1)) IS DISTINCT FROM before -> (asking.fields ->> (n - 1));
     END LOOP;
     CONTINUE WHEN NOT is_asked_for;
-    IF before IS NOT NULL AND diff IS NULL THEN
-      diff := (SELECT jsonb_object_agg(a.key, jsonb_build_object('before', before -> a.key, 'after', a.value))
-               FROM jsonb_each(after) a WHERE a.key <> ALL(quiet) AND a.value IS DISTINCT FROM before -> a.key);
-      EXIT WHEN diff IS NULL;
-    END IF;
-    IF asking.status = 'paused' THEN
-      stored := stored || ARRAY[[asking.id, -1]];
-      CONTINUE;
-    END IF;
     IF told IS NULL THEN
       told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after,
-                                 'occurred_at', {instant_sql("happened")});
-      IF diff IS NOT NULL THEN
+                                 'occurred_at', {instant_sql("clock_timestamp()")});
+      IF before IS NOT NULL THEN
+        diff := '{{}}';
+        FOREACH name IN ARRAY names LOOP
+          IF after -> name IS DISTINCT FROM before -> name THEN
+            diff := diff || jsonb_build_object(name, jsonb_build_object('before', before -> name, 'after', after -> name));
+          END IF;
+        END LOOP;
+        EXIT WHEN diff = '{{}}';
         told := told || jsonb_build_object('_diff', diff);
       END IF;
       must_cut := pg_column_size(told) > {MOST_BYTES};
@@ -89,17 +99,46 @@ BEGIN
       IF must_cut THEN
         told := lightfield_cut(told);
       END IF;
-      trace := coalesce(trace, replace(gen_random_uuid()::text, '-', ''));
     END IF;
+    IF asking.status = 'paused' THEN
+      {when_paused}
+      CONTINUE;
+    END IF;
+    event_id := {new_id}();
+    trace := coalesce(trace, replace(event_id::text, '-', ''));
     INSERT INTO triggers_outboxevent (id, trigger_id, workflow_id, version_id, source, payload, shard, trace_id,
                                       depth, caused_by, status, tries)
-    VALUES (uuid_v7(), asking.id, asking.workflow_id, asking.active_version_id, 'record', told, asking.shard, trace,
+    VALUES (event_id, asking.id, asking.workflow_id, asking.active_version_id, 'record', told, asking.shard, trace,
             its_depth, cause, 'pending', 0);
-    stored := stored || ARRAY[[asking.id, asking.shard]];
-  END LOOP;
+    {last}
+  END LOOP;"""
+
+
+def tell(*, new_id: str) -> str:
+    """The function for Django's writers. The database's own triggers take the same steps: see `database`.
+
+    It returns [[trigger, shard], …], one for each event; -1 is the shard of triggers that asked while their workflow was
+    paused; null for none.
+    """
+    steps = told_to_all(
+        new_id=new_id,
+        last="stored := stored || ARRAY[[asking.id, asking.shard]];",
+        when_paused="stored := stored || ARRAY[[asking.id, -1]];",
+    )
+    return f"""
+CREATE OR REPLACE FUNCTION lightfield_tell(of_entity text, record_id text, before jsonb, after jsonb, names text[],
+  documents text[], trace text, its_depth smallint, cause uuid)
+RETURNS bigint[] LANGUAGE plpgsql AS $lightfield$
+DECLARE
+  of_event text := CASE WHEN before IS NULL THEN 'created' ELSE 'updated' END;
+  stored bigint[];
+  {VARIABLES}
+BEGIN
+  {steps}
   RETURN stored;
 END $lightfield$
 """
+
 
 # A value of such a size is a document; the event says how long it is instead. A table of very many columns may need more.
 CUT = f"""
@@ -119,7 +158,6 @@ BEGIN
   RETURN told;
 END $lightfield$
 """
-
 CUT_VALUES = f"""
 CREATE OR REPLACE FUNCTION lightfield_cut_values(whole jsonb, most int) RETURNS jsonb LANGUAGE sql IMMUTABLE
 AS $lightfield$
@@ -129,8 +167,6 @@ AS $lightfield$
       ELSE k.value END), '{{}}') FROM jsonb_each(whole) k
 $lightfield$
 """
-
-FUNCTIONS = (CUT_VALUES, CUT, EVENTS)
 
 
 @cache
@@ -163,20 +199,37 @@ ORDER BY r.{pk_sql(watch)} FOR NO KEY UPDATE OF r
 
 
 @cache
-def store_events(watch: Watch) -> str:
-    """Events for rows that were written just now: `pks`, and what each was before as JSON text, NULL where it is new.
+def store_event(watch: Watch) -> str:
+    """Events for one row that was written just now: `pk`, and what it was `before` as JSON text, NULL if it is new.
 
-    None where the database does it itself: a process of an installation that is being switched over must not double
-    them. Answers with one row per record: its key, and what the function returned.
+    Answers as `store_events` does. A statement of its own, since it is what a save sends: lists cost the client more
+    than all else, and each quote in a list of JSON texts would be escaped.
     """
     return f"""
-SELECT g.pk, lightfield_record_events(%(entity)s::text, r.{pk_sql(watch)}::text, g.before::jsonb,
-  {fields_sql(watch, "r")}, %(quiet)s::text[], %(documents)s::text[], %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)
-FROM unnest(%(pks)s::text[], %(befores)s::text[]) AS g(pk, before)
-JOIN {table_sql(watch)} r ON r.{pk_sql(watch)} = g.pk::{pk_type(watch)}
-WHERE NOT EXISTS (SELECT 1 FROM pg_trigger x WHERE x.tgrelid = {literal(table_sql(watch))}::regclass
-                    AND x.tgname = '{DATABASE_TRIGGER}')
+SELECT r.{pk_sql(watch)}::text, {_told(watch, "%(before)s::text::jsonb")}
+FROM {table_sql(watch)} r WHERE r.{pk_sql(watch)} = %(pk)s::text::{pk_type(watch)} AND {_not_by_database(watch)}
 """
+
+
+@cache
+def store_events(watch: Watch) -> str:
+    """The same for many rows: `pks` and `befores`. Answers with one row for each: its key, and [[trigger, shard], …] or null."""
+    return f"""
+SELECT g.pk, {_told(watch, "g.before::jsonb")}
+FROM unnest(%(pks)s::text[], %(befores)s::text[]) AS g(pk, before)
+JOIN {table_sql(watch)} r ON r.{pk_sql(watch)} = g.pk::{pk_type(watch)} WHERE {_not_by_database(watch)}
+"""
+
+
+def _told(watch: Watch, before: str) -> str:
+    return f"""lightfield_tell('{watch.entity}', r.{pk_sql(watch)}::text, {before}, {fields_sql(watch, "r")},
+  {names_sql(watch)}, {documents_sql(watch)}, %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)"""
+
+
+def _not_by_database(watch: Watch) -> str:
+    """None where the database does it itself: a process of an installation that is being switched over must not double."""
+    return f"""NOT EXISTS (SELECT 1 FROM pg_trigger x WHERE x.tgrelid = {literal(table_sql(watch))}::regclass
+                      AND x.tgname = '{DATABASE_TRIGGER}')"""
 
 
 def _watching() -> str:

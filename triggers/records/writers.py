@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, router
@@ -53,7 +54,8 @@ def _save_base(original: Original) -> Original:
         update_fields: Collection[str] | None = None,
     ) -> None:
         using = using or router.db_for_write(type(self), instance=self)
-        with modes.in_a_transaction(using):
+        is_one_statement = modes.is_left_to_database(is_loaded=raw)
+        with nullcontext() if is_one_statement else modes.in_a_transaction(using):
             original(
                 self,
                 raw=raw,
@@ -83,10 +85,13 @@ def _save_table(original: Original) -> Original:
             return was_there
 
         watch = watching.find(cls) if using == DEFAULT_DB_ALIAS else None
-        if watch is None:
+        if watch is None or modes.is_left_to_database(is_loaded=raw):
             return write()
         # `loaddata` calls the `save_base` of all models, which opens no transaction.
-        with modes.in_a_transaction(), modes.seen_by_us(is_loaded=raw) as is_captured_here:
+        with (
+            modes.in_a_transaction() if raw else nullcontext(),
+            modes.seen_by_us(is_loaded=raw) as is_captured_here,
+        ):
             if raw or not is_captured_here:
                 return write()
             pk = watch.pk_of(self)

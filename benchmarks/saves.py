@@ -1,0 +1,132 @@
+"""Saves of a watched model and of its twin, in turns: `python -m benchmarks.saves <pairs> <saves>` prints JSON.
+
+It is one process with the settings of its environment and the one connection that a request has. What is compared runs
+in pairs of blocks, one right after the other and either first as often: the machine's speed drifts, and the ratio of
+two neighbours does not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import django
+import psycopg
+
+Deed = Callable[[], object]
+WARM_UP = 30  # of each deed: plans, caches, pages
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is compared with what. `around`: the surroundings of the second one's block."""
+
+    deed: Deed
+    other: Deed
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+class Saves:
+    """Everything that is measured; each figure is `<name>_ratio`, `_statements`, `_ms` or `_twin_ms`."""
+
+    def __init__(self, pairs: int, saves: int) -> None:
+        self.pairs, self.saves, self.figures = pairs, saves, dict[str, float]()
+
+    def measure(self, name: str, pair: Pair) -> None:
+        blocks = (lambda: self._block(pair.deed), lambda: self._other_block(pair))
+        with counted() as ours:
+            pair.deed()
+        with pair.around(), counted() as others:
+            pair.other()
+        for block in blocks:
+            for _ in range(max(1, WARM_UP // self.saves)):
+                block()
+        both: list[list[float]] = [[], []]
+        for number in range(self.pairs):
+            for place in (0, 1) if number % 2 else (1, 0):
+                both[place].append(blocks[place]())
+        ratios = [mine / other for mine, other in zip(*both, strict=True)]
+        self.figures |= {
+            f"{name}_ratio": statistics.median(ratios),
+            f"{name}_statements": ours[0] - others[0],
+            f"{name}_ms": statistics.median(both[0]) * 1000,
+            f"{name}_twin_ms": statistics.median(both[1]) * 1000,
+        }
+
+    def _block(self, deed: Deed) -> float:
+        """Seconds of one."""
+        started = time.perf_counter()
+        for _ in range(self.saves):
+            deed()
+        return (time.perf_counter() - started) / self.saves
+
+    def _other_block(self, pair: Pair) -> float:
+        with pair.around():
+            return self._block(pair.other)
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """How many statements psycopg's cursors execute; it sends BEGIN and COMMIT by itself, so they are not among them."""
+    execute, found = psycopg.Cursor.execute, [0]
+
+    def counting(*args: Any, **options: Any) -> Any:
+        found[0] += 1
+        return execute(*args, **options)
+
+    psycopg.Cursor.execute = counting  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        psycopg.Cursor.execute = execute  # type: ignore[method-assign]
+
+
+def all_of_it(pairs: int, saves: int) -> dict[str, float]:
+    from django.conf import settings
+
+    from benchmarks.twins import Rows, a_twin, forgotten, listening, unwrapped
+    from crm.models import Opportunity
+    from triggers.records import database
+
+    measured = Saves(pairs, saves)
+    with a_twin(Opportunity) as twin_model:
+        deals, twins = Rows(Opportunity), Rows(twin_model)
+        changing = {
+            field: Pair(deals.changing(field), twins.changing(field)) for field in ("stage", "pipeline")
+        }
+        creating = Pair(deals.create, twins.create)
+        for mode, prefix in (("orm", ""), ("trigger", "trigger_")):
+            settings.LIGHTFIELD_CAPTURE = mode
+            database.arrange()
+
+            def measure(name: str, pair: Pair, prefix: str = prefix) -> None:
+                with forgotten(deals, twins):
+                    measured.measure(prefix + name, pair)
+
+            measure("unheard", changing["stage"])
+            measure("created_unheard", creating)
+            with listening("updated", "stage"):
+                measure("matched", changing["stage"])
+                measure("unmatched", changing["pipeline"])
+                measure("created_unmatched", creating)
+            with listening("created"):
+                measure("created_matched", creating)
+        settings.LIGHTFIELD_CAPTURE = "orm"
+        database.arrange()
+        with forgotten(deals, twins):
+            for name, deed in twins.unwatched_deeds():
+                measured.measure(f"unwatched_{name}", Pair(deed, deed, unwrapped))
+    return measured.figures
+
+
+if __name__ == "__main__":
+    django.setup()
+    logging.disable(logging.WARNING)
+    print(json.dumps(all_of_it(int(sys.argv[1]), int(sys.argv[2]))))
