@@ -30,7 +30,7 @@ def names_sql(watch: Watch) -> str:
 
 
 def documents_sql(watch: Watch) -> str:
-    """The names of the fields that may hold numbers or nests of any size."""
+    """The names of the watched fields that may hold numbers or nests of any size."""
     names = [
         literal(name)
         for name, field in watch.fields.items()

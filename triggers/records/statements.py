@@ -27,12 +27,6 @@ DATABASE_TRIGGER = "lightfield_capture"  # on every watched table, with LIGHTFIE
 # Values in an event that would be larger than any payload may be: above this they are cut.
 MOST_BYTES = MAX_BYTES * 3 // 4
 CUT_BYTES = 4096
-# A document that raw SQL wrote may hold what no reader of the event could read: numbers that no float holds, and nests
-# deeper than Python follows. (Twice as deep as what the API takes is no trouble yet.)
-UNREADABLE = (
-    f"(jsonb_path_exists({{0}}, '$.** ? (@ > 1e{MAX_EXPONENT} || @ < -1e{MAX_EXPONENT})')"
-    f" OR jsonb_path_exists({{0}}, '$.**{{{{{2 * MAX_DEPTH} to last}}}}'))"
-)
 
 # Who may want to know of a change of this entity. Paused workflows are told of too: it is why they did not fire.
 SUBSCRIPTIONS = """
@@ -42,8 +36,12 @@ SUBSCRIPTIONS = """
     AND (t.config ->> 'event') = %(event)s::text AND w.status IN ('active', 'paused')
 """
 
-VARIABLES = (
-    "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; must_cut boolean; event_id uuid;"
+VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; happened text; event_id uuid; must_cut boolean;"
+# A document that raw SQL wrote may hold what no reader of the event could read: numbers that no float holds, and nests
+# deeper than Python follows. (Twice as deep as what the API takes is no trouble yet.)
+UNREADABLE = (
+    f"(jsonb_path_exists({{0}}, '$.** ? (@ > 1e{MAX_EXPONENT} || @ < -1e{MAX_EXPONENT})')"
+    f" OR jsonb_path_exists({{0}}, '$.**{{{{{2 * MAX_DEPTH} to last}}}}'))"
 )
 
 
@@ -51,8 +49,9 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
     """The steps that turn one change into events; one text for both functions that take them, so that both tell the same.
 
     They want to know `of_entity`, `of_event` and `record_id`; `before` (null for a new record) and `after`, objects of the
-    watched fields; `names`, those whose change is told, so without fields that change with every save; `documents`,
-    those that may hold what cannot be read; and of the cause `trace`, `its_depth` and `cause`.
+    watched fields; `names`, those whose change is told, so without fields that change with every save; `documents`, those
+    that may hold what cannot be read; and of the
+    cause `trace`, `its_depth` and `cause`.
 
     In steps and not as one statement: most changes interest nobody, and what is not asked for is not worked out. A plain
     expression takes a microsecond or less, a query 20 to 40 before it has found anything: so the diff is a loop.
@@ -78,9 +77,10 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
     END LOOP;
     CONTINUE WHEN NOT is_asked_for;
     IF told IS NULL THEN
-      told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after,
-                                 'occurred_at', {instant_sql("clock_timestamp()")});
-      IF before IS NOT NULL THEN
+      happened := {instant_sql("clock_timestamp()")};
+      IF before IS NULL THEN
+        told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after, 'occurred_at', happened);
+      ELSE
         diff := '{{}}';
         FOREACH name IN ARRAY names LOOP
           IF after -> name IS DISTINCT FROM before -> name THEN
@@ -88,13 +88,14 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
           END IF;
         END LOOP;
         EXIT WHEN diff = '{{}}';
-        told := told || jsonb_build_object('_diff', diff);
+        told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after, 'occurred_at', happened,
+                                   '_diff', diff);
       END IF;
       must_cut := pg_column_size(told) > {MOST_BYTES};
       FOREACH name IN ARRAY documents LOOP
         EXIT WHEN must_cut;
-        must_cut := coalesce({UNREADABLE.format("(after -> name)")}, false)
-          OR coalesce({UNREADABLE.format("(before -> name)")}, false);
+        must_cut := after -> name NOT IN ('{{}}', 'null') AND {UNREADABLE.format("(after -> name)")}
+          OR coalesce(before -> name NOT IN ('{{}}', 'null') AND {UNREADABLE.format("(before -> name)")}, false);
       END LOOP;
       IF must_cut THEN
         told := lightfield_cut(told);
@@ -158,6 +159,7 @@ BEGIN
   RETURN told;
 END $lightfield$
 """
+
 CUT_VALUES = f"""
 CREATE OR REPLACE FUNCTION lightfield_cut_values(whole jsonb, most int) RETURNS jsonb LANGUAGE sql IMMUTABLE
 AS $lightfield$
