@@ -23,6 +23,7 @@ _TELL_CAUSE = f"SELECT set_config('{CAUSE_SETTING}', %s, true)"
 _told = (
     "_lightfield_cause_told"  # on the connection: what was said last, so that nothing is said to say nothing
 )
+_has_ever_told = False  # by this process, on any connection
 
 
 def in_a_transaction(using: str = DEFAULT_DB_ALIAS) -> AbstractContextManager[None]:
@@ -42,12 +43,7 @@ def is_database_capturing() -> bool:
 
 def is_left_to_database(*, is_loaded: bool = False) -> bool:
     """Whether the database captures and there is nothing to tell it: then a write is Django's own affair."""
-    return (
-        is_database_capturing()
-        and not is_loaded
-        and causes.current() is None
-        and not getattr(connection, _told, "")
-    )
+    return is_database_capturing() and not is_loaded and causes.current() is None and not _was_told()
 
 
 @contextmanager
@@ -73,10 +69,20 @@ def _mark(execute: Callable[..., Any], text: Any, params: Any, many: bool, conte
     return execute(text + MARK if isinstance(text, str) else text, params, many, context)
 
 
+def _was_told() -> bool:
+    """Whether the database goes by something that was said on this connection.
+
+    To find the thread's connection takes longer than all else here; who never said anything need not.
+    """
+    return _has_ever_told and bool(getattr(connection, _told, ""))
+
+
 def _tell(text: str) -> None:
     """The database trigger cannot ask Python. Nothing is said as long as there is nothing to say."""
-    if not text and not getattr(connection, _told, ""):
+    global _has_ever_told
+    if not text and not _was_told():
         return
+    _has_ever_told = True
     with connection.cursor() as cursor:
         cursor.execute(_TELL_CAUSE, [text])
     setattr(connection, _told, text)

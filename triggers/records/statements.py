@@ -27,7 +27,7 @@ SUBSCRIPTIONS = """
     AND (t.config ->> 'event') = %(event)s::text AND w.status IN ('active', 'paused')
 """
 
-VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; event_id uuid;"
+VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; happened text; event_id uuid;"
 
 
 def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: str = "") -> str:
@@ -61,9 +61,10 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
     END LOOP;
     CONTINUE WHEN NOT is_asked_for;
     IF told IS NULL THEN
-      told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after,
-                                 'occurred_at', {instant_sql("clock_timestamp()")});
-      IF before IS NOT NULL THEN
+      happened := {instant_sql("clock_timestamp()")};
+      IF before IS NULL THEN
+        told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after, 'occurred_at', happened);
+      ELSE
         diff := '{{}}';
         FOREACH name IN ARRAY names LOOP
           IF after -> name IS DISTINCT FROM before -> name THEN
@@ -71,7 +72,8 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
           END IF;
         END LOOP;
         EXIT WHEN diff = '{{}}';
-        told := told || jsonb_build_object('_diff', diff);
+        told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after, 'occurred_at', happened,
+                                   '_diff', diff);
       END IF;
       IF pg_column_size(told) > {MOST_BYTES} THEN
         told := told || jsonb_build_object('fields', lightfield_cut(after));
