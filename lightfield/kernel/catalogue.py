@@ -1,7 +1,7 @@
 """The error catalogue: every code with its class, meaning and remedy.
 
-A code is `namespace.name` and never changes once released. `docs/errors.md` and `GET /api/v1/errors` are
-drawn from this table. `retryable` is the class a code has by default; a step's retry settings may opt a
+A code is `namespace.name` and never changes once released. The admin's pages and the API's errors take their
+words from this table. `retryable` is the class a code has by default; a step's retry settings may opt a
 status in. `status` is the HTTP status used when the code answers a request (None: it never does).
 """
 
