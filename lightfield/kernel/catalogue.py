@@ -92,7 +92,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("record.invalid_value", False, None, "The field cannot have this value.", "Send a value of the kind that /api/docs names."),
     Entry("record.not_found", False, None, "There is no record with this id.", "Send the id of a record that exists."),
     # trigger.*: what starts a workflow
-    Entry("trigger.unknown_entity", False, 422, "No watched model has this name.", "Name one that the detail lists, or watch the model as docs/howto/watch-your-models.md says."),
+    Entry("trigger.unknown_entity", False, 422, "No watched model has this name.", "Name one that the detail lists, or watch the model as docs/records.md says."),
     Entry("trigger.unknown_field", False, 422, "The watched model has no such field, or one that is set at every save.", "Name one of the fields that the detail lists."),
     # schedule.*: when a workflow starts by itself
     Entry("schedule.invalid_cron", False, 422, "The cron line cannot be read.", "Write five fields: minute hour day month weekday."),
