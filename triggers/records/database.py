@@ -14,8 +14,8 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from triggers.records import modes, watching
-from triggers.records.columns import fields_sql, names_sql, pk_sql, quoted, table_sql
-from triggers.records.statements import CUT, DATABASE_TRIGGER, VARIABLES, tell, told_to_all
+from triggers.records.columns import documents_sql, fields_sql, names_sql, pk_sql, quoted, table_sql
+from triggers.records.statements import CUT, CUT_VALUES, DATABASE_TRIGGER, VARIABLES, tell, told_to_all
 from triggers.records.watching import Watch
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ DECLARE
   of_entity text := '{entity}';
   of_event text := 'created';
   names text[] := {names};
+  documents text[] := {documents};
   record_id text;
   before jsonb;
   after jsonb;
@@ -123,6 +124,7 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         schema, is_there = cursor.fetchone()
         if not is_there:
             return  # migrated back to before this release
+        cursor.execute(CUT_VALUES)
         cursor.execute(CUT)
         cursor.execute(tell(new_id=_new_id()))
         wanted = _all_wanted(cursor, _as_owner(schema))
@@ -131,7 +133,7 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
             if oid not in wanted or name not in wanted[oid].triggers or found.state != wanted[oid].digest:
                 cursor.execute(f"DROP TRIGGER {quoted(name)} ON {found.table}")
         for oid, one in wanted.items():
-            if any((oid, name) not in there or there[oid, name].state != one.digest for name in one.triggers):
+            if _is_missing(oid, one, there):
                 _put(cursor, one)
 
 
@@ -155,6 +157,23 @@ def differences() -> list[str]:
         if oid not in wanted or name not in wanted[oid].triggers:
             told.append(f"{found.table} has {name}")
     return sorted(told)
+
+
+def unarranged() -> list[str]:
+    """The watched tables that `arrange` would still have to arrange, or that are not there to be watched."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        wanted = _all_wanted(cursor, _as_owner(cursor.fetchone()[0]))
+        there = _installed(cursor, wanted)
+    tables = {one.table for one in wanted.values()}
+    absent = [table for watch in watching.all_watches() if (table := table_sql(watch)) not in tables]
+    return sorted([*absent, *(one.table for oid, one in wanted.items() if _is_missing(oid, one, there))])
+
+
+def _is_missing(oid: int, wanted: Wanted, there: dict[tuple[int, str], Installed]) -> bool:
+    return any(
+        (oid, name) not in there or there[oid, name].state != wanted.digest for name in wanted.triggers
+    )
 
 
 @dataclass(frozen=True)
@@ -233,6 +252,7 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
         as_owner=as_owner,
         entity=watch.entity,
         names=names_sql(watch),
+        documents=documents_sql(watch),
         variables=VARIABLES,
         steps=told_to_all(new_id=_new_id(), first=first),
     )

@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
 from triggers import causes
 
+MODES = ("orm", "trigger")
 MARK = " /*lightfield:seen*/"
 # Where the database trigger finds the run that caused a change, for the transaction: `<trace id> <depth of the event> <run id>`.
 CAUSE_SETTING = "lightfield.cause"
