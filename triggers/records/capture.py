@@ -118,7 +118,12 @@ def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> 
         transaction.on_commit(partial(_ring, shard), robust=True)
     for pk, trigger_id, shard in answered:
         if shard == PAUSED:
-            note_on_commit(trigger_id=trigger_id, verdict=Verdict.PAUSED, subject=f"{watch.entity} {pk}")
+            note_on_commit(
+                trigger_id=trigger_id,
+                verdict=Verdict.PAUSED,
+                subject=f"{watch.entity} {pk}",
+                detail={"source": "record"},
+            )
     return Counter(trigger_id for _, trigger_id, _ in answered)
 
 
@@ -140,7 +145,7 @@ def _let_go(
         trigger_id=wanted.trigger_id,
         verdict=Verdict.UNCHANGED,
         subject=subject,
-        detail={"changed": sorted(names), "watched": watched},
+        detail={"source": "record", "changed": sorted(names), "watched": watched},
         count=count,
     )
 
