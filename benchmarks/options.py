@@ -29,7 +29,7 @@ class Options:
     idle_seconds: float = 120
     history: int = 1_000_000  # finished runs of growth
     webhooks_seconds: float = 20  # of the open loop of webhooks
-    pairs: int = 30  # of blocks in capture, and how many saves are in a block
+    pairs: int = 20  # of blocks in capture, and how many saves are in a block
     saves: int = 40
     flush_seconds: float = 11  # until PostgreSQL's counters are exact
     settings: dict[str, str] = field(default_factory=dict)  # of the installation, by environment variable

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import models
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -23,6 +23,7 @@ from crm.models import Account, Authored, Contact, Meeting, Note, Opportunity, R
 from executions.lists import StatusTabs
 from lightfield.access import cells
 from lightfield.access.look_only import PageAdmin
+from lightfield.kernel.errors import LostRace, RequestRefused
 
 STAGES_LIMIT = 100  # offered in the filter
 
@@ -69,6 +70,25 @@ class RecordAdmin(PageAdmin):
             joined = self.opts.get_field(name).related_model
             if isinstance(joined, type) and issubclass(joined, Record):
                 yield from (f"{name}__{column}" for column in _long(joined))
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """What the form could not know when it judged: somebody else was first. Nothing was saved then."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except RequestRefused as refusal:
+            reasons = " ".join(problem.detail for problem in refusal.problems) or refusal.message
+            messages.error(request, f"Nothing was saved: {reasons}")
+        except LostRace:
+            messages.error(request, "Nothing was saved: what the record refers to was deleted meanwhile.")
+        except self.model.DoesNotExist:
+            messages.error(request, "Nothing was saved: the record was deleted meanwhile.")
+        return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Record, form: Any, change: bool) -> None:
         by = request.user.get_username()

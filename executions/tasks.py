@@ -19,6 +19,7 @@ from lightfield.kernel import bells
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.doors import door
 from triggers.decisions import collecting
+from triggers.records import uncaptured
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ def sweep() -> None:
     sweeper.sweep()
     planner_statistics.refresh()
     collecting.collect()
+    uncaptured.fold()
 
 
 @door("executions.settle_effects")

@@ -18,6 +18,7 @@ from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
 from lightfield.access.auth import REALM
+from lightfield.kernel import sql
 from lightfield.kernel.catalogue import CATALOGUE
 from lightfield.kernel.errors import LightfieldError, LostRace, Problem, RequestRefused
 from lightfield.kernel.problems import CONTENT_TYPE, problem_body, problem_json
@@ -63,6 +64,8 @@ def _code_of(error: Exception) -> str:
     """The catalogue's code; the nearest class of the error decides."""
     if isinstance(error, LightfieldError):
         return error.code if error.entry.status is not None else "engine.internal"
+    if sql.sqlstate(error) == sql.IDLE_TOO_LONG:  # to psycopg an internal error, to us a lost connection
+        return CODES[OperationalError]
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), "engine.internal")
 
 

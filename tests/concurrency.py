@@ -42,3 +42,17 @@ def wait_until_blocked(count: int = 1) -> None:
             if cursor.fetchone()[2] >= count:
                 return
     raise AssertionError("nobody waited")
+
+
+def wait_until_alone() -> None:
+    """Return once PostgreSQL has ended what processes that died had begun: nobody else is connected to this database."""
+    with connection.cursor() as cursor:
+        for _ in range(500):
+            cursor.execute(
+                "SELECT pg_sleep(0.01), pg_stat_clear_snapshot(), count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
+            )
+            if cursor.fetchone()[2] == 0:
+                return
+    raise AssertionError("somebody is still there")

@@ -1,3 +1,5 @@
+"""Registers what triggers bring: their kinds, the hooks of publishing, and watched models with the database's part in it."""
+
 from django.apps import AppConfig
 from django.conf import settings
 from django.db.models.signals import post_migrate
@@ -9,7 +11,7 @@ class TriggersConfig(AppConfig):
 
     def ready(self) -> None:
         from triggers import kinds, publication  # noqa: F401  registers trigger types and publication hooks
-        from triggers.records import database, registration
+        from triggers.records import checks, database, registration  # noqa: F401  registers the checks
 
         registration.register_all(getattr(settings, "LIGHTFIELD_WATCH", {}))
         post_migrate.connect(database.arrange, sender=self)

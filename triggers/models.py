@@ -1,4 +1,4 @@
-"""Trigger: a workflow's one subscription, kept for ever. OutboxEvent: something happened that it fires on.
+"""Trigger: what starts a workflow, kept for ever. OutboxEvent: something happened that it fires on.
 
 Tick: one instant of a schedule, fired.
 """
@@ -60,7 +60,7 @@ class EventStatus(models.TextChoices):
 
 
 class OutboxEvent(models.Model):
-    """It happened. Written by `triggers.outbox` only, in the transaction of its cause."""
+    """It happened. Written in the transaction of its cause, by `triggers.outbox` or `triggers.records` only."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="events", db_index=False)
@@ -109,13 +109,18 @@ class OutboxEvent(models.Model):
 
 
 class UncapturedWrite(models.Model):
-    """A statement that changed watched records past Django, noted by the database; nobody's trigger fired."""
+    """Watched records that were changed past Django, noted by the database statement by statement; nothing fired.
+
+    Old notes are folded into one (`triggers.records.uncaptured`).
+    """
 
     id = models.BigAutoField(primary_key=True)
     entity = models.CharField(max_length=100)
     operation = models.CharField(max_length=10)  # INSERT or UPDATE
     rows = models.BigIntegerField()
-    at = models.DateTimeField(db_default=Now())
+    statements = models.BigIntegerField(db_default=1)
+    at = models.DateTimeField(db_default=Now())  # of the first
+    last_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
         return f"{self.operation} of {self.rows} {self.entity}"

@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from lightfield.access import audit
 from lightfield.kernel import sql
+from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import LostRace, RequestRefused
 from workflows import hooks, validation
 from workflows.definitions import Definition, checksum, dump, merge, parse_definition
@@ -105,6 +106,7 @@ def publish(*, workflow_id: UUID, by: str) -> tuple[WorkflowVersion, bool]:
         published_by=by,
     )
     _move(workflow, "publish", active_version=version)
+    crashpoint("CP-P1")
     hooks.run_published(workflow, version)
     audit.record(
         actor=by,
@@ -153,6 +155,7 @@ def archive(*, workflow_id: UUID, by: str) -> Workflow:
         RequestRefused: `request.not_found`, or `workflow.illegal_transition` when it is archived already.
     """
     workflow = _moved(workflow_id, "archive")
+    crashpoint("CP-P2")
     hooks.run_archived(workflow)
     audit.record(actor=by, action="workflow.archived", subject=workflow.pk)
     return workflow

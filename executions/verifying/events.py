@@ -26,6 +26,22 @@ INVARIANTS = (
             WHERE t.id IS NULL OR v.id IS NULL""",
     ),
     Invariant(
+        name="record-event-as-asked",
+        number="I9",
+        subject=Subject.EVENTS,
+        says="An event of a record tells what the version pinned at its capture asked for: a record of that kind, new or "
+        "changed, and in one of the fields it named.",
+        broken="""
+            SELECT e.id FROM triggers_outboxevent e JOIN workflows_workflowversion v ON v.id = e.version_id
+            CROSS JOIN LATERAL (SELECT v.definition #> '{trigger,config}' AS asked) a
+            WHERE e.source = 'record' AND (
+              v.definition #>> '{trigger,type}' IS DISTINCT FROM 'record'
+              OR a.asked ->> 'entity' IS DISTINCT FROM e.payload ->> 'type'
+              OR (a.asked ->> 'event' = 'updated') IS DISTINCT FROM (e.payload ? '_diff')
+              OR (jsonb_array_length(coalesce(a.asked -> 'fields', '[]')) > 0 AND NOT EXISTS (
+                SELECT 1 FROM jsonb_array_elements_text(a.asked -> 'fields') f WHERE e.payload -> '_diff' ? f)))""",
+    ),
+    Invariant(
         name="event-decision-recorded",
         subject=Subject.EVENTS,
         says="An event has its instant of decision once it is not pending, and a code if it was ignored or poisoned.",

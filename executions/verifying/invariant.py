@@ -44,6 +44,7 @@ class Subject(StrEnum):
     VERSIONS = "workflows_workflowversion"
     TRIGGERS = "triggers_trigger"
     EVENTS = "triggers_outboxevent"
+    NOTES = "triggers_uncapturedwrite"
     TICKS = "triggers_tick"
     RUNS = "executions_run"
     STEPS = "executions_steprun"
@@ -58,7 +59,7 @@ class Invariant:
     """`broken` finds what contradicts the sentence: SQL with one column, or a function for what SQL cannot do.
 
     The column is an id that a person can look up: of an event, run, step run or effect, `<step run>#<attempt>`,
-    or `<run> <step key>`. The SQL may use the names in `parameters()`. `number` is the one in
+    or `<run> <step key>`; where there is no such id, words. The SQL may use the names in `parameters()`. `number` is the one in
     docs/invariants.md, empty for those that came later.
     """
 
@@ -68,6 +69,7 @@ class Invariant:
     broken: str | Callable[[], Iterable[str]]
     number: str = ""
     only_quiesced: bool = False  # holds when nothing is in flight; under load it need not
+    remedy: str = ""  # where a person has to do something, and what
 
 
 def parameters() -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any
 
 from django.db import OperationalError, connection, transaction
 
-from executions.verifying import attempts, effects, events, runs, steps, stories, ticks, versions
+from executions.verifying import attempts, captures, effects, events, runs, steps, stories, ticks, versions
 from executions.verifying.invariant import Invariant, Subject, parameters
 from lightfield.kernel import sql
 
 GROUPS: dict[str, tuple[Invariant, ...]] = {
     "Workflows and versions": versions.INVARIANTS,
+    "Records": captures.INVARIANTS,
     "Events": events.INVARIANTS,
     "Schedules": ticks.INVARIANTS,
     "Runs": runs.INVARIANTS,

@@ -69,4 +69,15 @@ INVARIANTS = (
             WHERE t.id IS NULL OR (w.active_version_id IS NOT NULL AND v.id IS NULL)
               OR (w.status IN ('active', 'paused') AND v.id IS NULL)""",
     ),
+    Invariant(
+        name="trigger-follows-version",
+        subject=Subject.WORKFLOWS,
+        says="A workflow's trigger is of the kind that its active version names, with that version's config; before the "
+        "first publish it is of no kind.",
+        broken="""
+            SELECT w.id FROM workflows_workflow w JOIN triggers_trigger t ON t.workflow_id = w.id
+            LEFT JOIN workflows_workflowversion v ON v.id = w.active_version_id
+            WHERE t.kind IS DISTINCT FROM coalesce(v.definition #>> '{trigger,type}', '')
+              OR t.config IS DISTINCT FROM coalesce(v.definition #> '{trigger,config}', '{}')""",
+    ),
 )

@@ -32,6 +32,8 @@ POINTS = frozenset(
         "CP-L1",  # record capture: record written, no event
         "CP-L2",  # record capture: events written, not committed
         "CP-L3",  # record capture: committed, no bell rung
+        "CP-P1",  # publish: version written and active, trigger not yet following it
+        "CP-P2",  # archive: status changed, nothing else
         "CP-D1",  # dispatcher: message taken and flag cleared, no event read
         "CP-D3",  # dispatcher: runs committed, nothing advanced or admitted
         "CP-D4",  # admission: steps queued, no bell rung

@@ -21,7 +21,10 @@ from tests.chaos.stack import STOPPED_SECONDS, Stack, wait_until
 
 # Each track's points are walked one after the other, the tracks side by side.
 TRACKS: dict[str, tuple[str, ...]] = {
-    "web": ("CP-W1", "CP-W2", "CP-W3", "CP-W4"),
+    "web": (
+        *("CP-W1", "CP-W2", "CP-W3", "CP-W4"),
+        *("CP-L1", "CP-L2", "CP-L3", "CP-P1", "CP-P2"),
+    ),
     "worker-fast": ("CP-D1", "CP-D2", "CP-D3", "CP-D4", "CP-D5", "CP-X1", "CP-X2", "CP-T1", "CP-T2"),
     "worker-http": ("CP-S1", "CP-S2", "CP-S3", "CP-S4", "CP-S5", "CP-S6", "CP-S7", "CP-S8", "CP-S9"),
 }
@@ -31,7 +34,15 @@ HIT_SECONDS = 30.0  # for somebody to come by
 MOST_PASSES = 4  # an order is for the first to fourth pass …
 TRIES = 3
 HASTE_SECONDS = 2.0  # between two hits of a track that do not wait for each other
-RARE = ("CP-D5", "CP-X1", "CP-X2", "CP-T1", "CP-T2")  # … but for the first where it has to be provoked
+RARE = (
+    "CP-D5",
+    "CP-X1",
+    "CP-X2",
+    "CP-T1",
+    "CP-T2",
+    "CP-P1",
+    "CP-P2",
+)  # … but for the first where few come by
 
 # Whatever is to go on by itself and soon: live runs whose step is due, events, schedules. With a mark that changes.
 ON_ITS_WAY = """

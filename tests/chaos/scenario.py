@@ -18,6 +18,7 @@ from tests.chaos.pace import own_time
 from tests.chaos.points import Walk
 from tests.chaos.soak import Soak
 from tests.chaos.stack import RECLAIM_BOUND, Stack, wait_until
+from tests.chaos.writing import WRITTEN_AT, Writing
 
 QUIET_SECONDS = 90.0  # three leases and the longest backoff, and time for a backlog
 
@@ -44,6 +45,7 @@ class Scenario:
         self.scheduled = schedules.publish(stack.api)
         self.sender = Sender(books, stack.api.base, addresses, seed=wanted.seed, rate=wanted.rate)
         self.operator = Operator(books, stack.api, seed=wanted.seed)
+        self.writing = Writing(stack.api, seed=wanted.seed)
         self.walk = Walk(
             stack, books, self.sender, self._ends.is_set, patience=wanted.patience, in_haste=wanted.quick
         )
@@ -54,7 +56,11 @@ class Scenario:
     def end(self) -> None:
         """We were told to end."""
         self._ends.set()
+        self._abandon()
+
+    def _abandon(self) -> None:
         self.sender.abandon()
+        self.writing.abandon()
 
     def play(self) -> None:
         try:
@@ -64,7 +70,7 @@ class Scenario:
             self.told += self._origin()
             raise
         finally:
-            self.sender.abandon()
+            self._abandon()
 
     def _play(self) -> None:
         began = time.monotonic()
@@ -72,6 +78,8 @@ class Scenario:
         fences.prepare(self.stack)
         self.sender.start()
         self.operator.start()
+        if self.wanted.soak or WRITTEN_AT.intersection(self.wanted.points):
+            self.writing.start()
         self._break_things()
         self.stack.mend()
         say("the faults are over; waiting for quiet")
@@ -109,8 +117,8 @@ class Scenario:
 
     def _quiet(self) -> list[str]:
         """Stop the load, let everything end. What did not."""
-        problems = []
         self.operator.finish()
+        problems = self.writing.finish(own_time.stretch)
         if not self.sender.finish(60 * own_time.stretch):
             problems.append("deliveries that were never acknowledged")
         if not self._has_become_quiet():
@@ -136,6 +144,8 @@ class Scenario:
     def _report(self, problems: list[str], seconds: float) -> None:
         verified = self.stack.manage("verify", "--quiesced")
         judgement = judge(self.stack, self.books)
+        judgement.broken.update(self.writing.contradictions(self.stack))
+        judgement.facts |= self.writing.facts()
         cases = self.walk.cases
         problems += [
             f"{case.point} {case.action}: {words}"

@@ -33,6 +33,8 @@ TABLES = [
     "workflows_workflow",
     "workflows_workflowversion",
     "access_auditentry",
+    "crm_opportunity",
+    "triggers_uncapturedwrite",
 ]
 
 UNGUARD = """
@@ -121,6 +123,20 @@ PLANTS = [
         "UPDATE workflows_workflow SET active_version_id = (SELECT max(id) FROM workflows_workflowversion)",
     ),
     Plant("versions-numbered", "DELETE FROM triggers_trigger"),
+    Plant("trigger-follows-version", "UPDATE triggers_trigger SET kind = 'manual' WHERE kind = 'webhook'"),
+    Plant(
+        "trigger-follows-version",
+        "UPDATE triggers_trigger SET config = jsonb_set(config, '{entity}', '\"contact\"') WHERE kind = 'record'",
+    ),
+    Plant("trigger-follows-version", "UPDATE workflows_workflow SET active_version_id = NULL"),
+    # --- records
+    Plant(
+        "changes-captured",
+        "INSERT INTO triggers_uncapturedwrite (entity, operation, rows) VALUES ('account', 'UPDATE', 1)",
+    ),
+    Plant("changes-captured", "UPDATE crm_opportunity SET stage = 'past Django'"),
+    Plant("capture-installed", "DROP TRIGGER lightfield_seen_insert ON crm_account"),
+    Plant("capture-installed", "ALTER TABLE crm_account DISABLE TRIGGER lightfield_seen_update"),
     # --- events
     Plant(
         "event-key-once",
@@ -134,6 +150,21 @@ PLANTS = [
     Plant(
         "event-belongs-to-its-workflow",
         "UPDATE triggers_outboxevent SET trigger_id = (SELECT max(id) FROM triggers_trigger)",
+    ),
+    Plant(
+        "record-event-as-asked", "UPDATE triggers_outboxevent SET source = 'record' WHERE source = 'webhook'"
+    ),
+    Plant(
+        "record-event-as-asked",
+        "UPDATE triggers_outboxevent SET payload = payload || '{\"type\": \"contact\"}' WHERE source = 'record'",
+    ),
+    Plant(
+        "record-event-as-asked",
+        "UPDATE triggers_outboxevent SET payload = payload - '_diff' WHERE payload ? '_diff'",
+    ),
+    Plant(
+        "record-event-as-asked",
+        "UPDATE triggers_outboxevent SET payload = jsonb_set(payload, '{_diff}', '{\"name\": {}}') WHERE payload ? '_diff'",
     ),
     Plant(
         "event-decision-recorded",

@@ -6,6 +6,9 @@ from collections import deque
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+
+from crm.models import Opportunity
 from executions import cells, ending, services, sweeper
 from executions.claims import StepInHand
 from executions.models import Run
@@ -13,11 +16,13 @@ from executions.states import RunStatus
 from lightfield.kernel import bells, sql
 from lightfield.kernel.errors import PermanentStepError, TransientStepError
 from tests.bellboy import Bellboy
+from tests.capturing import watching
 from tests.clockwork import SINCE_MIDNIGHT, a_schedule, noon_zone, set_back
 from tests.factories import BY, a_definition, a_published_workflow, an_event
 from tests.scripted import ScriptedSlow
 from tests.staging import a_queued_step, claim, die_in_cells, end_lease, intend, nap, say, slow
 from triggers import ticking
+from triggers.publication import follow_version
 from workflows import services as workflow_services
 from workflows.definitions import checksum, dump, parse_definition
 from workflows.models import Workflow, WorkflowVersion
@@ -104,6 +109,7 @@ class World:
         self.make_fast()
         self.make_undispatched()
         self.make_led_to()
+        self.make_recorded()
         self.make_scheduled()
         assert set(Run.objects.values_list("status", flat=True)) == {"completed", "failed", "cancelled"}
 
@@ -130,6 +136,15 @@ class World:
         continued: dict[str, Any] = {"caused_by": cause.pk, "depth": 1, "trace_id": cause.trace_id}
         self.start(self.few_tries, **continued)
         self.start(self.two_steps, **continued)
+        self.answer()
+
+    def make_recorded(self) -> None:
+        """A record that is new and then changed, each with its run."""
+        watching("opportunity", "created")
+        watching("opportunity", "updated", "stage", "amount")
+        deal = Opportunity.objects.create(name="A deal", stage="new")
+        deal.stage = "won"
+        deal.save()
         self.answer()
 
     def make_cancelled(self) -> None:
@@ -196,6 +211,8 @@ class World:
             checksum=checksum(document),
         )
         Workflow.objects.filter(pk=workflow.pk).update(active_version=version, status="active")
+        with transaction.atomic():
+            follow_version(workflow, version)
         return Workflow.objects.get(pk=workflow.pk)
 
     def make_in_flight(self) -> None:

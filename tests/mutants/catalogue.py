@@ -13,6 +13,7 @@ from tests.mutants import (
     lanes,
     loops,
     outcomes,
+    records,
     schedules,
     stories,
 )
@@ -20,6 +21,7 @@ from tests.mutants import (
 MUTANTS = (
     *captures.MUTANTS,
     *dispatches.MUTANTS,
+    *records.MUTANTS,
     *loops.MUTANTS,
     *claims.MUTANTS,
     *outcomes.MUTANTS,

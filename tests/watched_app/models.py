@@ -15,8 +15,6 @@ from django.db.models.functions import Now, Upper
 
 from triggers.records import watchable
 
-NOBODY = {"null": True, "blank": True}
-
 
 @watchable
 class Invoice(models.Model):
@@ -62,29 +60,29 @@ class Hour(models.Model):
 class Everything(models.Model):
     """Each kind of field once."""
 
-    whole = models.BigIntegerField(**NOBODY)
-    small = models.PositiveSmallIntegerField(**NOBODY)
-    exact = models.DecimalField(max_digits=12, decimal_places=3, **NOBODY)
-    rough = models.FloatField(**NOBODY)
-    maybe = models.BooleanField(**NOBODY)
-    line = models.CharField(max_length=100, **NOBODY)
-    text = models.TextField(**NOBODY)
-    slug = models.SlugField(**NOBODY)
-    mail = models.EmailField(**NOBODY)
-    link = models.URLField(**NOBODY)
-    mark = models.UUIDField(**NOBODY)
-    host = models.GenericIPAddressField(**NOBODY)
-    at = models.DateTimeField(**NOBODY)
-    day = models.DateField(**NOBODY)
-    clock = models.TimeField(**NOBODY)
-    length = models.DurationField(**NOBODY)
-    raw = models.BinaryField(**NOBODY)
-    document = models.JSONField(**NOBODY)
-    encoded = models.JSONField(encoder=DjangoJSONEncoder, **NOBODY)
-    words = ArrayField(models.CharField(max_length=20), **NOBODY)
-    grid = ArrayField(ArrayField(models.IntegerField()), **NOBODY)
-    instants = ArrayField(models.DateTimeField(), **NOBODY)
-    upload = models.FileField(upload_to="uploads", **NOBODY)
+    whole = models.BigIntegerField(null=True)
+    small = models.PositiveSmallIntegerField(null=True)
+    exact = models.DecimalField(max_digits=12, decimal_places=3, null=True)
+    rough = models.FloatField(null=True)
+    maybe = models.BooleanField(null=True)
+    line = models.CharField(max_length=100, null=True)
+    text = models.TextField(null=True)
+    slug = models.SlugField(null=True)
+    mail = models.EmailField(null=True)
+    link = models.URLField(null=True)
+    mark = models.UUIDField(null=True)
+    host = models.GenericIPAddressField(null=True)
+    at = models.DateTimeField(null=True)
+    day = models.DateField(null=True)
+    clock = models.TimeField(null=True)
+    length = models.DurationField(null=True)
+    raw = models.BinaryField(null=True)
+    document = models.JSONField(null=True)
+    encoded = models.JSONField(encoder=DjangoJSONEncoder, null=True)
+    words = ArrayField(models.CharField(max_length=20), null=True)
+    grid = ArrayField(ArrayField(models.IntegerField()), null=True)
+    instants = ArrayField(models.DateTimeField(), null=True)
+    upload = models.FileField(upload_to="uploads", null=True)
     shouted = models.GeneratedField(
         expression=Upper("line"), output_field=models.CharField(max_length=100), db_persist=True
     )
@@ -94,9 +92,9 @@ class Everything(models.Model):
         db_persist=True,
     )
     made = models.DateTimeField(db_default=Now())
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, related_name="+", **NOBODY)
-    country = models.ForeignKey(Country, models.SET_NULL, related_name="+", **NOBODY)
-    device = models.ForeignKey(Device, models.CASCADE, related_name="+", **NOBODY)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, related_name="+", null=True)
+    country = models.ForeignKey(Country, models.SET_NULL, related_name="+", null=True)
+    device = models.ForeignKey(Device, models.CASCADE, related_name="+", null=True)
 
 
 @watchable
@@ -111,7 +109,7 @@ class Profile(models.Model):
 class Branch(models.Model):
     """A tree."""
 
-    parent = models.ForeignKey("self", models.SET_NULL, related_name="children", **NOBODY)
+    parent = models.ForeignKey("self", models.SET_NULL, related_name="children", null=True)
     state = models.CharField(max_length=20, default="open")
     rank = models.IntegerField(default=0)
 
@@ -247,7 +245,7 @@ class Reading(models.Model):
         db_table = "watched_app_reading"
 
 
-Wide = watchable(
+Wide: Any = watchable(
     type(
         "Wide",
         (models.Model,),

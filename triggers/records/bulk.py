@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, TextField, Value
 from django.db.models.constants import OnConflict
+from django.db.models.functions import Cast
 from django.db.models.sql import InsertQuery
 
 from triggers.records import capture, modes, piecemeal, upserting, watching
@@ -130,9 +131,13 @@ def _update_piece(
         capture.before(one.watch, [one.watch.pk_text(key) for key in of_watch])
         for one, of_watch in zip(asked, keys_by_watch, strict=True)
     ]
+    afters = [
+        _keys_afterwards(one.watch, values, of_watch, list(before))
+        for one, of_watch, before in zip(asked, keys_by_watch, befores, strict=True)
+    ]
     updated = int(original(rows._chain().filter(pk__in=keys), **values))
-    for one, before in zip(asked, befores, strict=True):
-        answered = capture.changed(one.watch, list(before), list(before.values()))
+    for one, before, after in zip(asked, befores, afters, strict=True):
+        answered = capture.changed(one.watch, after, list(before.values()))
         capture.unchanged(one.watch, one.watchers, updated, answered, one.names)
     return updated
 
@@ -149,6 +154,22 @@ def update_batch(original: Original) -> Original:
             QuerySet(model, using=using).filter(pk__in=piece).update(**values)
 
     return captured_update_batch
+
+
+def _keys_afterwards(
+    watch: Watch, values: dict[str, Any], keys: Sequence[Any], texts: list[str]
+) -> list[str]:
+    """What the keys of these rows will be, in the order of `texts`: an update may change them too."""
+    field = watch.pk
+    new = next((values[name] for name in (field.name, field.attname) if name in values), None)
+    if new is None:
+        return texts
+    if not hasattr(new, "resolve_expression"):
+        new = Value(new.pk if isinstance(new, Model) else new, output_field=field)
+    rows: QuerySet[Any] = QuerySet(watch.model, using=DEFAULT_DB_ALIAS).filter(pk__in=keys)
+    rows = rows.annotate(_before=Cast(field.name, TextField()), _after=Cast(new, TextField()))
+    found = dict(rows.values_list("_before", "_after"))
+    return [found[text] for text in texts]
 
 
 def bulk_create(original: Original) -> Original:

@@ -125,7 +125,13 @@ def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> 
     for trigger_id, those in paused.items():
         number = len(those)
         subject = f"{watch.entity} {those[0]}" if number == 1 else f"{number} × {watch.entity}"
-        note_on_commit(trigger_id=trigger_id, verdict=Verdict.PAUSED, subject=subject, count=number)
+        note_on_commit(
+            trigger_id=trigger_id,
+            verdict=Verdict.PAUSED,
+            subject=subject,
+            detail={"source": "record"},
+            count=number,
+        )
     return Counter(trigger_id for _, trigger_id, _ in answered)
 
 
@@ -147,7 +153,7 @@ def _let_go(
         trigger_id=wanted.trigger_id,
         verdict=Verdict.UNCHANGED,
         subject=subject,
-        detail={"changed": sorted(names), "watched": watched},
+        detail={"source": "record", "changed": sorted(names), "watched": watched},
         count=count,
     )
 

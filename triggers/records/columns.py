@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from django.db import connection
 
+from lightfield.kernel.strict_json import MAX_EXPONENT
 from triggers.records.watching import AnyField, Watch
 
 PAIRS_AT_ONCE = 50  # a PostgreSQL function takes 100 arguments
@@ -39,6 +40,17 @@ def _object(of_pairs: Iterable[str]) -> str:
 def names_sql(watch: Watch) -> str:
     """The names of the fields whose change is told: not those that change with every save."""
     names = [literal(name) for name in watch.fields if name not in watch.quiet]
+    return f"ARRAY[{', '.join(names)}]::text[]"
+
+
+def documents_sql(watch: Watch) -> str:
+    """The names of the watched fields that may hold numbers or nests of any size."""
+    names = [
+        literal(name)
+        for name, field in watch.fields.items()
+        if (field.db_type(connection) or "").startswith("json")
+        or (getattr(field, "max_digits", 0) or 0) > MAX_EXPONENT
+    ]
     return f"ARRAY[{', '.join(names)}]::text[]"
 
 

@@ -14,12 +14,29 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from triggers.records import modes, watching
-from triggers.records.columns import fields_sql, left_fields_sql, names_sql, pk_sql, quoted, table_sql
-from triggers.records.statements import CUT, DATABASE_TRIGGER, IS_REWRITTEN, VARIABLES, tell, told_to_all
+from triggers.records.columns import (
+    documents_sql,
+    fields_sql,
+    left_fields_sql,
+    names_sql,
+    pk_sql,
+    quoted,
+    table_sql,
+)
+from triggers.records.statements import (
+    CUT,
+    CUT_VALUES,
+    DATABASE_TRIGGER,
+    IS_REWRITTEN,
+    VARIABLES,
+    tell,
+    told_to_all,
+)
 from triggers.records.watching import Watch
 
 logger = logging.getLogger(__name__)
 
+DISABLED = "disabled"  # in place of a digest
 DETECTORS = {"INSERT": "lightfield_seen_insert", "UPDATE": "lightfield_seen_update"}
 
 # For every role that may write the table, whatever it may do elsewhere; found by nobody's search path but ours.
@@ -44,6 +61,7 @@ DECLARE
   of_entity text := '{entity}';
   of_event text := 'created';
   names text[] := {names};
+  documents text[] := {documents};
   record_id text;
   before jsonb;
   after jsonb;
@@ -97,7 +115,7 @@ WHERE c.relkind IN ('r', 'p')
 # Ours, on visible tables and on these; what was put there last is told by a digest in the comment. Partitions have
 # copies, which come and go with the partitioned table's own.
 INSTALLED = """
-SELECT c.oid::bigint, c.oid::regclass::text, x.tgname, obj_description(x.oid, 'pg_trigger')
+SELECT c.oid::bigint, c.oid::regclass::text, x.tgname, obj_description(x.oid, 'pg_trigger'), x.tgenabled IN ('O', 'A')
 FROM pg_trigger x JOIN pg_class c ON c.oid = x.tgrelid
 WHERE NOT x.tgisinternal AND x.tgparentid = 0 AND starts_with(x.tgname, 'lightfield_')
   AND (pg_table_is_visible(c.oid) OR c.oid = ANY(%s::bigint[]::oid[]))
@@ -130,19 +148,78 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         schema, is_there = cursor.fetchone()
         if not is_there:
             return  # migrated back to before this release
+        cursor.execute(CUT_VALUES)
         cursor.execute(CUT)
         cursor.execute(IS_REWRITTEN)
         cursor.execute(tell(new_id=_new_id()))
-        wanted = _all_wanted(cursor, AS_OWNER.format(schema=quoted(schema)))
-        cursor.execute(INSTALLED, [list(wanted)])
-        found = cursor.fetchall()
-        for oid, table, name, digest in found:
-            if oid not in wanted or name not in wanted[oid].triggers or digest != wanted[oid].digest:
-                cursor.execute(f"DROP TRIGGER {quoted(name)} ON {table}")
-        there = {(oid, name): digest for oid, _, name, digest in found}
+        wanted = _all_wanted(cursor, _as_owner(schema))
+        there = _installed(cursor, wanted)
+        for (oid, name), found in there.items():
+            if oid not in wanted or name not in wanted[oid].triggers or found.state != wanted[oid].digest:
+                cursor.execute(f"DROP TRIGGER {quoted(name)} ON {found.table}")
         for oid, one in wanted.items():
-            if any(there.get((oid, name)) != one.digest for name in one.triggers):
+            if _is_missing(oid, one, there):
                 _put(cursor, one)
+
+
+def differences() -> list[str]:
+    """What is otherwise in the database than the settings of this process ask for. For `bin/manage verify`: reads only."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        wanted = _all_wanted(cursor, _as_owner(cursor.fetchone()[0]))
+        there = _installed(cursor, wanted)
+    told = []
+    for oid, one in wanted.items():
+        bare = one.table.replace('"', "")
+        for name in one.triggers:
+            found = there.get((oid, name))
+            if found is None:
+                told.append(f"{bare} lacks {name}")
+            elif found.state != one.digest:
+                how = "disabled" if found.state == DISABLED else "of another release or setting"
+                told.append(f"{bare} has {name}, {how}")
+    for (oid, name), found in there.items():
+        if oid not in wanted or name not in wanted[oid].triggers:
+            told.append(f"{found.table} has {name}")
+    return sorted(told)
+
+
+def unarranged() -> list[str]:
+    """The watched tables that `arrange` would still have to arrange, or that are not there to be watched."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        wanted = _all_wanted(cursor, _as_owner(cursor.fetchone()[0]))
+        there = _installed(cursor, wanted)
+    tables = {one.table for one in wanted.values()}
+    absent = [table for watch in watching.all_watches() if (table := table_sql(watch)) not in tables]
+    return sorted([*absent, *(one.table for oid, one in wanted.items() if _is_missing(oid, one, there))])
+
+
+def _is_missing(oid: int, wanted: Wanted, there: dict[tuple[int, str], Installed]) -> bool:
+    return any(
+        (oid, name) not in there or there[oid, name].state != wanted.digest for name in wanted.triggers
+    )
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A trigger of ours that is there. `table`: quoted where it has to be. `state`: its digest, or `DISABLED`."""
+
+    table: str
+    state: str | None
+
+
+def _installed(cursor: Any, wanted: dict[int, Wanted]) -> dict[tuple[int, str], Installed]:
+    """By the table's oid and the trigger's name."""
+    cursor.execute(INSTALLED, [list(wanted)])
+    return {
+        (oid, name): Installed(table, digest if is_enabled else DISABLED)
+        for oid, table, name, digest, is_enabled in cursor.fetchall()
+    }
+
+
+def _as_owner(schema: str) -> str:
+    return AS_OWNER.format(schema=quoted(schema))
 
 
 def _all_wanted(cursor: Any, as_owner: str) -> dict[int, Wanted]:
@@ -207,6 +284,7 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
         as_owner=as_owner,
         entity=watch.entity,
         names=names_sql(watch),
+        documents=documents_sql(watch),
         variables=VARIABLES,
         steps=told_to_all(new_id=_new_id(), first=first),
     )
@@ -214,4 +292,5 @@ def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
 
 def _new_id() -> str:
     """What makes a UUIDv7: since PostgreSQL 18 the server itself, in a tenth of the time of ours."""
-    return "uuidv7" if connection.pg_version >= 180_000 else "uuid_v7"
+    version: int = connection.pg_version  # type: ignore[attr-defined]  # PostgreSQL's has it
+    return "uuidv7" if version >= 180_000 else "uuid_v7"

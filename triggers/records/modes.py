@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
 from triggers import causes
 
+MODES = ("orm", "trigger")
 MARK = " /*lightfield:seen*/"
 # So the text of a statement ends, ahead of the mark, whose writes a run caused: `<trace id> <depth of the event> <run id>`.
 BY = " /*lightfield:by {}*/"

@@ -10,8 +10,17 @@ from __future__ import annotations
 
 from functools import cache
 
-from lightfield.kernel.strict_json import MAX_BYTES
-from triggers.records.columns import fields_sql, instant_sql, literal, names_sql, pk_sql, pk_type, table_sql
+from lightfield.kernel.strict_json import MAX_BYTES, MAX_DEPTH, MAX_EXPONENT
+from triggers.records.columns import (
+    documents_sql,
+    fields_sql,
+    instant_sql,
+    literal,
+    names_sql,
+    pk_sql,
+    pk_type,
+    table_sql,
+)
 from triggers.records.watching import Watch
 
 DATABASE_TRIGGER = "lightfield_capture"  # on every watched table, with LIGHTFIELD_CAPTURE=trigger
@@ -27,14 +36,21 @@ SUBSCRIPTIONS = """
     AND (t.config ->> 'event') = %(event)s::text AND w.status IN ('active', 'paused')
 """
 
-VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; event_id uuid;"
+VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; happened text; event_id uuid; must_cut boolean;"
+# A document that raw SQL wrote may hold what no reader of the event could read: numbers that no float holds, and nests
+# deeper than Python follows. (Twice as deep as what the API takes is no trouble yet.)
+UNREADABLE = (
+    f"(jsonb_path_exists({{0}}, '$.** ? (@ > 1e{MAX_EXPONENT} || @ < -1e{MAX_EXPONENT})')"
+    f" OR jsonb_path_exists({{0}}, '$.**{{{{{2 * MAX_DEPTH} to last}}}}'))"
+)
 
 
 def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: str = "") -> str:
     """The steps that turn one change into events; one text for both functions that take them, so that both tell the same.
 
     They want to know `of_entity`, `of_event` and `record_id`; `before` (null for a new record) and `after`, objects of the
-    watched fields; `names`, those whose change is told, so without fields that change with every save; and of the
+    watched fields; `names`, those whose change is told, so without fields that change with every save; `documents`, those
+    that may hold what cannot be read; and of the
     cause `trace`, `its_depth` and `cause`.
 
     In steps and not as one statement: most changes interest nobody, and what is not asked for is not worked out. A plain
@@ -61,9 +77,10 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
     END LOOP;
     CONTINUE WHEN NOT is_asked_for;
     IF told IS NULL THEN
-      told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after,
-                                 'occurred_at', {instant_sql("clock_timestamp()")});
-      IF before IS NOT NULL THEN
+      happened := {instant_sql("clock_timestamp()")};
+      IF before IS NULL THEN
+        told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after, 'occurred_at', happened);
+      ELSE
         diff := '{{}}';
         FOREACH name IN ARRAY names LOOP
           IF after -> name IS DISTINCT FROM before -> name THEN
@@ -71,13 +88,17 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
           END IF;
         END LOOP;
         EXIT WHEN diff = '{{}}';
-        told := told || jsonb_build_object('_diff', diff);
+        told := jsonb_build_object('id', record_id, 'type', of_entity, 'fields', after, 'occurred_at', happened,
+                                   '_diff', diff);
       END IF;
-      IF pg_column_size(told) > {MOST_BYTES} THEN
-        told := told || jsonb_build_object('fields', lightfield_cut(after));
-        IF diff IS NOT NULL THEN
-          told := told || jsonb_build_object('_diff', lightfield_cut(diff));
-        END IF;
+      must_cut := pg_column_size(told) > {MOST_BYTES};
+      FOREACH name IN ARRAY documents LOOP
+        EXIT WHEN must_cut;
+        must_cut := after -> name NOT IN ('{{}}', 'null') AND {UNREADABLE.format("(after -> name)")}
+          OR coalesce(before -> name NOT IN ('{{}}', 'null') AND {UNREADABLE.format("(before -> name)")}, false);
+      END LOOP;
+      IF must_cut THEN
+        told := lightfield_cut(told);
       END IF;
     END IF;
     IF asking.status = 'paused' THEN
@@ -107,7 +128,7 @@ def tell(*, new_id: str) -> str:
     )
     return f"""
 CREATE OR REPLACE FUNCTION lightfield_tell(of_entity text, record_id text, before jsonb, after jsonb, names text[],
-  trace text, its_depth smallint, cause uuid)
+  documents text[], trace text, its_depth smallint, cause uuid)
 RETURNS bigint[] LANGUAGE plpgsql AS $lightfield$
 DECLARE
   of_event text := CASE WHEN before IS NULL THEN 'created' ELSE 'updated' END;
@@ -120,11 +141,32 @@ END $lightfield$
 """
 
 
-# A value of such a size is a document; the event says how long it is instead.
+# A value of such a size is a document; the event says how long it is instead. A table of very many columns may need more.
 CUT = f"""
-CREATE OR REPLACE FUNCTION lightfield_cut(whole jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $lightfield$
-  SELECT jsonb_object_agg(k.key, CASE WHEN pg_column_size(k.value) <= {CUT_BYTES} THEN k.value
-    ELSE jsonb_build_object('truncated', true, 'bytes', octet_length(k.value::text)) END) FROM jsonb_each(whole) k
+CREATE OR REPLACE FUNCTION lightfield_cut(told jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $lightfield$
+DECLARE
+  most int := {CUT_BYTES};
+BEGIN
+  LOOP
+    told := told || jsonb_build_object('fields', lightfield_cut_values(told -> 'fields', most));
+    IF told ? '_diff' THEN
+      told := told || jsonb_build_object('_diff', (
+        SELECT jsonb_object_agg(k.key, lightfield_cut_values(k.value, most)) FROM jsonb_each(told -> '_diff') k));
+    END IF;
+    EXIT WHEN pg_column_size(told) <= {MOST_BYTES} OR most < 64;
+    most := most / 4;
+  END LOOP;
+  RETURN told;
+END $lightfield$
+"""
+
+CUT_VALUES = f"""
+CREATE OR REPLACE FUNCTION lightfield_cut_values(whole jsonb, most int) RETURNS jsonb LANGUAGE sql IMMUTABLE
+AS $lightfield$
+  SELECT coalesce(jsonb_object_agg(k.key, CASE
+      WHEN pg_column_size(k.value) > most OR {UNREADABLE.format("k.value")}
+      THEN jsonb_build_object('truncated', true, 'bytes', octet_length(k.value::text))
+      ELSE k.value END), '{{}}') FROM jsonb_each(whole) k
 $lightfield$
 """
 
@@ -193,7 +235,7 @@ JOIN {table_sql(watch)} r ON r.{pk_sql(watch)} = g.pk::{pk_type(watch)} WHERE {_
 
 def _told(watch: Watch, before: str) -> str:
     return f"""lightfield_tell('{watch.entity}', r.{pk_sql(watch)}::text, {before}, {fields_sql(watch, "r")},
-  {names_sql(watch)}, %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)"""
+  {names_sql(watch)}, {documents_sql(watch)}, %(trace_id)s::text, %(depth)s::smallint, %(caused_by)s::uuid)"""
 
 
 def _not_by_database(watch: Watch) -> str:

@@ -71,6 +71,8 @@ class Command(BaseCommand):
             self._say(f"       {found}")
         if finding.broken > len(finding.ids):
             self._say(f"       and {finding.broken - len(finding.ids):,} more")
+        if invariant.remedy:
+            self._say(f"       {invariant.remedy}")
 
     def _sum_up(self, number: int, broken: int, seconds: float) -> None:
         if broken:
@@ -99,6 +101,7 @@ def _as_json(findings: list[Finding], started_at: datetime, *, quiesced: bool) -
             {
                 "name": finding.invariant.name,
                 "says": finding.invariant.says,
+                "remedy": finding.invariant.remedy,
                 "checked": finding.checked,
                 "broken": finding.broken,
                 "ids": finding.ids,

@@ -38,7 +38,6 @@ from triggers.models import OutboxEvent, UncapturedWrite
 
 CREATED = "created"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-Wide: Any
 
 
 class Case(NamedTuple):

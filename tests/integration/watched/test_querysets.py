@@ -18,10 +18,10 @@ from triggers.models import OutboxEvent
 from triggers.records import bulk
 from triggers.records import watching as registry
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 CLOSED = {"state": "closed"}
-rows = Branch.objects
+rows: Any = Branch.objects
 leaves = ~Exists(Branch.objects.filter(parent=OuterRef("pk")))
 above = (
     Branch.objects.filter(rank__gt=OuterRef("rank"))
@@ -118,7 +118,7 @@ def outcome(do: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def tree(transactional_db: None) -> None:
+def tree(db: None) -> None:
     root = Branch.objects.create(pk=1, rank=1)
     middle = Branch.objects.create(pk=2, rank=2, parent=root)
     Branch.objects.bulk_create(

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from tests.capturing import capturing, told, watching
 from tests.watched_app.models import Branch, Everything, Invoice
-from triggers.models import OutboxEvent, UncapturedWrite
-from triggers.records import registration
+from triggers.models import UncapturedWrite
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,12 +74,6 @@ def test_a_cascade_that_has_loaded_its_rows_is_seen(mode: str, monkeypatch: pyte
     trunk.delete()
 
     assert told() == [{"parent": (key, None)}]
-
-
-def test_events_are_not_watched() -> None:
-    """In the database, each would lead to the next until its stack is full, and no event could be stored."""
-    with pytest.raises(ImproperlyConfigured, match="Lightfield's own"):
-        registration.register(OutboxEvent)
 
 
 def test_a_paused_trigger_is_told_once_of_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,9 @@ def _storing(deed: Any) -> Any:
     """Django or PostgreSQL may refuse what was assigned: then there is nothing to compare."""
     try:
         with transaction.atomic():
-            return deed()
+            stored = deed()
+            connection.check_constraints()  # references are looked at when a transaction ends
+            return stored
     except Exception as error:
         raise _NotStorable from error
 

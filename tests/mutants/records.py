@@ -1,0 +1,296 @@
+"""Mutants of record capture, of its detector, and of deeds that died halfway."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import breaking, edit, planted
+
+WRITERS = "triggers/records/writers.py"
+BULK = "triggers/records/bulk.py"
+CAPTURE = "triggers/records/capture.py"
+STATEMENTS = "triggers/records/statements.py"
+UPSERTING = "triggers/records/upserting.py"
+DATABASE = "triggers/records/database.py"
+UNCAPTURED = "triggers/records/uncaptured.py"
+SERVICES = "workflows/services.py"
+
+EARLY = "test_record_deaths.py::test_given_a_death_before_the_commit_then_there_is_neither_record_nor_event"
+LATE = (
+    "test_record_deaths.py::"
+    "test_given_a_death_after_the_commit_then_the_event_is_there_and_the_sweep_starts_its_run"
+)
+PATHS = "test_record_write_paths.py::test_one_event_per_real_change_of_a_watched_field"
+CHAINED = "test_record_races.py::test_given_eight_writers_of_every_kind_at_one_row_then_their_diffs_chain"
+NOTED = "test_uncaptured_writes.py::test_what_passes_django_by_is_noted_with_its_rows"
+
+MUTANTS = (
+    *breaking(
+        "A record's change and its events are one, whatever dies",
+        planted(
+            "save-without-a-transaction",
+            "a bare save commits the record before anybody could add an event to it",
+            edit(
+                WRITERS,
+                "        with nullcontext() if is_one_statement else modes.in_a_transaction(using):\n",
+                "        with nullcontext():\n",
+            ),
+            by=EARLY,
+        ),
+        planted(
+            "bulk-create-without-a-transaction",
+            "bulk_create commits its rows before their events are stored",
+            edit(BULK, "            transaction.atomic(using=DEFAULT_DB_ALIAS, savepoint=False),\n", ""),
+            by=EARLY,
+        ),
+        planted(
+            "event-in-a-transaction-of-its-own",
+            "events are stored as soon as the change of the record is committed",
+            edit(
+                CAPTURE,
+                '    crashpoint("CP-L1")\n',
+                '    crashpoint("CP-L1")\n'
+                "    if transaction.get_connection().in_atomic_block:\n"
+                "        transaction.on_commit(lambda: changed(watch, pks, befores) and None)\n"
+                "        return Counter()\n",
+            ),
+            by=(
+                EARLY,
+                "test_record_rules.py::test_given_writes_that_are_undone_then_no_bell_is_rung_for_them",
+            ),
+        ),
+        planted(
+            "event-lost-with-its-bell",
+            "an event is pending only when its bell was rung",
+            edit(STATEMENTS, "its_depth, cause, 'pending', 0);", "its_depth, cause, 'poison', 0);"),
+            by=LATE,
+        ),
+        planted(
+            "record-bell-before-commit",
+            "the dispatcher is rung for a change that may still be undone",
+            edit(
+                CAPTURE,
+                "        transaction.on_commit(partial(_ring, shard), robust=True)\n",
+                "        _ring(shard)\n",
+            ),
+            by=(
+                "test_record_rules.py::test_given_writes_that_are_undone_then_no_bell_is_rung_for_them",
+                "test_record_rules.py::"
+                "test_the_bell_is_rung_once_for_all_that_a_transaction_changed_and_not_before",
+            ),
+        ),
+    ),
+    *breaking(
+        "Whoever writes at once, each event tells what came before it",
+        planted(
+            "look-without-the-lock",
+            "a record is read before it is saved, and somebody else may write in between",
+            edit(
+                STATEMENTS,
+                "= %(pk)s::text::{pk_type(watch)} FOR NO KEY UPDATE OF r\n",
+                "= %(pk)s::text::{pk_type(watch)}\n",
+            ),
+            by=CHAINED,
+        ),
+        planted(
+            "look-after-the-write",
+            "a record is read after it was saved",
+            edit(
+                WRITERS,
+                "            seen = None if is_new or pk is None else capture.look(watch, pk)\n"
+                "            was_there = write()\n",
+                "            was_there = write()\n"
+                "            seen = None if is_new or pk is None else capture.look(watch, pk)\n",
+            ),
+            by=(PATHS, CHAINED),
+        ),
+        planted(
+            "diff-against-the-loaded-instance",
+            "what a field was is taken from the instance as it was loaded",
+            edit(
+                WRITERS,
+                '    _replace(model, "save_base", _save_base)\n',
+                '    _replace(model, "save_base", _save_base)\n'
+                '    signals = __import__("django.db.models.signals", fromlist=["post_init"])\n'
+                "    signals.post_init.connect(_remember, sender=model, weak=False)\n",
+            ),
+            edit(
+                WRITERS,
+                "            was_there = write()\n",
+                "            seen = _as_loaded(self, seen)\n            was_there = write()\n",
+            ),
+            edit(
+                WRITERS,
+                "def _is_inserted_unasked(",
+                "def _remember(instance: Any, **_: Any) -> None:\n"
+                '    instance.__dict__["_loaded"] = dict(instance.__dict__)\n\n\n'
+                "def _as_loaded(instance: Any, seen: Any) -> Any:\n"
+                "    if seen is None or not seen.before:\n        return seen\n"
+                '    json = __import__("json")\n'
+                "    fields = json.loads(seen.before)\n"
+                '    loaded = {name: instance._loaded.get(name, fields[name]) for name in ("stage", "pipeline", "name") if name in fields}\n'
+                "    return capture.Seen(json.dumps(fields | loaded), seen.subscriptions)\n\n\n"
+                "def _is_inserted_unasked(",
+            ),
+            by=(PATHS, CHAINED),
+        ),
+        planted(
+            "many-rows-read-without-their-locks",
+            "update reads what rows were before it holds them",
+            edit(BULK, "        .select_for_update(no_key=True)\n", ""),
+            edit(
+                STATEMENTS,
+                "ORDER BY r.{pk_sql(watch)} FOR NO KEY UPDATE OF r\n",
+                "ORDER BY r.{pk_sql(watch)}\n",
+            ),
+            by=CHAINED,
+        ),
+    ),
+    *breaking(
+        "Of those who change a row on a condition at once, one does",
+        planted(
+            "update-without-the-filter-again",
+            "update writes all rows that it found before it waited for them",
+            edit(
+                BULK,
+                "original(rows._chain().filter(pk__in=",
+                "original(QuerySet(rows.model, using=DEFAULT_DB_ALIAS).filter(pk__in=",
+            ),
+            by=(
+                "test_record_races.py::test_given_eight_who_take_what_is_open_then_one_wins_and_one_event_says_so",
+                "test_record_races.py::test_given_eight_who_take_all_that_is_open_then_each_row_is_won_once",
+            ),
+        ),
+        planted(
+            "upsert-without-the-second-look",
+            "what somebody else made between look and write counts as made by all who wrote it",
+            edit(UPSERTING, "    if may_repeat and any(", "    if False and any("),
+            by="test_record_races.py::"
+            "test_given_eight_upserts_of_one_new_key_then_one_made_it_and_the_rest_changed_it",
+        ),
+        planted(
+            "update-locks-in-the-order-asked-for",
+            "update locks its rows in whatever order its queryset has",
+            edit(
+                BULK,
+                '        .order_by("pk")\n        .select',
+                "        .order_by(*rows.query.order_by)\n        .select",
+            ),
+            by="test_record_races.py::test_given_a_row_held_by_another_then_an_update_holds_none_behind_it",
+        ),
+    ),
+    *breaking(
+        "Only a change of a watched field fires",
+        planted(
+            "quiet-fields-fire",
+            "the time of the last save counts as a change",
+            edit(
+                "triggers/records/watching.py",
+                'if getattr(field, "auto_now", False)',
+                'if getattr(field, "auto_now", False) and False',
+            ),
+            by="test_record_rules.py::test_a_field_that_changes_with_every_save_is_no_change_by_itself",
+        ),
+        planted(
+            "any-field-is-asked-for",
+            "a trigger hears of every change, whatever fields it names",
+            edit(STATEMENTS, "    CONTINUE WHEN NOT is_asked_for;\n", ""),
+            by=PATHS,
+        ),
+        planted(
+            "loaddata-fires",
+            "what loaddata puts back counts as a change where the database captures",
+            edit(
+                DATABASE, "IF told_cause[1] = '{loaded}' THEN", "IF false AND told_cause[1] = '{loaded}' THEN"
+            ),
+            by=PATHS,
+        ),
+    ),
+    *breaking(
+        "What passes Django by is noted, and `bin/manage verify` says so",
+        planted(
+            "detector-ignores-inserts",
+            "records that are inserted past Django are not noted",
+            edit(DATABASE, '{"INSERT": "lightfield_seen_insert", "UPDATE"', '{"UPDATE"'),
+            by=NOTED,
+        ),
+        planted(
+            "detector-counts-statements",
+            "a statement past Django counts as one row",
+            edit(DATABASE, "TG_OP, count(*) FROM", "TG_OP, 1 FROM"),
+            by=NOTED,
+        ),
+        planted(
+            "detector-trusts-a-mark-anywhere",
+            "a statement that holds our mark anywhere counts as ours",
+            edit(
+                DATABASE,
+                "right(current_query(), {length}) <> '{mark}'",
+                "position('{mark}' IN current_query()) = 0",
+            ),
+            by="test_uncaptured_writes.py::test_a_mark_in_the_middle_of_a_statement_hides_nothing",
+        ),
+        planted(
+            "fold-forgets",
+            "of many notes only the number of one is kept",
+            edit(
+                UNCAPTURED,
+                "SELECT entity, operation, sum(rows), sum",
+                "SELECT entity, operation, max(rows), sum",
+            ),
+            by=(
+                "test_uncaptured_writes.py::"
+                "test_given_many_notes_when_swept_then_one_of_each_kind_holds_them_all",
+                "test_uncaptured_writes.py::"
+                "test_given_folds_and_writers_and_one_who_forgets_at_once_then_each_row_is_counted_once",
+            ),
+        ),
+        planted(
+            "notes-never-folded",
+            "the table of notes grows for ever",
+            edit("executions/tasks.py", "    uncaptured.fold()\n", ""),
+            by="test_uncaptured_writes.py::"
+            "test_given_many_notes_when_swept_then_one_of_each_kind_holds_them_all",
+        ),
+        planted(
+            "disabled-trigger-counts-as-there",
+            "verify is content with database triggers that are switched off",
+            edit(DATABASE, "x.tgenabled IN ('O', 'A')\n", "true\n"),
+            by="test_uncaptured_writes.py::test_a_table_that_is_otherwise_is_named",
+        ),
+    ),
+    *breaking(
+        "Publishing and archiving are done whole, or were never begun",
+        planted(
+            "publish-committed-halfway",
+            "a version is active before the trigger follows it",
+            edit(
+                SERVICES,
+                '    crashpoint("CP-P1")\n',
+                '    transaction.get_connection().connection.commit()\n    crashpoint("CP-P1")\n',
+            ),
+            by="test_publish_deaths.py::"
+            "test_given_a_death_while_publishing_then_the_old_version_is_whole_and_doing_it_again_makes_the_new_one",
+        ),
+        planted(
+            "archive-committed-halfway",
+            "a workflow is archived before its trigger knows and before anybody wrote down who did it",
+            edit(
+                SERVICES,
+                '    crashpoint("CP-P2")\n',
+                '    transaction.get_connection().connection.commit()\n    crashpoint("CP-P2")\n',
+            ),
+            by="test_publish_deaths.py::"
+            "test_given_a_death_while_archiving_then_the_workflow_goes_on_and_doing_it_again_ends_it",
+        ),
+        planted(
+            "trigger-follows-nobody",
+            "the trigger keeps the config of the first version",
+            edit(
+                "triggers/publication.py",
+                "    trigger.kind, trigger.config = kind, config\n",
+                "    trigger.kind, trigger.config = kind, trigger.config or config\n",
+            ),
+            by="test_publish_deaths.py::"
+            "test_given_a_death_while_publishing_then_the_old_version_is_whole_and_doing_it_again_makes_the_new_one",
+        ),
+    ),
+)
