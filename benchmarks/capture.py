@@ -96,7 +96,7 @@ def _run(arguments: list[str], environ: dict[str, Any]) -> str:
         [sys.executable, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise CannotStart(f"{' '.join(arguments)} failed: {done.stderr.strip()[-500:]}")
+        raise CannotStart(f"{' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
     return done.stdout
 
 

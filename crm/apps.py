@@ -1,3 +1,5 @@
+"""The records as an app; `crm.models` says by `watchable` that they may start workflows."""
+
 from django.apps import AppConfig
 
 

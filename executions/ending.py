@@ -95,28 +95,6 @@ def _ended(
     outcome = None
     if was_intended is not None:  # an attempt is open
         outcome = AttemptOutcome.UNKNOWN if was_intended else AttemptOutcome.CANCELLED
-    told_before = (
-        "ready"
-        if step.status in ("ready", "queued") and step.attempt == 0
-        else ("running" if step.status == "running" else "waiting")
-    )
-    entries = [
-        entry(
-            f"step.{after.value}",
-            step=step.key,
-            attempt=step.attempt or None,
-            before=told_before,
-            after=after.value,
-            metadata={"error_code": code},
-        ),
-        *reports.skipped_entries(rest),
-        entry(
-            f"run.{status.value}",
-            before="pending" if step.run_status == "pending" else "running",
-            after=status.value,
-            metadata={"error_code": code, **metadata},
-        ),
-    ]
     return Settlement(
         run_id=step.run_id,
         workflow_id=step.workflow_id,
@@ -126,7 +104,16 @@ def _ended(
         was=StepStatus(step.status),
         status=after,
         run_status=status,
-        entries=entries,
+        entries=[
+            _step_ended(step, after, code),
+            *reports.skipped_entries(rest),
+            entry(
+                f"run.{status.value}",
+                before="pending" if step.run_status == "pending" else "running",
+                after=status.value,
+                metadata={"error_code": code, **metadata},
+            ),
+        ],
         outcome=outcome,
         raises_fence=True,
         error=None if is_cancel else error,
@@ -134,6 +121,22 @@ def _ended(
         may_have_happened=bool(was_intended),
         skipped=rest,
         keeps_lease=may_still_send,
+    )
+
+
+def _step_ended(step: StepInHand, after: StepStatus, code: str) -> dict[str, Any]:
+    """The timeline's entry. A step that no attempt has begun was told as ready, and one between two attempts as waiting."""
+    if step.status in ("ready", "queued") and step.attempt == 0:
+        before = "ready"
+    else:
+        before = "running" if step.status == "running" else "waiting"
+    return entry(
+        f"step.{after.value}",
+        step=step.key,
+        attempt=step.attempt or None,
+        before=before,
+        after=after.value,
+        metadata={"error_code": code},
     )
 
 

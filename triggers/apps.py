@@ -1,3 +1,5 @@
+"""Registers what triggers bring: their kinds, the hooks of publishing, and watched models with the database's part in it."""
+
 from django.apps import AppConfig
 from django.conf import settings
 from django.db.models.signals import post_migrate

@@ -1,4 +1,4 @@
-"""Trigger: a workflow's one subscription, kept for ever. OutboxEvent: something happened that it fires on.
+"""Trigger: what starts a workflow, kept for ever. OutboxEvent: something happened that it fires on.
 
 Tick: one instant of a schedule, fired.
 """
@@ -60,7 +60,7 @@ class EventStatus(models.TextChoices):
 
 
 class OutboxEvent(models.Model):
-    """It happened. Written by `triggers.outbox` only, in the transaction of its cause."""
+    """It happened. Written in the transaction of its cause, by `triggers.outbox` or `triggers.records` only."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="events", db_index=False)

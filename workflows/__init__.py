@@ -1,0 +1,1 @@
+"""The language: definitions, drafts and published versions, templates, step types, the retry policy."""

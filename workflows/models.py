@@ -12,7 +12,7 @@ from lightfield.kernel.stored_json import StoredJSON
 
 
 class WorkflowStatus(models.TextChoices):
-    DRAFT = "draft", "Draft"  # never published: its trigger is not there yet; publish makes it active
+    DRAFT = "draft", "Draft"  # never published: its trigger has no kind yet; publish makes it active
     ACTIVE = "active", "Active"  # fires; a person pauses or archives it
     PAUSED = "paused", "Paused"  # refuses new events, runs go on; a person resumes or archives it
     ARCHIVED = "archived", "Archived"  # final: waiting events become ignored, history stays

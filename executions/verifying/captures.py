@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from executions.verifying.invariant import Invariant, Subject
 from triggers.records import database, uncaptured
 
 
-def passed_by() -> Iterator[str]:
-    for one in uncaptured.told():
-        since = one.first_at.isoformat(" ", "seconds")
-        yield f"{one.entity}: {one.rows:,} rows by {one.operation} in {one.statements:,} statements since {since}"
+def passed_by() -> list[str]:
+    return [str(one) for one in uncaptured.told()]
 
 
 INVARIANTS = (

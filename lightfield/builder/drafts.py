@@ -14,6 +14,7 @@ from workflows.models import Workflow
 
 TRIGGER_TITLES: Final = {
     "webhook": "A webhook arrives",
+    "record": "A record is made or changes",
     "manual": "Somebody starts it",
     "schedule": "The clock says so",
 }

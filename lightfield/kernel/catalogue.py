@@ -1,7 +1,7 @@
 """The error catalogue: every code with its class, meaning and remedy.
 
-A code is `namespace.name` and never changes once released. `docs/errors.md` and `GET /api/v1/errors` are
-drawn from this table. `retryable` is the class a code has by default; a step's retry settings may opt a
+A code is `namespace.name` and never changes once released. The admin's pages and the API's errors take their
+words from this table. `retryable` is the class a code has by default; a step's retry settings may opt a
 status in. `status` is the HTTP status used when the code answers a request (None: it never does).
 """
 
@@ -70,16 +70,16 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("workflow.archived", False, None, "The workflow was archived before the event was dispatched.", "Create a workflow in its place and send the event again."),
     Entry("workflow.conflict", False, 409, "The workflow was changed by somebody else meanwhile.", "Read it again and repeat the change."),
     Entry("config.invalid_definition", False, 422, "The definition has wrong or unknown fields.", "Follow the pointers in `errors`."),
-    Entry("config.unknown_step_type", False, 422, "There is no such step type.", "Use a type listed by bin/manage steps."),
+    Entry("config.unknown_step_type", False, 422, "There is no such step type.", "Use one that the admin lists beside the editor, or install the app that brings it."),
     Entry("config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook, record, schedule or manual."),
     Entry("config.unsupported_signature", False, 422, "Signed webhooks are not part of this release.", "Use the scheme none and leave the secret out; the address itself is secret."),
     Entry("config.duplicate_key", False, 422, "Two steps have the same key.", "Give every step its own key."),
     Entry("config.reserved_key", False, 422, "The step's key is a reserved word.", "Choose another key."),
-    Entry("config.invalid", False, 422, "The configuration of a trigger or step is not valid, as written or once its templates are filled in.", "Correct the field that is named, or the data it comes from."),
+    Entry("config.invalid", False, 422, "The config of a step or trigger is not valid; of a step, once its templates are filled in.", "Correct the field at the pointer or in the metadata, or the data it comes from."),
     Entry("config.missing_step_type", False, None, "The step's type is no longer installed.", "Install the app that brings the type, then replay."),
     Entry("template.syntax", False, 422, "A template cannot be read.", "Correct the template at the pointer." ),
     Entry("template.unknown_reference", False, 422, "A template refers to an unknown or later step.", "Refer to trigger, run, workflow or an earlier step."),
-    Entry("template.unknown_filter", False, 422, "A template uses a filter that is not allowed.", "Use one of the filters listed in the docs."),
+    Entry("template.unknown_filter", False, 422, "A template uses a filter that is not allowed.", "Use one of the filters listed in docs/templates.md."),
     Entry("template.unresolved", False, 422, "A template refers to a value that is not there.", "Correct the path, or add | default: to it."),
     Entry("template.limit", False, 422, "A template is too large or does too much.", "Simplify the template or its data."),
     Entry("template.failed", False, 422, "A template could not be rendered.", "Correct the filter's arguments or the data."),
@@ -92,8 +92,8 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("record.invalid_value", False, None, "The field cannot have this value.", "Send a value of the kind that /api/docs names."),
     Entry("record.not_found", False, None, "There is no record with this id.", "Send the id of a record that exists."),
     # trigger.*: what starts a workflow
-    Entry("trigger.unknown_entity", False, 422, "No model of this kind is watched.", "Name one of those that the detail and GET /api/v1/watchables list, or register the model as docs/howto/watch-your-models.md says."),
-    Entry("trigger.unknown_field", False, 422, "The record has no such field, or one that says nothing about a change.", "Name one of the fields that the detail lists."),
+    Entry("trigger.unknown_entity", False, 422, "No watched model has this name.", "Name one that the detail and GET /api/v1/watchables list, or watch the model as docs/howto/watch-your-models.md says."),
+    Entry("trigger.unknown_field", False, 422, "The watched model has no such field, or one that is set at every save.", "Name one of the fields that the detail lists."),
     # schedule.*: when a workflow starts by itself
     Entry("schedule.invalid_cron", False, 422, "The cron line cannot be read.", "Write five fields: minute hour day month weekday."),
     Entry("schedule.unknown_timezone", False, 422, "There is no such time zone.", "Use an IANA name such as Europe/Berlin or UTC."),

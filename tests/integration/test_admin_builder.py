@@ -9,12 +9,14 @@ import pytest
 from django.test import Client
 
 from lightfield.access.models import AuditEntry
+from lightfield.builder import drafts
 from lightfield.builder.starters import STARTERS, Starter
 from tests.admin_client import a_person
 from tests.dom import dom_of, words_of
 from tests.factories import BY, LOG_STEP, a_definition, a_published_workflow, a_workflow
 from workflows import services
 from workflows.models import Workflow, WorkflowVersion
+from workflows.trigger_types import trigger_type_names
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +54,10 @@ def test_every_starter_can_be_published_as_it_is(starter: Starter) -> None:
     workflow = services.create_workflow(definition=starter.definition, by=BY)
 
     assert services.publish(workflow_id=workflow.pk, by=BY)[1]
+
+
+def test_every_kind_of_trigger_has_its_words() -> None:
+    assert set(drafts.TRIGGER_TITLES) == set(trigger_type_names())
 
 
 def test_who_starts_a_schedule_by_hand_is_offered_what_a_tick_brings(ada: Client) -> None:

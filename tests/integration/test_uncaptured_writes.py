@@ -305,7 +305,7 @@ def test_verify_names_what_passed_by_since_when_and_what_to_do_about_it() -> Non
     code, text = verified()
 
     assert code == 1
-    assert f"opportunity: 3 rows by UPDATE in 1 statements since {since}" in text
+    assert f"opportunity: 3 rows by UPDATE in 1 statement, from {since} to" in text
     assert "LIGHTFIELD_CAPTURE=trigger" in text
     assert "bin/manage uncaptured --forget" in text
     (finding,) = [
@@ -322,10 +322,10 @@ def test_the_command_lists_and_forgets_and_the_audit_trail_keeps_it() -> None:
 
     listed = said("uncaptured")
 
-    assert "opportunity          UPDATE  4 rows in 2 statements" in listed
+    assert "opportunity: 4 rows by UPDATE in 2 statements, from" in listed
     assert "--forget" in listed
     assert UncapturedWrite.objects.count() == 2
-    assert "4 rows in 2 statements" in said("uncaptured", "--forget")
+    assert "4 rows by UPDATE in 2 statements" in said("uncaptured", "--forget")
     assert not UncapturedWrite.objects.exists()
     entry = AuditEntry.objects.get(action="records.uncaptured_forgotten")
     assert (entry.actor, entry.subject) == ("command line", "opportunity")

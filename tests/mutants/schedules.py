@@ -11,10 +11,16 @@ TICKING = "triggers/ticking.py"
 CURSORS = "triggers/cursors.py"
 PUBLICATION = "triggers/publication.py"
 
-TICKS = "test_ticks.py::"
+WHAT_FIRES = "integration/ticks/test_what_fires.py::"
+MANY_AT_ONCE = "integration/ticks/test_many_at_once.py::"
+DEATHS = "integration/ticks/test_deaths.py::"
+FAILURES = "integration/ticks/test_failures.py::"
+BESIDE_PEOPLE = "integration/ticks/test_beside_people.py::"
 CURSOR = "test_schedule_cursor.py::"
-TOO_EARLY = f"{TICKS}test_given_a_cursor_that_stands_too_early_then_what_has_fired_does_not_fire_again"
-IN_OTHERS_HANDS = f"{TICKS}test_given_a_trigger_in_others_hands_then_the_next_one_is_fired_without_waiting"
+TOO_EARLY = f"{DEATHS}test_given_a_cursor_that_stands_too_early_then_what_has_fired_does_not_fire_again"
+IN_OTHERS_HANDS = (
+    f"{MANY_AT_ONCE}test_given_a_trigger_in_others_hands_then_the_next_one_is_fired_without_waiting"
+)
 
 TABLE = "unit/test_schedule_instants.py::test_the_instants_are_those_of_the_table"
 RESUMED = "unit/test_schedule_instants.py::test_it_makes_no_difference_at_which_moment_it_is_taken_up_again"
@@ -103,7 +109,7 @@ MUTANTS = (
                 "    cursors.move(trigger, until=plan.settled_until, next_due_at=plan.next_due_at)\n",
                 "",
             ),
-            by=f"{TICKS}test_what_is_due_fires_with_its_event_and_the_event_becomes_a_run",
+            by=f"{WHAT_FIRES}test_what_is_due_fires_with_its_event_and_the_event_becomes_a_run",
         ),
         planted(
             "key-without-instant",
@@ -127,7 +133,7 @@ MUTANTS = (
             "cursor-moved-unseen",
             "a cursor is moved although somebody else moved it",
             edit(CURSORS, " AND settled_until = %(after)s::timestamptz RETURNING", " RETURNING"),
-            by=f"{TICKS}test_given_a_cursor_that_was_moved_meanwhile_then_nothing_of_it_is_written",
+            by=f"{DEATHS}test_given_a_cursor_that_was_moved_meanwhile_then_nothing_of_it_is_written",
         ),
         planted(
             "bell-of-a-tick-before-its-commit",
@@ -139,7 +145,7 @@ MUTANTS = (
                 "    _fire(trigger, plan.fire, now=now)\n"
                 '    transaction.on_commit(lambda: crashpoint("CP-T2"))\n',
             ),
-            by=f"{TICKS}test_given_a_death_behind_the_commit_then_no_bell_was_rung_and_nothing_fires_again",
+            by=f"{DEATHS}test_given_a_death_behind_the_commit_then_no_bell_was_rung_and_nothing_fires_again",
         ),
     ),
     *breaking(
@@ -154,13 +160,13 @@ MUTANTS = (
             "events-by-hand-hold-the-schedule",
             "an event that is being written keeps its trigger's schedule from firing",
             edit(TICKING, "FOR NO KEY UPDATE SKIP LOCKED", "FOR UPDATE SKIP LOCKED"),
-            by=f"{TICKS}test_given_an_event_by_hand_being_written_then_its_schedule_fires_all_the_same",
+            by=f"{MANY_AT_ONCE}test_given_an_event_by_hand_being_written_then_its_schedule_fires_all_the_same",
         ),
         planted(
             "longest-due-first-to-its-end",
             "a schedule with thousands of instants to catch up keeps the others waiting",
             edit(TICKING, "            passed.add(caught_up.trigger_id)\n", ""),
-            by=f"{TICKS}test_given_a_schedule_with_much_to_catch_up_then_the_others_need_not_wait_for_all_of_it",
+            by=f"{MANY_AT_ONCE}test_given_a_schedule_with_much_to_catch_up_then_the_others_need_not_wait_for_all_of_it",
         ),
         planted(
             "every-message-fires",
@@ -170,19 +176,19 @@ MUTANTS = (
                 "    if not _turns.acquire(blocking=False):\n        return 0\n",
                 "    _turns.acquire(timeout=1)\n",
             ),
-            by=f"{TICKS}test_given_three_threads_at_it_when_rung_again_then_the_fourth_leaves",
+            by=f"{MANY_AT_ONCE}test_given_three_threads_at_it_when_rung_again_then_the_fourth_leaves",
         ),
         planted(
             "nobody-rung-to-help",
             "a thousand schedules due at once are one thread's work until the next beat",
             edit(TICKING, "            bells.ring_ticks()\n", "            pass\n"),
-            by=f"{TICKS}test_given_many_due_at_once_then_others_are_rung_for_and_help",
+            by=f"{MANY_AT_ONCE}test_given_many_due_at_once_then_others_are_rung_for_and_help",
         ),
         planted(
             "rest-of-a-turn-not-rung",
             "what a turn leaves waits for the next beat",
             edit(TICKING, "        bells.ring_ticks(forced=True)\n", "        pass\n"),
-            by=f"{TICKS}test_given_more_than_a_turn_can_fire_then_it_rings_for_the_rest",
+            by=f"{MANY_AT_ONCE}test_given_more_than_a_turn_can_fire_then_it_rings_for_the_rest",
         ),
     ),
     *breaking(
@@ -191,13 +197,13 @@ MUTANTS = (
             "bad-schedule-stops-the-others",
             "one that cannot be read ends the turn",
             edit(TICKING, "        raise _Failed(trigger) from error\n", "        raise\n"),
-            by=f"{TICKS}test_given_a_trigger_that_cannot_be_caught_up_then_the_others_fire_and_it_is_set_aside_the_third_time",
+            by=f"{FAILURES}test_given_a_trigger_that_cannot_be_caught_up_then_the_others_fire_and_it_is_set_aside_the_third_time",
         ),
         planted(
             "bad-schedule-tried-for-ever",
             "one that cannot be read is never set aside",
             edit(CURSORS, "MOST_FAILURES = 3\n", "MOST_FAILURES = 1_000\n"),
-            by=f"{TICKS}test_given_a_trigger_that_cannot_be_caught_up_then_the_others_fire_and_it_is_set_aside_the_third_time",
+            by=f"{FAILURES}test_given_a_trigger_that_cannot_be_caught_up_then_the_others_fire_and_it_is_set_aside_the_third_time",
         ),
         planted(
             "database-away-is-the-schedules-fault",
@@ -207,7 +213,7 @@ MUTANTS = (
                 "    except (OperationalError, InterfaceError):\n        raise  #",
                 "    except ZeroDivisionError:\n        raise  #",
             ),
-            by=f"{TICKS}test_given_a_database_that_goes_away_then_no_trigger_is_to_blame",
+            by=f"{FAILURES}test_given_a_database_that_goes_away_then_no_trigger_is_to_blame",
         ),
         planted(
             "one-failure-counted-twice",
@@ -215,7 +221,7 @@ MUTANTS = (
             edit(
                 CURSORS, " AND next_due_at = %(due)s::timestamptz RETURNING failures", " RETURNING failures"
             ),
-            by=f"{TICKS}test_given_two_who_failed_at_once_then_it_counts_once",
+            by=f"{FAILURES}test_given_two_who_failed_at_once_then_it_counts_once",
         ),
     ),
     *breaking(
@@ -226,7 +232,7 @@ MUTANTS = (
             edit(PUBLICATION, "    cursors.stop(_locked(workflow))\n", "    pass\n"),
             by=(
                 f"{CURSOR}test_given_a_pause_or_the_end_then_what_is_due_does_not_fire",
-                f"{TICKS}test_given_a_tick_under_way_when_its_workflow_is_paused_then_the_pause_waits_and_nothing_fires_after",
+                f"{BESIDE_PEOPLE}test_given_a_tick_under_way_when_its_workflow_is_paused_then_the_pause_waits_and_nothing_fires_after",
             ),
         ),
         planted(

@@ -14,7 +14,7 @@ FieldName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class RecordConfig(TriggerConfig):
-    entity: str = Field(max_length=100, description="What is watched, such as contact or opportunity.")
+    entity: str = Field(max_length=100, description="The watched model, such as contact or opportunity.")
     event: Literal["created", "updated"]
     fields: list[FieldName] = Field(
         default_factory=list,
@@ -49,7 +49,7 @@ class Record(TriggerKind):
         watch = watching.named(written.entity)
         if watch is None:
             known = ", ".join(watch.entity for watch in watching.all_watches())
-            detail = f"There is no record of the kind {written.entity!r}; there are {known}."
+            detail = f"No watched model is called {written.entity!r}; entity is one of {known}."
             return [Problem("/entity", "trigger.unknown_entity", detail)]
         if written.event == "created" and written.fields:
             detail = "Fields go with updated: in a new record all of them are new."

@@ -46,6 +46,13 @@ class Uncaptured:
     first_at: datetime
     last_at: datetime
 
+    def __str__(self) -> str:
+        first, last = (at.isoformat(" ", "seconds") for at in (self.first_at, self.last_at))
+        how_much = (
+            f"{_number(self.rows, 'row')} by {self.operation} in {_number(self.statements, 'statement')}"
+        )
+        return f"{self.entity}: {how_much}, from {first} to {last}"
+
 
 def told() -> list[Uncaptured]:
     """What was noted and not forgotten, by entity."""
@@ -80,3 +87,7 @@ def forget(*, by: str) -> list[Uncaptured]:
                 last_at=one.last_at.isoformat(),
             )
     return found
+
+
+def _number(count: int, of: str) -> str:
+    return f"{count:,} {of}{'' if count == 1 else 's'}"

@@ -7,7 +7,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from triggers.records import uncaptured
-from triggers.records.uncaptured import Uncaptured
 
 HOW_TO_MEND = (
     "No workflow heard of these. Write through Django's models, or set LIGHTFIELD_CAPTURE=trigger and run\n"
@@ -30,17 +29,10 @@ class Command(BaseCommand):
     def handle(self, *, forget: bool, **options: Any) -> None:
         found = uncaptured.forget(by="command line") if forget else uncaptured.told()
         for one in found:
-            self.stdout.write(_line(one))
+            self.stdout.write(str(one))
         if not found:
             self.stdout.write("Nothing passed Django by.")
         elif forget:
             self.stdout.write("Forgotten; the audit trail keeps it.")
         else:
             self.stdout.write(HOW_TO_MEND)
-
-
-def _line(one: Uncaptured) -> str:
-    first, last = (at.isoformat(" ", "seconds") for at in (one.first_at, one.last_at))
-    rows = f"{one.rows:,} row{'s' if one.rows != 1 else ''}"
-    statements = f"{one.statements:,} statement{'s' if one.statements != 1 else ''}"
-    return f"{one.entity:<20} {one.operation:<7} {rows} in {statements}, {first} to {last}"
