@@ -252,6 +252,7 @@ SPECTACULAR_SETTINGS = {
             "name": "workflows",
             "description": "What shall happen: drafts, published versions, starting by hand.",
         },
+        {"name": "watchables", "description": "What the triggers of records can watch."},
         {"name": "events", "description": "What set it off."},
         {"name": "runs", "description": "What came of it, step by step."},
         {
