@@ -6,7 +6,7 @@ A save of an existing record: `look` before it, `saved` after it. New ones: `cre
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +44,7 @@ class Seen:
 
     before: str  # its fields as JSON text; empty when nobody asks
     subscriptions: tuple[Subscription, ...]
+    is_rewritten: bool  # triggers of the project's own may change more than is written
 
 
 def look(watch: Watch, pk: str) -> Seen | None:
@@ -53,13 +54,14 @@ def look(watch: Watch, pk: str) -> Seen | None:
     neither hidden nor counted twice. What the instance held when it was loaded plays no part.
     """
     found = _row(statements.look(watch), {"pk": pk, "entity": watch.entity, "event": "updated"})
-    return None if found is None else Seen(found[0] or "", _subscriptions(found[1]))
+    return None if found is None else Seen(found[0] or "", _subscriptions(found[1]), bool(found[2]))
 
 
-def watchers(watch: Watch, event: str) -> tuple[Subscription, ...]:
-    """Who wants to know of updates (`updated`) or new records (`created`) of this kind."""
-    found = _row(statements.who_watches(), {"entity": watch.entity, "event": event})
-    return _subscriptions(found[0] if found else None)
+def watchers(watch: Watch, event: str) -> tuple[tuple[Subscription, ...], bool]:
+    """Who wants to know of updates (`updated`) or new records (`created`) of this kind; and `Seen.is_rewritten`."""
+    found = _row(statements.who_watches(watch), {"entity": watch.entity, "event": event})
+    assert found is not None
+    return _subscriptions(found[0]), bool(found[1])
 
 
 def saved(watch: Watch, instance: Model, seen: Seen | None, update_fields: Collection[str] | None) -> None:
@@ -73,7 +75,7 @@ def saved(watch: Watch, instance: Model, seen: Seen | None, update_fields: Colle
     if not seen.subscriptions:
         return
     maybe = comparing.maybe_changed(watch, instance, seen.before, update_fields)
-    if any(wanted.may_ask_for(maybe) for wanted in seen.subscriptions):
+    if seen.is_rewritten or any(wanted.may_ask_for(maybe) for wanted in seen.subscriptions):
         answered = changed(watch, [pk], [seen.before])
     else:
         answered = Counter()
@@ -116,9 +118,20 @@ def changed(watch: Watch, pks: Sequence[str], befores: Sequence[str | None]) -> 
     answered = [(pk, trigger_id, shard) for pk, events in stored for trigger_id, shard in events or ()]
     for shard in sorted({shard for _, _, shard in answered} - {PAUSED}):
         transaction.on_commit(partial(_ring, shard), robust=True)
+    paused: defaultdict[int, list[str]] = defaultdict(list)
     for pk, trigger_id, shard in answered:
         if shard == PAUSED:
-            note_on_commit(trigger_id=trigger_id, verdict=Verdict.PAUSED, subject=f"{watch.entity} {pk}")
+            paused[trigger_id].append(pk)
+    for trigger_id, those in paused.items():
+        number = len(those)
+        subject = f"{watch.entity} {those[0]}" if number == 1 else f"{number} × {watch.entity}"
+        note_on_commit(
+            trigger_id=trigger_id,
+            verdict=Verdict.PAUSED,
+            subject=subject,
+            detail={"source": "record"},
+            count=number,
+        )
     return Counter(trigger_id for _, trigger_id, _ in answered)
 
 
@@ -140,7 +153,7 @@ def _let_go(
         trigger_id=wanted.trigger_id,
         verdict=Verdict.UNCHANGED,
         subject=subject,
-        detail={"changed": sorted(names), "watched": watched},
+        detail={"source": "record", "changed": sorted(names), "watched": watched},
         count=count,
     )
 
