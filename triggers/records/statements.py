@@ -27,7 +27,9 @@ SUBSCRIPTIONS = """
     AND (t.config ->> 'event') = %(event)s::text AND w.status IN ('active', 'paused')
 """
 
-VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; happened text; event_id uuid;"
+VARIABLES = (
+    "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; happened text; event_id uuid;"
+)
 
 
 def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: str = "") -> str:
