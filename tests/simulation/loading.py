@@ -39,7 +39,12 @@ def load_flows() -> None:
             )
             Workflow.objects.filter(pk=flow.id).update(active_version=version, status=flow.status)
             Trigger.objects.create(
-                id=flow.trigger_id, workflow=workflow, kind="webhook", shard=flow.shard, token_hash=flow.id
+                id=flow.trigger_id,
+                workflow=workflow,
+                kind=document["trigger"]["type"],
+                config=document["trigger"]["config"],
+                shard=flow.shard,
+                token_hash=flow.id,
             )
 
 
