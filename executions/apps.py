@@ -1,3 +1,5 @@
+"""Registers the built-in step types; after every `migrate` the lanes are as wide as the settings say."""
+
 from typing import Any
 
 from django.apps import AppConfig

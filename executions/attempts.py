@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from executions.outcomes import Fail, Retry, decide
 from lightfield.kernel import strict_json
 from lightfield.kernel.errors import PermanentStepError, RequestRefused
 from triggers.causes import Cause, acting_for
+from triggers.records.modes import telling_cause
 from workflows import step_types
 from workflows.expressions import render_config
 from workflows.retry_policy import RetryPolicy
@@ -69,10 +71,12 @@ def context_of(step: StepInHand, *, limit_seconds: float, **more: Any) -> StepCo
     )
 
 
-def acting(step: StepInHand) -> AbstractContextManager[None]:
+@contextmanager
+def acting(step: StepInHand) -> Iterator[None]:
     """Around a step type's own code and nothing else: what it changes was caused by this run."""
     run_id, workflow_id = UUID(step.run_id), UUID(step.workflow_id)
-    return acting_for(Cause(run_id, workflow_id, step.trace_id, step.depth))
+    with acting_for(Cause(run_id, workflow_id, step.trace_id, step.depth)), telling_cause():
+        yield
 
 
 def digest_of(request: dict[str, Any]) -> str:

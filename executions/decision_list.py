@@ -124,7 +124,13 @@ def _events(trigger: Trigger, verdict: Verdict | None) -> QuerySet[OutboxEvent]:
     )
     rows = _events_of(trigger).only("status", "source", "error_code", "captured_at", "idempotency_key")
     rows = rows.annotate(subject=subject)
-    return rows if verdict is None else rows.filter(_told(verdict))
+    if verdict is None:
+        return rows
+    if (
+        verdict not in TOLD_BY_EVENTS | CODES.keys()
+    ):  # or all events there are would be read to find that none says so
+        return rows.none()
+    return rows.filter(_told(verdict))
 
 
 def _events_of(trigger: Trigger) -> QuerySet[OutboxEvent]:

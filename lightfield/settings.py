@@ -57,7 +57,7 @@ LIGHTFIELD_CELL_MEMORY_MB = env.whole("LIGHTFIELD_CELL_MEMORY_MB", 1024, least=2
 LIGHTFIELD_MAX_DEPTH = env.whole("LIGHTFIELD_MAX_DEPTH", 8, least=1, most=100)
 # Who captures changes of records: Django's writers, or database triggers, which see raw SQL as well.
 LIGHTFIELD_CAPTURE = env.choice("LIGHTFIELD_CAPTURE", "orm", ("orm", "trigger"))
-LIGHTFIELD_WATCH: dict[str, dict[str, object]] = {}  # models of others: docs/howto/watch-your-models.md
+LIGHTFIELD_WATCH: dict[str, dict[str, object]] = {}  # models of others: docs/records.md
 LIGHTFIELD_EGRESS_ALLOW = env.text("LIGHTFIELD_EGRESS_ALLOW")
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
@@ -252,6 +252,7 @@ SPECTACULAR_SETTINGS = {
             "name": "workflows",
             "description": "What shall happen: drafts, published versions, starting by hand.",
         },
+        {"name": "watchables", "description": "What the triggers of records can watch."},
         {"name": "events", "description": "What set it off."},
         {"name": "runs", "description": "What came of it, step by step."},
         {

@@ -15,6 +15,7 @@ from crm import api as crm
 from executions.api import EventViewSet, RunViewSet, WorkflowViewSet
 from lightfield import health
 from triggers.views import receive_webhook
+from triggers.watchables_api import WatchableViewSet
 
 HOOKS = "/hooks/"
 
@@ -22,6 +23,7 @@ router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("events", EventViewSet, basename="event")
 router.register("runs", RunViewSet, basename="run")
+router.register("watchables", WatchableViewSet, basename="watchable")
 router.register("crm/accounts", crm.AccountViewSet, basename="account")
 router.register("crm/contacts", crm.ContactViewSet, basename="contact")
 router.register("crm/opportunities", crm.OpportunityViewSet, basename="opportunity")

@@ -193,7 +193,12 @@ def _catch_up(trigger: Trigger, *, status: str, now: datetime) -> CaughtUp:
             trigger_id=trigger.pk,
             verdict=Verdict.MISSED,
             subject=f"{caught_up.let_go} × instant",
-            detail={"until": spelled(plan.settled_until), "missed": missed.value, "fired": caught_up.fired},
+            detail={
+                "source": "schedule",
+                "until": spelled(plan.settled_until),
+                "missed": missed.value,
+                "fired": caught_up.fired,
+            },
             count=caught_up.let_go,
         )
         logger.info(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.core.exceptions import BadRequest
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -42,7 +43,9 @@ class PageAdmin(ModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The list, titled by what it lists."""
+        """The list, titled by what it lists. Raises BadRequest for a filter that PostgreSQL cannot be asked for."""
+        if any("\0" in value for values in request.GET.lists() for value in values[1]):
+            raise BadRequest("No row holds the character NUL.")
         more = {"title": self.listed, "crumbs": [{"title": self.listed}], **(extra_context or {})}
         return super().changelist_view(request, more)
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from operator import attrgetter
 from typing import Any, ClassVar, Final
@@ -106,7 +107,9 @@ class NewestFirst(BasePagination):
         try:
             plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
             edge = queryset.model._meta.get_field(self.by).to_python(plain[1:])
-        except (binascii.Error, ValueError, ValidationError):
+            if isinstance(edge, datetime):
+                edge = edge.astimezone(UTC) if edge.tzinfo else None
+        except (binascii.Error, ValueError, OverflowError, ValidationError):
             plain, edge = "", None
         if edge is None or plain[0] not in "ab":
             raise invalid_parameter("cursor", "Take the cursor from `next` or `previous` of a page.")

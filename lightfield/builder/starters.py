@@ -17,6 +17,10 @@ SCHEDULE: Final = {
     "type": "schedule",
     "config": {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin", "missed": "latest"},
 }
+RECORD: Final = {
+    "type": "record",
+    "config": {"entity": "opportunity", "event": "updated", "fields": ["stage"]},
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,34 @@ STARTERS: Final = (
                 },
             },
             {"key": "note", "type": "log", "config": {"message": "Answered {{ announce.status_code }}"}},
+        ],
+    ),
+    Starter(
+        "record",
+        "Tell who won",
+        "A record changes: when the stage of an opportunity becomes won, a request goes out.",
+        "edit_note",
+        RECORD,
+        [
+            {
+                "key": "won",
+                "type": "condition",
+                "config": {"left": "{{ trigger._diff.stage.after }}", "operator": "is", "right": "won"},
+            },
+            {
+                "key": "announce",
+                "type": "http_request",
+                "config": {
+                    "method": "POST",
+                    "url": "https://example.com/won",
+                    "json": {
+                        "opportunity": "{{ trigger.id }}",
+                        "name": "{{ trigger.fields.name }}",
+                        "amount": "{{ trigger.fields.amount }}",
+                        "was": "{{ trigger._diff.stage.before }}",
+                    },
+                },
+            },
         ],
     ),
     Starter(

@@ -16,6 +16,7 @@ from lightfield.builder.deeds import ADDRESS, CREATE, DEEDS, EDIT, EVENTS, PUBLI
 from lightfield.builder.drafts import Sheet
 from lightfield.builder.surroundings import surroundings_of
 from lightfield.builder.workflow_list import WorkflowList
+from triggers.records import describing
 from workflows.models import Workflow, WorkflowStatus
 
 
@@ -137,6 +138,7 @@ class WorkflowAdmin(WorkflowList):
             starters=starters.STARTERS,
             step_types=reference.step_entries(),
             trigger_types=reference.trigger_entries(),
+            watchables=describing.entries(),
             may=may,
             can_edit=(may["edit"] if workflow else may["create"]) and not is_final,
             is_final=is_final,

@@ -71,7 +71,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("workflow.conflict", False, 409, "The workflow was changed by somebody else meanwhile.", "Read it again and repeat the change."),
     Entry("config.invalid_definition", False, 422, "The definition has wrong or unknown fields.", "Follow the pointers in `errors`."),
     Entry("config.unknown_step_type", False, 422, "There is no such step type.", "Use one that the admin lists beside the editor, or install the app that brings it."),
-    Entry("config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook, record, schedule or manual." ),
+    Entry("config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook, record, schedule or manual."),
     Entry("config.unsupported_signature", False, 422, "Signed webhooks are not part of this release.", "Use the scheme none and leave the secret out; the address itself is secret."),
     Entry("config.duplicate_key", False, 422, "Two steps have the same key.", "Give every step its own key."),
     Entry("config.reserved_key", False, 422, "The step's key is a reserved word.", "Choose another key."),
@@ -92,7 +92,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("record.invalid_value", False, None, "The field cannot have this value.", "Send a value of the kind that /api/docs names."),
     Entry("record.not_found", False, None, "There is no record with this id.", "Send the id of a record that exists."),
     # trigger.*: what starts a workflow
-    Entry("trigger.unknown_entity", False, 422, "No watched model has this name.", "Name one that the detail lists, or watch the model as docs/howto/watch-your-models.md says."),
+    Entry("trigger.unknown_entity", False, 422, "No watched model has this name.", "Name one that the detail and GET /api/v1/watchables list, or watch the model as docs/howto/watch-your-models.md says."),
     Entry("trigger.unknown_field", False, 422, "The watched model has no such field, or one that is set at every save.", "Name one of the fields that the detail lists."),
     # schedule.*: when a workflow starts by itself
     Entry("schedule.invalid_cron", False, 422, "The cron line cannot be read.", "Write five fields: minute hour day month weekday."),

@@ -88,6 +88,7 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         "/admin/",
         "/admin/workflows/workflow/",
         "/admin/workflows/workflow/add/?starter=check",
+        "/admin/workflows/workflow/add/?starter=record",
         f"/admin/workflows/workflow/{workflow.pk}/change/",
         f"/admin/workflows/workflow/{draft.pk}/change/",
         f"/admin/workflows/workflow/{workflow.pk}/run/",

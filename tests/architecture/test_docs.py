@@ -95,6 +95,18 @@ def test_everything_that_a_document_names_exists(document: Path) -> None:
     assert not links
 
 
+def test_every_document_that_code_names_exists() -> None:
+    """Remedies in the catalogue, docstrings and comments send people there."""
+    named = {
+        (word, str(path.relative_to(ROOT)))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if path != Path(__file__)
+        for word in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text())
+    }
+    assert [(word, path) for word, path in sorted(named) if not (ROOT / word).is_file()] == []
+
+
 def test_the_checker_sees_what_is_missing() -> None:
     here = ROOT / "README.md"
     assert missing("executions/engine.py::advance_run", here) is None

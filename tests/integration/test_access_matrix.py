@@ -39,6 +39,7 @@ MATRIX = {
     ("GET", "workflows/<uuid:pk>/ticks"): ("viewer", "triggers.view_tick"),
     ("GET", "workflows/<uuid:pk>/schedule-preview"): ("viewer", "workflows.view_workflow"),
     ("POST", "workflows/<uuid:pk>/schedule-preview"): ("viewer", "workflows.view_workflow"),
+    ("GET", "watchables"): ("viewer", "workflows.view_workflow"),
     ("GET", "events"): ("viewer", "triggers.view_outboxevent"),
     ("GET", "events/<uuid:pk>"): ("viewer", "triggers.view_outboxevent"),
     ("GET", "runs"): ("viewer", "executions.view_run"),

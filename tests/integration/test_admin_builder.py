@@ -74,7 +74,7 @@ def test_who_starts_a_schedule_by_hand_is_offered_what_a_tick_brings(ada: Client
 
 def test_a_starter_is_offered_put_into_the_editor_and_stored(ada: Client) -> None:
     # Given the page with its starters, and one that was chosen
-    assert len(dom_of(ada.get(ADD)).all("a", class_="lf-starter")) == 5
+    assert len(dom_of(ada.get(ADD)).all("a", class_="lf-starter")) == 6
     editor = dom_of(ada.get(f"{ADD}?starter=manual")).one("textarea", name="definition")
 
     # When its text is saved as it stands
@@ -329,3 +329,32 @@ def test_the_history_of_a_workflow_is_its_audit_trail(ada: Client) -> None:
         == AuditEntry.objects.filter(subject=workflow.pk).count()
         == 2
     )
+
+
+def test_the_reference_names_what_records_can_be_watched_and_what_they_tell(ada: Client) -> None:
+    page = dom_of(ada.get(f"{ADD}?starter=record"))
+    kinds = {
+        words_of(item.children("summary")[0]): item.children("dl")[0]
+        for item in page.all("details", class_="lf-watchable")
+    }
+    assert list(kinds) == ["account", "contact", "meeting", "note", "opportunity", "task"]
+    fields = {
+        words_of(row.children("dt")[0]): words_of(row.children("dd")[0])
+        for row in kinds["opportunity"].children("div")
+    }
+    assert fields["stage"] == "text"
+    assert fields["champion"] == "text, the id of contact"
+    assert fields["updated_at"] == "instant, changes with every save: told, not to be watched"
+    assert "{{ trigger.fields.name }}" in page.one("details", class_="lf-reference").text
+    assert "{{ trigger._diff.name.after }}" in page.one("details", class_="lf-reference").text
+
+
+def test_a_record_workflow_is_built_from_its_starter_and_watches(ada: Client) -> None:
+    editor = dom_of(ada.get(f"{ADD}?starter=record")).one("textarea", name="definition")
+
+    answer = ada.post(ADD, {"definition": editor.text, "_publish": "1"}, follow=True)
+
+    workflow = Workflow.objects.get()
+    assert (workflow.status, workflow.trigger.kind) == ("active", "record")
+    assert workflow.trigger.config == {"entity": "opportunity", "event": "updated", "fields": ["stage"]}
+    assert "A record is made or changes" in dom_of(answer).text

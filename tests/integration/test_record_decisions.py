@@ -62,7 +62,7 @@ def save(deal: Opportunity, **values: Any) -> None:
 def test_a_change_of_other_fields_is_told_with_both_lists(pad: Pad, deal: Opportunity) -> None:
     workflow = watching("opportunity", "updated", "stage", "amount")
     save(deal, pipeline="p")
-    detail = {"changed": ["pipeline"], "watched": ["amount", "stage"]}
+    detail = {"source": "record", "changed": ["pipeline"], "watched": ["amount", "stage"]}
     assert pad.of(workflow) == [(Verdict.UNCHANGED, f"opportunity {deal.pk}", detail, 1)]
 
 
@@ -82,8 +82,8 @@ def test_a_paused_workflow_is_told_for_what_it_would_have_fired_on(pad: Pad, dea
     save(deal, stage="won")
     other = Opportunity.objects.create(name="Other")
     assert told() == []
-    assert pad.of(updated) == [(Verdict.PAUSED, f"opportunity {deal.pk}", None, 1)]
-    assert pad.of(created) == [(Verdict.PAUSED, f"opportunity {other.pk}", None, 1)]
+    assert pad.of(updated) == [(Verdict.PAUSED, f"opportunity {deal.pk}", {"source": "record"}, 1)]
+    assert pad.of(created) == [(Verdict.PAUSED, f"opportunity {other.pk}", {"source": "record"}, 1)]
 
 
 def test_many_at_once_are_one_note_with_a_count(pad: Pad, deal: Opportunity) -> None:

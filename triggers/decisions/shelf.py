@@ -79,12 +79,14 @@ local counts = {}
 if redis.call('HLEN', KEYS[1]) <= tonumber(ARGV[1]) then counts = redis.call('HGETALL', KEYS[1]) end
 local notes = {}
 for _, trigger in ipairs(redis.call('ZRANGE', KEYS[2], 0, tonumber(ARGV[2]) - 1)) do
-  local list = KEYS[3] .. trigger
-  for _, note in ipairs(redis.call('LRANGE', list, 0, tonumber(ARGV[2]) - 1)) do
-    notes[#notes + 1] = trigger
-    notes[#notes + 1] = note
+  local list, room = KEYS[3] .. trigger, tonumber(ARGV[2]) - #notes / 2
+  if room > 0 then
+    for _, note in ipairs(redis.call('LRANGE', list, 0, room - 1)) do
+      notes[#notes + 1] = trigger
+      notes[#notes + 1] = note
+    end
   end
-  redis.call('DEL', list)
+  redis.call('UNLINK', list)
 end
 redis.call('DEL', KEYS[1], KEYS[2])
 return {redis.call('TIME'), counts, notes}

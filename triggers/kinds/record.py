@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -59,6 +60,18 @@ class Record(TriggerKind):
             for number, name in enumerate(written.fields)
             if (flaw := _flaw_of(watch, name))
         ]
+
+    def sample(self, config: JsonObject) -> Any:
+        """A record of this kind with nothing in it, so that the steps find what they refer to."""
+        watch = watching.named(config.get("entity"))
+        if watch is None:
+            return None
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        told = {"id": "", "type": watch.entity, "fields": dict.fromkeys(watch.fields), "occurred_at": now}
+        if config.get("event") == "updated":
+            names = config.get("fields") or [name for name in watch.fields if name not in watch.quiet]
+            told["_diff"] = {name: {"before": None, "after": None} for name in names}
+        return told
 
 
 def _flaw_of(watch: watching.Watch, name: str) -> str:

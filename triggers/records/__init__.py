@@ -4,7 +4,7 @@
 what changed and for whom, and `statements` is the SQL that turns a change into events. With LIGHTFIELD_CAPTURE=trigger
 the same SQL runs in the database (`database`), and writes that pass Django by are seen as well.
 
-Start at `docs/howto/watch-your-models.md`; `docs/records.md` says what a record trigger promises.
+Start at `docs/records.md`: it says how a model comes to be watched, what a record trigger promises, and who captures.
 """
 
 from triggers.records.registration import watchable

@@ -68,10 +68,13 @@ class Asked:
     watch: Watch
     watchers: tuple[Subscription, ...]
     names: frozenset[str]
+    is_rewritten: bool = False  # see `capture.Seen`
 
     @property
     def is_interested(self) -> bool:
-        return any(wanted.may_ask_for(self.names) for wanted in self.watchers)
+        return (self.is_rewritten and bool(self.watchers)) or any(
+            wanted.may_ask_for(self.names) for wanted in self.watchers
+        )
 
 
 def _watches_of(rows: Rows) -> list[Watch]:
@@ -82,7 +85,10 @@ def _watches_of(rows: Rows) -> list[Watch]:
 
 def _asked(watch: Watch, values: dict[str, Any]) -> Asked:
     names = _names_written(watch, values)
-    return Asked(watch, capture.watchers(watch, "updated") if names else (), names)
+    if not names:
+        return Asked(watch, (), names)
+    watchers, is_rewritten = capture.watchers(watch, "updated")
+    return Asked(watch, watchers, names, is_rewritten)
 
 
 def _names_written(watch: Watch, values: dict[str, Any]) -> frozenset[str]:
@@ -134,6 +140,20 @@ def _update_piece(
         answered = capture.changed(one.watch, after, list(before.values()))
         capture.unchanged(one.watch, one.watchers, updated, answered, one.names)
     return updated
+
+
+def update_batch(original: Original) -> Original:
+    """Around `UpdateQuery.update_batch`: cascades that loaded their rows, as an `on_delete` of a project's own may."""
+
+    def captured_update_batch(self: Any, pk_list: Sequence[Any], values: dict[str, Any], using: str) -> None:
+        model = self.get_meta().model
+        if using != DEFAULT_DB_ALIAS or not watching.watches_of(model):
+            original(self, pk_list, values, using)
+            return
+        for piece in _pieces(pk_list):
+            QuerySet(model, using=using).filter(pk__in=piece).update(**values)
+
+    return captured_update_batch
 
 
 def _keys_afterwards(

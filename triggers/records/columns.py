@@ -7,6 +7,8 @@ as text. What is no number in JSON is a text: NaN, Infinity, an instant that is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import connection
 
 from lightfield.kernel.strict_json import MAX_EXPONENT
@@ -18,7 +20,19 @@ INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 def fields_sql(watch: Watch, row: str) -> str:
     """A jsonb object of the watched fields of the row with this alias."""
-    pairs = [f"{literal(name)}, {_value(field, row)}" for name, field in watch.fields.items()]
+    return _object(f"{literal(name)}, {_value(field, row)}" for name, field in watch.fields.items())
+
+
+def left_fields_sql(watch: Watch, row: str) -> str:
+    """The same where a column may be gone, which is null then. Instants are spelled as PostgreSQL does."""
+    whole = f"(to_jsonb({row}) -> "
+    return _object(
+        f"{literal(name)}, {whole}{literal(str(field.column))})" for name, field in watch.fields.items()
+    )
+
+
+def _object(of_pairs: Iterable[str]) -> str:
+    pairs = list(of_pairs)
     pieces = [pairs[start : start + PAIRS_AT_ONCE] for start in range(0, len(pairs), PAIRS_AT_ONCE)]
     return " || ".join(f"jsonb_build_object({', '.join(piece)})" for piece in pieces) or "'{}'::jsonb"
 

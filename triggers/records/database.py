@@ -14,8 +14,24 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from triggers.records import modes, watching
-from triggers.records.columns import documents_sql, fields_sql, names_sql, pk_sql, quoted, table_sql
-from triggers.records.statements import CUT, CUT_VALUES, DATABASE_TRIGGER, VARIABLES, tell, told_to_all
+from triggers.records.columns import (
+    documents_sql,
+    fields_sql,
+    left_fields_sql,
+    names_sql,
+    pk_sql,
+    quoted,
+    table_sql,
+)
+from triggers.records.statements import (
+    CUT,
+    CUT_VALUES,
+    DATABASE_TRIGGER,
+    IS_REWRITTEN,
+    VARIABLES,
+    tell,
+    told_to_all,
+)
 from triggers.records.watching import Watch
 
 logger = logging.getLogger(__name__)
@@ -29,7 +45,7 @@ AS_OWNER = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_tem
 DETECT = """
 CREATE OR REPLACE FUNCTION lightfield_note_uncaptured() RETURNS trigger {as_owner} AS $$
 BEGIN
-  IF right(current_query(), {length}) <> '{mark}' THEN
+  IF right(current_query(), {length}) <> '{mark}' OR pg_trigger_depth() > 1 THEN
     INSERT INTO triggers_uncapturedwrite (entity, operation, rows)
     SELECT TG_ARGV[0], TG_OP, count(*) FROM written HAVING count(*) > 0;
   END IF;
@@ -67,7 +83,7 @@ END $lightfield$
 """
 FIRST = """
     IF after IS NULL THEN
-      told_cause := string_to_array(nullif(current_setting('{setting}', true), ''), ' ');
+      told_cause := string_to_array(substring(right(current_query(), {length}) FROM '{pattern}'), ' ');
       IF told_cause IS NOT NULL THEN
         IF told_cause[1] = '{loaded}' THEN
           RETURN NULL;
@@ -77,10 +93,17 @@ FIRST = """
         cause := told_cause[3];
       END IF;
       record_id := NEW.{pk};
-      after := {after};
-      IF TG_OP = 'UPDATE' THEN
-        before := {before};
-      END IF;
+      BEGIN
+        after := {after};
+        IF TG_OP = 'UPDATE' THEN
+          before := {before};
+        END IF;
+      EXCEPTION WHEN undefined_column THEN  -- a migration took it, and the one that follows writes already
+        after := {after_left};
+        IF TG_OP = 'UPDATE' THEN
+          before := {before_left};
+        END IF;
+      END;
     END IF;"""
 
 # Which of these tables are there. Views have no triggers of this kind.
@@ -104,6 +127,7 @@ class Wanted:
     """What shall be on one table. `triggers`: CREATE TRIGGER by name."""
 
     table: str  # as SQL names it
+    name: str  # of the function
     function: str
     triggers: dict[str, str]
 
@@ -126,6 +150,7 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
             return  # migrated back to before this release
         cursor.execute(CUT_VALUES)
         cursor.execute(CUT)
+        cursor.execute(IS_REWRITTEN)
         cursor.execute(tell(new_id=_new_id()))
         wanted = _all_wanted(cursor, _as_owner(schema))
         there = _installed(cursor, wanted)
@@ -206,6 +231,8 @@ def _all_wanted(cursor: Any, as_owner: str) -> dict[int, Wanted]:
 
 def _put(cursor: Any, wanted: Wanted) -> None:
     cursor.execute(wanted.function)
+    # Triggers fire all the same. But nobody who may make a table can put it there and tell events of his own.
+    cursor.execute(f"REVOKE EXECUTE ON FUNCTION {wanted.name}() FROM PUBLIC")
     for name, text in wanted.triggers.items():
         cursor.execute(text.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
         cursor.execute(f"COMMENT ON TRIGGER {quoted(name)} ON {wanted.table} IS '{wanted.digest}'")
@@ -221,6 +248,7 @@ def _wanted(watch: Watch, as_owner: str) -> Wanted:
         on_row = f"FOR EACH ROW EXECUTE FUNCTION {function}()"
         return Wanted(
             table,
+            function,
             _capture_function(watch, function, as_owner),
             {
                 DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE ON {table} " + on_row,
@@ -230,6 +258,7 @@ def _wanted(watch: Watch, as_owner: str) -> Wanted:
         )
     return Wanted(
         table,
+        "lightfield_note_uncaptured",
         DETECT.format(as_owner=as_owner, mark=modes.MARK, length=len(modes.MARK)),
         {
             name: f"CREATE TRIGGER {name} AFTER {operation} ON {table} REFERENCING NEW TABLE AS written "
@@ -241,11 +270,14 @@ def _wanted(watch: Watch, as_owner: str) -> Wanted:
 
 def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
     first = FIRST.format(
-        setting=modes.CAUSE_SETTING,
+        pattern=modes.BY_PATTERN,
+        length=modes.BY_LENGTH,
         loaded=modes.LOADED,
         pk=pk_sql(watch),
         before=fields_sql(watch, "OLD"),
         after=fields_sql(watch, "NEW"),
+        before_left=left_fields_sql(watch, "OLD"),
+        after_left=left_fields_sql(watch, "NEW"),
     )
     return CAPTURE.format(
         function=name,

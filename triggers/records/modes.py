@@ -7,7 +7,7 @@ the statement's text, so the block that writes puts it there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from django.conf import settings
@@ -17,14 +17,12 @@ from triggers import causes
 
 MODES = ("orm", "trigger")
 MARK = " /*lightfield:seen*/"
-# Where the database trigger finds the run that caused a change, for the transaction: `<trace id> <depth of the event> <run id>`.
-CAUSE_SETTING = "lightfield.cause"
-LOADED = "loaded"  # in its place: loaddata puts back what was, and nothing has happened
-_TELL_CAUSE = f"SELECT set_config('{CAUSE_SETTING}', %s, true)"
-_told = (
-    "_lightfield_cause_told"  # on the connection: what was said last, so that nothing is said to say nothing
-)
-_has_ever_told = False  # by this process, on any connection
+# So the text of a statement ends, ahead of the mark, whose writes a run caused: `<trace id> <depth of the event> <run id>`.
+BY = " /*lightfield:by {}*/"
+LOADED = "loaded"  # in their place: loaddata puts back what was, and nothing has happened
+# What the database trigger reads there. At the end, where no value can stand.
+BY_PATTERN = " /[*]lightfield:by (loaded|[0-9a-z]+ [0-9]+ [0-9a-f-]+)[*]/( /[*]lightfield:seen[*]/)?$"
+BY_LENGTH = 160  # at most, with the mark
 
 
 def in_a_transaction(using: str = DEFAULT_DB_ALIAS) -> AbstractContextManager[None]:
@@ -44,7 +42,7 @@ def is_database_capturing() -> bool:
 
 def is_left_to_database(*, is_loaded: bool = False) -> bool:
     """Whether the database captures and there is nothing to tell it: then a write is Django's own affair."""
-    return is_database_capturing() and not is_loaded and causes.current() is None and not _was_told()
+    return is_database_capturing() and not is_loaded and causes.current() is None
 
 
 @contextmanager
@@ -54,36 +52,39 @@ def seen_by_us(*, is_loaded: bool = False) -> Iterator[bool]:
     Args:
         is_loaded: by loaddata, which nobody captures.
     """
-    if is_database_capturing():
-        cause = causes.current()
-        told = f"{cause.trace_id} {causes.depth_of_next(cause)} {cause.run_id}" if cause else ""
-        _tell(LOADED if is_loaded else told)
-        yield False
+    with ExitStack() as wrapped:
         if is_loaded:
-            _tell(told)
-        return
-    with connection.execute_wrapper(_mark):
-        yield True
+            wrapped.enter_context(connection.execute_wrapper(_signed(LOADED)))
+        elif causes.current() is not None:
+            wrapped.enter_context(telling_cause())
+        if not is_database_capturing():
+            wrapped.enter_context(connection.execute_wrapper(_mark))
+        yield not is_database_capturing()
+
+
+def telling_cause() -> AbstractContextManager[None]:
+    """Inside the block, what this thread sends to the database tells for which run it is.
+
+    The database trigger cannot ask Python. With the statement itself it is told about raw SQL too, in autocommit too,
+    by processes that capture by themselves while an installation is being switched over, and nothing is left behind
+    that a savepoint could bring back.
+    """
+    cause = causes.current()
+    if cause is None:
+        return nullcontext()
+    told = _signed(f"{cause.trace_id} {causes.depth_of_next(cause)} {cause.run_id}")
+    return connection.execute_wrapper(told)
 
 
 def _mark(execute: Callable[..., Any], text: Any, params: Any, many: bool, context: Any) -> Any:
     return execute(text + MARK if isinstance(text, str) else text, params, many, context)
 
 
-def _was_told() -> bool:
-    """Whether the database goes by something that was said on this connection.
+def _signed(name: str) -> Callable[..., Any]:
+    by = BY.format(name)
 
-    To find the thread's connection takes longer than all else here; who never said anything need not.
-    """
-    return _has_ever_told and bool(getattr(connection, _told, ""))
+    def sign(execute: Callable[..., Any], text: Any, params: Any, many: bool, context: Any) -> Any:
+        is_new = isinstance(text, str) and not text.endswith(by)
+        return execute(text + by if is_new else text, params, many, context)
 
-
-def _tell(text: str) -> None:
-    """The database trigger cannot ask Python. Nothing is said as long as there is nothing to say."""
-    global _has_ever_told
-    if not text and not _was_told():
-        return
-    _has_ever_told = True
-    with connection.cursor() as cursor:
-        cursor.execute(_TELL_CAUSE, [text])
-    setattr(connection, _told, text)
+    return sign

@@ -171,6 +171,16 @@ $lightfield$
 """
 
 
+# Whether a table has triggers of the project's own. A function, which keeps its plan.
+IS_REWRITTEN = """
+CREATE OR REPLACE FUNCTION lightfield_is_rewritten(of_table regclass) RETURNS boolean LANGUAGE plpgsql STABLE AS $lightfield$
+BEGIN
+  RETURN EXISTS (SELECT FROM pg_trigger x WHERE x.tgrelid = of_table AND NOT x.tgisinternal AND x.tgenabled <> 'D'
+    AND x.tgtype & 16 <> 0 AND NOT starts_with(x.tgname, 'lightfield_'));
+END $lightfield$
+"""
+
+
 @cache
 def look(watch: Watch) -> str:
     """One row before it is written, under its lock, if anybody watches its updates; and who does.
@@ -178,16 +188,16 @@ def look(watch: Watch) -> str:
     The lock is the one that the UPDATE takes itself: rows that refer to it may still be written by others.
     """
     return f"""
-SELECT CASE WHEN s.watching IS NOT NULL THEN ({fields_sql(watch, "r")})::text END, s.watching
-FROM {table_sql(watch)} r CROSS JOIN ({_watching()}) s
+SELECT CASE WHEN s.watching IS NOT NULL THEN ({fields_sql(watch, "r")})::text END, s.watching, s.is_rewritten
+FROM {table_sql(watch)} r CROSS JOIN ({_watching(watch)}) s
 WHERE r.{pk_sql(watch)} = %(pk)s::text::{pk_type(watch)} FOR NO KEY UPDATE OF r
 """
 
 
 @cache
-def who_watches() -> str:
+def who_watches(watch: Watch) -> str:
     """The triggers that want to know of updates of an entity, or of new ones: `[[trigger, status, [field, …]], …]`."""
-    return f"SELECT s.watching FROM ({_watching()}) s"
+    return _watching(watch)
 
 
 @cache
@@ -234,6 +244,9 @@ def _not_by_database(watch: Watch) -> str:
                       AND x.tgname = '{DATABASE_TRIGGER}')"""
 
 
-def _watching() -> str:
+def _watching(watch: Watch) -> str:
+    """`is_rewritten`: the project has triggers of its own on the table, which may change what an UPDATE does not."""
     return f"""
-  SELECT jsonb_agg(jsonb_build_array(t.id, t.status, t.fields))::text AS watching FROM ({SUBSCRIPTIONS}) t"""
+  SELECT jsonb_agg(jsonb_build_array(t.id, t.status, t.fields))::text AS watching,
+    CASE WHEN count(*) > 0 THEN lightfield_is_rewritten({literal(table_sql(watch))}::regclass) END AS is_rewritten
+  FROM ({SUBSCRIPTIONS}) t"""

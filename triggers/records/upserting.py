@@ -20,8 +20,12 @@ AT_ONCE = 500
 MOST_TRIES = 3
 
 
-class _MadeMeanwhile(Exception):
-    """A row came from somebody else between the look and the write: nobody knows what it was."""
+class _Unforeseen(Exception):
+    """A row was changed of which nobody knows what it was.
+
+    It came from somebody else between the look and the write, or it has other values in its unique fields than were
+    given: nulls that are equal here, or what a trigger of the project made of them.
+    """
 
 
 def upsert(
@@ -29,9 +33,9 @@ def upsert(
 ) -> Any:
     """Write all of `objs` in pieces, each with its events. Inside a transaction.
 
-    The rows that are there already are locked and read first. One that somebody else commits after that look shows by
-    its xmax, which a row that was just inserted does not have: then the piece is undone and done again, and this time
-    the row is among those that are there.
+    The rows that are there already are locked and read first. One that was not foreseen, such as one that somebody
+    else commits after that look, shows by its xmax, which a row that was just inserted does not have: then the piece is
+    undone and done again, and this time the row is among those that are there.
     """
     if not options.get("unique_fields"):
         return write(objs, **options)  # it says what is missing
@@ -45,7 +49,8 @@ def upsert(
                 with transaction.atomic(using=DEFAULT_DB_ALIAS):
                     _write(write, watch, piece, options, conflicts, may_repeat=tries_left > 0)
                 break
-            except _MadeMeanwhile:
+            except _Unforeseen:
+                conflicts |= _by_key(piece)  # those that it did write, while it stood
                 for one, (key, was_adding) in zip(piece, keys, strict=True):
                     one.pk, one._state.adding = key, was_adding
     return objs
@@ -62,13 +67,17 @@ def _write(
 ) -> None:
     befores = capture.before(watch, [key for key, _ in _keys(watch, conflicts)])
     write(piece, **options)
-    found = _keys(watch, conflicts)
+    found = _keys(watch, conflicts | _by_key(piece))
     if may_repeat and any(not is_fresh and key not in befores for key, is_fresh in found):
-        raise _MadeMeanwhile
-    keys = [key for key, _ in found] + [
-        watch.pk_text(one.pk) for one in piece if None in _values(one, options["unique_fields"])
-    ]
-    capture.changed(watch, keys, [befores.get(key) for key in keys])
+        raise _Unforeseen
+    capture.changed(watch, [key for key, _ in found], [befores.get(key) for key, _ in found])
+
+
+def _by_key(piece: Sequence[Model]) -> Q:
+    """The rows that were written, as far as Django says which those are."""
+    return Q(
+        pk__in=[one.pk for one in piece if one.pk is not None and not hasattr(one.pk, "resolve_expression")]
+    )
 
 
 def _conflicts(watch: Watch, piece: Sequence[Model], names: list[str]) -> Q:
@@ -78,11 +87,6 @@ def _conflicts(watch: Watch, piece: Sequence[Model], names: list[str]) -> Q:
         return Q((f"{fields[0].name}__in", [getattr(one, fields[0].attname) for one in piece]))
     each = [{field.attname: getattr(one, field.attname) for field in fields} for one in piece]
     return reduce(or_, [Q(**values) for values in each if None not in values.values()], Q(pk__in=[]))
-
-
-def _values(one: Model, names: Sequence[str]) -> list[Any]:
-    """What it has in its unique fields. With a null among them it conflicts with nothing and is new."""
-    return [getattr(one, name) for name in names]
 
 
 def _keys(watch: Watch, conflicts: Q) -> list[tuple[str, bool]]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model, QuerySet
+from django.db.models.sql import UpdateQuery
 
 from triggers.records import bulk, capture, modes, watching
 
@@ -33,6 +34,7 @@ def wrap(model: type[Model]) -> None:
     _replace(QuerySet, "update", bulk.update)
     _replace(QuerySet, "bulk_create", bulk.bulk_create)
     _replace(QuerySet, "_insert", bulk.insert)
+    _replace(UpdateQuery, "update_batch", bulk.update_batch)
 
 
 def _replace(owner: type, name: str, around: Callable[[Original], Original]) -> None:

@@ -1,0 +1,60 @@
+"""The API of what record triggers can watch."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lightfield.access.auth import Right
+from lightfield.access.viewsets import ApiViewSet
+from triggers.models import Trigger
+from triggers.records import describing
+from workflows import api as workflows
+
+
+class WatchableFieldSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(
+        read_only=True, help_text="In `fields`, in `_diff`, and in a trigger's config."
+    )
+    label = serializers.CharField(read_only=True)  # type: ignore[assignment]  # serializers have one too
+    type = serializers.ChoiceField(
+        [form.value for form in describing.Form],
+        source="form",
+        read_only=True,
+        help_text="How an event tells its value, which may also be null.",
+    )
+    refers_to = serializers.CharField(
+        read_only=True,
+        allow_null=True,
+        help_text="The record whose id it is; a model's label if nobody watches that.",
+    )
+    watchable = serializers.BooleanField(
+        source="is_watchable", read_only=True, help_text="False: told, but it changes with every save."
+    )
+
+
+class WatchableSerializer(serializers.Serializer[Any]):
+    entity = serializers.CharField(read_only=True)
+    label = serializers.CharField(read_only=True)  # type: ignore[assignment]
+    fields = WatchableFieldSerializer(many=True, read_only=True)  # type: ignore[assignment]
+
+
+class WatchablesSerializer(serializers.Serializer[Any]):
+    entities = WatchableSerializer(many=True, read_only=True)
+
+
+class WatchableViewSet(ApiViewSet):
+    """What the triggers of workflows can watch. A part of the project, not of its data: so it has no pages."""
+
+    rights: ClassVar[dict[str, Right]] = {"list": workflows.VIEW}
+    queryset = Trigger.objects.none()
+    pagination_class = None  # type: ignore[assignment]  # says the framework
+
+    @extend_schema(responses={200: WatchablesSerializer}, filters=False, operation_id="watchables")
+    def list(self, request: Request) -> Response:  # noqa: ARG002  as the framework calls it
+        """Every kind of record that a trigger can name as `entity`, with its fields."""
+        return Response(WatchablesSerializer({"entities": describing.entries()}).data)
