@@ -199,7 +199,14 @@ MUTANTS = (
             "loaddata-fires",
             "what loaddata puts back counts as a change where the database captures",
             edit(
-                DATABASE, "IF told_cause[1] = '{loaded}' THEN", "IF false AND told_cause[1] = '{loaded}' THEN"
+                DATABASE,
+                "IF told_cause[1] = '{loaded}' THEN\n          RETURN NULL;\n        END IF;\n",
+                "IF told_cause[1] <> '{loaded}' THEN\n",
+            ),
+            edit(
+                DATABASE,
+                "        cause := told_cause[3];\n",
+                "        cause := told_cause[3];\n        END IF;\n",
             ),
             by=PATHS,
         ),
