@@ -52,6 +52,11 @@ LINES = (
         for name, (label, bar, _) in SAVES.items()
     ],
     *[
+        Line(f"web_{name}_cpu_ratio", f"web, {label}: x of CPU", 2)
+        for name, (label, _, _) in SAVES.items()
+        if "matched" in name
+    ],
+    *[
         Line(f"web_{name}_statements", f"{label}: statements more", 0, at_most(most))
         for name, (label, _, most) in SAVES.items()
     ],

@@ -3,6 +3,9 @@
 It is one process with the settings of its environment and the one connection that a request has. What is compared runs
 in pairs of blocks, one right after the other and either first as often: the machine's speed drifts, and the ratio of
 two neighbours does not.
+
+Each ratio is told of time and of CPU, this process and its PostgreSQL process together: who waits for a slow disk in both
+blocks sees a small ratio of times, and the ratio of CPU is the most that a fast one can show.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import django
@@ -22,6 +26,14 @@ import psycopg
 
 Deed = Callable[[], object]
 WARM_UP = 30  # of each deed: plans, caches, pages
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one deed."""
+
+    time: float
+    cpu: float
 
 
 @dataclass(frozen=True)
@@ -34,10 +46,11 @@ class Pair:
 
 
 class Saves:
-    """Everything that is measured; each figure is `<name>_ratio`, `_statements`, `_ms` or `_twin_ms`."""
+    """Everything that is measured; each figure is `<name>_ratio`, `_cpu_ratio`, `_statements`, `_ms` or `_twin_ms`."""
 
-    def __init__(self, pairs: int, saves: int) -> None:
-        self.pairs, self.saves, self.figures = pairs, saves, dict[str, float]()
+    def __init__(self, pairs: int, saves: int, backend: int) -> None:
+        """`backend`: the process id of the PostgreSQL process that serves our connection."""
+        self.pairs, self.saves, self.backend, self.figures = pairs, saves, backend, dict[str, float]()
 
     def measure(self, name: str, pair: Pair) -> None:
         blocks = (lambda: self._block(pair.deed), lambda: self._other_block(pair))
@@ -48,26 +61,31 @@ class Saves:
         for block in blocks:
             for _ in range(max(1, WARM_UP // self.saves)):
                 block()
-        both: list[list[float]] = [[], []]
+        both: list[list[Cost]] = [[], []]
         for number in range(self.pairs):
             for place in (0, 1) if number % 2 else (1, 0):
                 both[place].append(blocks[place]())
-        ratios = [mine / other for mine, other in zip(*both, strict=True)]
+        neighbours = [*zip(*both, strict=True)]
         self.figures |= {
-            f"{name}_ratio": statistics.median(ratios),
+            f"{name}_ratio": statistics.median(mine.time / other.time for mine, other in neighbours),
+            f"{name}_cpu_ratio": statistics.median(mine.cpu / other.cpu for mine, other in neighbours),
             f"{name}_statements": ours[0] - others[0],
-            f"{name}_ms": statistics.median(both[0]) * 1000,
-            f"{name}_twin_ms": statistics.median(both[1]) * 1000,
+            f"{name}_ms": statistics.median(one.time for one in both[0]) * 1000,
+            f"{name}_twin_ms": statistics.median(one.time for one in both[1]) * 1000,
         }
 
-    def _block(self, deed: Deed) -> float:
-        """Seconds of one."""
-        started = time.perf_counter()
+    def _block(self, deed: Deed) -> Cost:
+        started, used = time.perf_counter(), self._cpu()
         for _ in range(self.saves):
             deed()
-        return (time.perf_counter() - started) / self.saves
+        return Cost((time.perf_counter() - started) / self.saves, (self._cpu() - used) / self.saves)
 
-    def _other_block(self, pair: Pair) -> float:
+    def _cpu(self) -> float:
+        """Seconds; the kernel's clock of each process, since ticks are too coarse for a block."""
+        backend = Path(f"/proc/{self.backend}/schedstat").read_text().split()[0]
+        return time.process_time() + int(backend) / 1e9
+
+    def _other_block(self, pair: Pair) -> Cost:
         with pair.around():
             return self._block(pair.other)
 
@@ -90,12 +108,15 @@ def counted() -> Iterator[list[int]]:
 
 def all_of_it(pairs: int, saves: int) -> dict[str, float]:
     from django.conf import settings
+    from django.db import connection
 
     from benchmarks.twins import Rows, a_twin, forgotten, listening, unwrapped
     from crm.models import Opportunity
     from triggers.records import database
 
-    measured = Saves(pairs, saves)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        measured = Saves(pairs, saves, backend=cursor.fetchone()[0])
     with a_twin(Opportunity) as twin_model:
         deals, twins = Rows(Opportunity), Rows(twin_model)
         changing = {

@@ -23,6 +23,7 @@ from crm.models import Account, Contact, Opportunity
 from lightfield.kernel.ids import uuid7
 from tests.capturing import capturing, told, watching
 from triggers.models import OutboxEvent, UncapturedWrite
+from triggers.records import capture
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -332,3 +333,18 @@ def test_both_modes_tell_the_same() -> None:
 def without_what_differs(payload: Any) -> Any:
     fields = {name: value for name, value in payload["fields"].items() if not name.endswith("_at")}
     return {**payload, "id": "", "occurred_at": "", "fields": fields}
+
+
+def test_many_records_that_many_triggers_ask_for_are_stored_in_several_statements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A statement may take 5 s, whatever the number of triggers: each record has its event for each all the same."""
+    monkeypatch.setattr(capture, "AT_FIRST", 2)
+    monkeypatch.setattr(capture, "MOST_EVENTS", 6)
+    for _ in range(3):
+        watching("opportunity", "created")
+        watching("opportunity", "updated", "stage")
+    Opportunity.objects.bulk_create([other() for _ in range(9)])
+    Opportunity.objects.update(stage="won")
+    assert told().count(CREATED) == 27
+    assert told().count(WON) == 27

@@ -37,6 +37,8 @@ from tests.simulation.flows import published as published_flow
 from tests.simulation.flows import step_types
 from tests.simulation.store import Store
 from triggers import outbox
+from triggers.decisions import collecting
+from triggers.records import uncaptured
 
 EXPECTED = {"event_poisoned", "worker_ended_by_watchdog"}  # logged as errors with good reason
 
@@ -190,6 +192,8 @@ def installed(around: Surroundings) -> Iterator[None]:
         (dispatcher, "drains", None),  # likewise
         (cells, "_places", threading.Semaphore(1000)),  # waiting for a place would stop the whole world
         (leases, "os", _Os(around)),
+        (collecting, "collect", int),  # what was noted lies in Redis, and nothing of a run hangs on it
+        (uncaptured, "fold", int),  # nobody writes records here
         (planner_statistics, "refresh", list),  # rows in memory have no pages, and nobody plans
         *((module, "connection", _Line()) for module in (doors, leases, outbox)),
         *(

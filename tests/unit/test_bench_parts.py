@@ -1,11 +1,13 @@
 """benchmarks/: its command line, the sink's books, the load."""
 
 import asyncio
+import os
+import re
 from itertools import islice
 
 import pytest
 
-from benchmarks import cpu, load, options, sink, systems
+from benchmarks import capture, cpu, load, options, saves, sink, systems
 from benchmarks.__main__ import BENCHES, USUAL
 from benchmarks.far_end import account_of
 from benchmarks.load import Sender
@@ -135,3 +137,23 @@ def test_a_webhook_that_nobody_answers_is_counted_as_refused():
     reply = load.run(Sender(f"http://127.0.0.1:{port}/hook").send(next(systems.bodies(1))))
     assert reply.status == 0
     assert systems.refused([reply])[0].startswith("1 webhooks not accepted: 0 ")
+
+
+def test_pairs_are_measured_in_turns_and_their_ratio_is_kept():
+    done = []
+    measured = saves.Saves(pairs=2, saves=3, backend=os.getpid())
+    pair = saves.Pair(lambda: done.append("ours"), lambda: done.append("twin"))
+    measured.measure("matched", pair)
+    assert set(measured.figures) == {
+        f"matched_{what}" for what in ("ratio", "cpu_ratio", "statements", "ms", "twin_ms")
+    }
+    assert done[-12:] == ["twin"] * 3 + ["ours"] * 6 + ["twin"] * 3
+    assert measured.figures["matched_statements"] == 0
+    assert measured.figures["matched_ratio"] > 0
+
+
+def test_every_line_of_capture_is_about_something_that_is_measured():
+    known = {f"{kind}_{name}" for kind in capture.KINDS for name in capture.SAVES}
+    for line in capture.LINES:
+        what = re.sub("(_cpu)?_ratio$|_statements$|_twin_ms$", "", line.figure)
+        assert what in known or line.figure == "cores_of_others"
