@@ -26,13 +26,13 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[str, str, str]]]] = {
             (
                 "/entity",
                 "trigger.unknown_entity",
-                "no record of the kind 'invoice'; there are account, contact, ",
+                "No watched model is called 'invoice'; entity is one of account, contact, ",
             )
         ],
     ),
     "a kind by its class": (
         {**UPDATED, "entity": "Contact"},
-        [("/entity", "trigger.unknown_entity", "no record of the kind 'Contact'")],
+        [("/entity", "trigger.unknown_entity", "called 'Contact'")],
     ),
     "fields that are not there": (
         {**UPDATED, "fields": ["email", "phone", "title", "mobile"]},
