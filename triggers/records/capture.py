@@ -79,14 +79,22 @@ def saved(watch: Watch, instance: Model, seen: Seen | None, update_fields: Colle
         return
     if not seen.subscriptions:
         return
-    maybe = comparing.maybe_changed(watch, instance, seen.before, update_fields)
+    maybe_changed = partial(comparing.maybe_changed, watch, instance, seen.before, update_fields)
+    maybe = maybe_changed(among=_asked_for(seen.subscriptions))
     if seen.is_rewritten or any(wanted.may_ask_for(maybe) for wanted in seen.subscriptions):
         answered = changed(watch, [pk], [seen.before])
     else:
         answered = Counter()
-    for wanted in seen.subscriptions:
-        if wanted.is_active and wanted.trigger_id not in answered:
-            _let_go(watch, wanted, subject=f"{watch.entity} {pk}", names=maybe)
+    let_go = [one for one in seen.subscriptions if one.is_active and one.trigger_id not in answered]
+    names = maybe_changed() if let_go else ()  # what else changed is told to those alone
+    for wanted in let_go:
+        _let_go(watch, wanted, subject=f"{watch.entity} {pk}", names=names)
+
+
+def _asked_for(subscriptions: Iterable[Subscription]) -> frozenset[str]:
+    """All fields that these ask for; empty for any."""
+    asked = [wanted.fields for wanted in subscriptions]
+    return frozenset().union(*asked) if all(asked) else frozenset()
 
 
 def created(watch: Watch, pks: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -37,10 +38,21 @@ def written_fields(watch: Watch, update_fields: Collection[str] | None) -> list[
 
 
 def maybe_changed(
-    watch: Watch, instance: Model, before: str, update_fields: Collection[str] | None
+    watch: Watch,
+    instance: Model,
+    before: str,
+    update_fields: Collection[str] | None,
+    *,
+    among: Collection[str] = (),
 ) -> frozenset[str]:
-    """The fields that a save may have changed. `before` is the record as it was, as JSON text."""
-    fields = written_fields(watch, update_fields)
+    """The fields that a save may have changed.
+
+    Args:
+        before: the record as it was, as JSON text.
+        among: only these are looked at; empty for all.
+    """
+    written = written_fields(watch, update_fields)
+    fields = [field for field in written if field.name in among] if among else written
     try:
         values = _decode(before)
     except (ValueError, RecursionError):  # jsonb holds longer numbers and deeper nests than Python reads
@@ -74,6 +86,7 @@ def _as_stored(field: AnyField, instance: Model) -> Any:
         return _UNKNOWN
 
 
+@cache
 def _is_plain(field: AnyField) -> bool:
     """Whether saving stores the attribute as it is. Of a field that is not Django's own nobody knows."""
     if field.generated or not type(field).__module__.startswith("django."):
