@@ -98,7 +98,7 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
           OR coalesce(before -> name NOT IN ('{{}}', 'null') AND {UNREADABLE.format("(before -> name)")}, false);
       END LOOP;
       IF must_cut THEN
-        told := lightfield_cut(told);
+        told := lightfield_cut_event(told);
       END IF;
     END IF;
     IF asking.status = 'paused' THEN
@@ -143,7 +143,7 @@ END $lightfield$
 
 # A value of such a size is a document; the event says how long it is instead. A table of very many columns may need more.
 CUT = f"""
-CREATE OR REPLACE FUNCTION lightfield_cut(told jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $lightfield$
+CREATE OR REPLACE FUNCTION lightfield_cut_event(told jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $lightfield$
 DECLARE
   most int := {CUT_BYTES};
 BEGIN
