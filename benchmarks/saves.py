@@ -123,6 +123,8 @@ def all_of_it(pairs: int, saves: int) -> dict[str, float]:
             field: Pair(deals.changing(field), twins.changing(field)) for field in ("stage", "pipeline")
         }
         creating = Pair(deals.create, twins.create)
+        changing_plainly = Pair(deals.changing_plainly("stage"), twins.changing("stage"))
+        creating_plainly = Pair(deals.create_plainly, twins.create)
         for mode, prefix in (("orm", ""), ("trigger", "trigger_")):
             settings.LIGHTFIELD_CAPTURE = mode
             database.arrange()
@@ -135,10 +137,12 @@ def all_of_it(pairs: int, saves: int) -> dict[str, float]:
             measure("created_unheard", creating)
             with listening("updated", "stage"):
                 measure("matched", changing["stage"])
+                measure("plain_matched", changing_plainly)
                 measure("unmatched", changing["pipeline"])
                 measure("created_unmatched", creating)
             with listening("created"):
                 measure("created_matched", creating)
+                measure("plain_created_matched", creating_plainly)
         settings.LIGHTFIELD_CAPTURE = "orm"
         database.arrange()
         with forgotten(deals, twins):

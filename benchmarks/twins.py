@@ -21,7 +21,7 @@ WRAPPED = ("update", "bulk_create", "_insert")
 
 
 class Rows:
-    """Rows of one model. Whatever is done to them is done inside `atomic()`."""
+    """Rows of one model. What is done to them is done inside `atomic()`, unless it is said to be done plainly."""
 
     def __init__(self, model: type[models.Model]) -> None:
         self.model = model
@@ -37,6 +37,18 @@ class Rows:
         setattr(one, field, f"v{next(self._value)}")
         with transaction.atomic():
             one.save()
+
+    def changing_plainly(self, field: str) -> Callable[[], None]:
+        """A bare `save()`, as people write it: whoever captures it has to see to the transaction."""
+        return partial(self._change_plainly, field)
+
+    def _change_plainly(self, field: str) -> None:
+        one = next(self._turn)
+        setattr(one, field, f"v{next(self._value)}")
+        one.save()
+
+    def create_plainly(self) -> None:
+        self.manager.create(name=MADE, amount=1)
 
     def create(self) -> None:
         with transaction.atomic():
