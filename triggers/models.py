@@ -63,22 +63,29 @@ class OutboxEvent(models.Model):
     """It happened. Written in the transaction of its cause, by `triggers.outbox` or `triggers.records` only."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="events", db_index=False)
+    # The database does not look at these references: they come from the rows that the INSERT itself selects, nobody
+    # deletes a trigger or a version, `verify` looks (event-belongs-to-its-workflow), and at COMMIT they cost as much as
+    # the event. Nor does it look whether small numbers of ours are below nought.
+    trigger = models.ForeignKey(
+        Trigger, models.PROTECT, related_name="events", db_index=False, db_constraint=False
+    )
     workflow = models.ForeignKey(
         Workflow, models.PROTECT, related_name="events", db_index=False, db_constraint=False
     )
     # The version that was active at capture: what the run will execute, whatever is published meanwhile.
-    version = models.ForeignKey(WorkflowVersion, models.PROTECT, related_name="+", db_index=False)
+    version = models.ForeignKey(
+        WorkflowVersion, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     source = models.CharField(max_length=10)  # webhook, manual, record, schedule: the scope of the key
     idempotency_key = models.CharField(max_length=255, null=True)
     body_digest = models.BinaryField(max_length=32, null=True)  # sha256 of the payload, to compare repeats
     payload = models.JSONField(decoder=StoredJSON)
-    shard = models.PositiveSmallIntegerField()
+    shard = models.SmallIntegerField()
     trace_id = models.CharField(max_length=32)
-    depth = models.PositiveSmallIntegerField(default=0)  # how many runs led to it
+    depth = models.SmallIntegerField(default=0)  # how many runs led to it
     caused_by = models.UUIDField(null=True)  # the run that led to it; no foreign key: the arrow stays one-way
     status = models.CharField(max_length=10, choices=EventStatus.choices, default=EventStatus.PENDING)
-    tries = models.PositiveSmallIntegerField(default=0)  # dispatches that failed
+    tries = models.SmallIntegerField(default=0)  # dispatches that failed
     error_code = models.CharField(max_length=80, null=True)
     captured_at = models.DateTimeField(db_default=Now())
     decided_at = models.DateTimeField(null=True)

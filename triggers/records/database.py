@@ -27,7 +27,6 @@ from triggers.records.statements import (
     CUT,
     CUT_VALUES,
     DATABASE_TRIGGER,
-    IS_REWRITTEN,
     VARIABLES,
     tell,
     told_to_all,
@@ -150,7 +149,6 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
             return  # migrated back to before this release
         cursor.execute(CUT_VALUES)
         cursor.execute(CUT)
-        cursor.execute(IS_REWRITTEN)
         cursor.execute(tell(new_id=_new_id()))
         wanted = _all_wanted(cursor, _as_owner(schema))
         there = _installed(cursor, wanted)

@@ -171,14 +171,10 @@ $lightfield$
 """
 
 
-# Whether a table has triggers of the project's own. A function, which keeps its plan.
-IS_REWRITTEN = """
-CREATE OR REPLACE FUNCTION lightfield_is_rewritten(of_table regclass) RETURNS boolean LANGUAGE plpgsql STABLE AS $lightfield$
-BEGIN
-  RETURN EXISTS (SELECT FROM pg_trigger x WHERE x.tgrelid = of_table AND NOT x.tgisinternal AND x.tgenabled <> 'D'
-    AND x.tgtype & 16 <> 0 AND NOT starts_with(x.tgname, 'lightfield_'));
-END $lightfield$
-"""
+# Whether a table has triggers of the project's own. Part of the statements, which keep their plans: a function would
+# set its query up anew in each transaction.
+IS_REWRITTEN = """EXISTS (SELECT FROM pg_trigger x WHERE x.tgrelid = {0}::regclass AND NOT x.tgisinternal
+      AND x.tgenabled <> 'D' AND x.tgtype & 16 <> 0 AND NOT starts_with(x.tgname, 'lightfield_'))"""
 
 
 @cache
@@ -248,5 +244,5 @@ def _watching(watch: Watch) -> str:
     """`is_rewritten`: the project has triggers of its own on the table, which may change what an UPDATE does not."""
     return f"""
   SELECT jsonb_agg(jsonb_build_array(t.id, t.status, t.fields))::text AS watching,
-    CASE WHEN count(*) > 0 THEN lightfield_is_rewritten({literal(table_sql(watch))}::regclass) END AS is_rewritten
+    CASE WHEN count(*) > 0 THEN {IS_REWRITTEN.format(literal(table_sql(watch)))} END AS is_rewritten
   FROM ({SUBSCRIPTIONS}) t"""
