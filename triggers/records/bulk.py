@@ -19,10 +19,9 @@ from django.db.models.functions import Cast
 from django.db.models.sql import InsertQuery
 
 from triggers.records import capture, modes, piecemeal, upserting, watching
-from triggers.records.capture import Subscription
+from triggers.records.capture import AT_ONCE, Subscription
 from triggers.records.watching import Watch
 
-AT_ONCE = 500
 BULK_CREATE_ARGUMENTS: Final = (
     *("batch_size", "ignore_conflicts", "update_conflicts"),
     *("update_fields", "unique_fields"),
@@ -190,8 +189,7 @@ def bulk_create(original: Original) -> Original:
                 return upserting.upsert(partial(original, self), self, watch, objs, options)
             stored = original(self, objs, **options)
             if is_captured_here and not options.get("ignore_conflicts"):  # those: see `insert`
-                for piece in _pieces([watch.pk_text(one.pk) for one in stored]):
-                    capture.created(watch, piece)
+                capture.created(watch, [watch.pk_text(one.pk) for one in stored])
             return stored
 
     return captured_bulk_create

@@ -13,10 +13,10 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast
 
 from triggers.records import capture
+from triggers.records.capture import AT_ONCE
 from triggers.records.columns import table_sql
 from triggers.records.watching import Watch
 
-AT_ONCE = 500
 MOST_TRIES = 3
 
 
