@@ -42,6 +42,13 @@ INVARIANTS = (
                 SELECT 1 FROM jsonb_array_elements_text(a.asked -> 'fields') f WHERE e.payload -> '_diff' ? f)))""",
     ),
     Invariant(
+        name="event-status-known",
+        subject=Subject.EVENTS,
+        says="An event is pending, dispatched, ignored or poison.",
+        broken="""
+            SELECT id FROM triggers_outboxevent WHERE status NOT IN ('pending', 'dispatched', 'ignored', 'poison')""",
+    ),
+    Invariant(
         name="event-decision-recorded",
         subject=Subject.EVENTS,
         says="An event has its instant of decision once it is not pending, and a code if it was ignored or poisoned.",

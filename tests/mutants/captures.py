@@ -82,9 +82,9 @@ MUTANTS = (
             "key-not-unique",
             "the database takes two events with one key",
             edit(
-                "triggers/migrations/0001_initial.py",
-                "models.UniqueConstraint(fields=('trigger', 'source', 'idempotency_key'), name='event_key_once'), ",
-                "",
+                "triggers/migrations/0009_cheaper_events.py",
+                'fields=("trigger", "source", "idempotency_key"),',
+                'fields=("trigger", "source", "idempotency_key", "id"),',
             ),
             by=(
                 "test_outbox.py::"

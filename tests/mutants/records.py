@@ -10,6 +10,8 @@ CAPTURE = "triggers/records/capture.py"
 STATEMENTS = "triggers/records/statements.py"
 UPSERTING = "triggers/records/upserting.py"
 DATABASE = "triggers/records/database.py"
+FUNCTIONS = "triggers/records/capture_functions.py"
+WHO_ASKS = "triggers/records/who_asks.py"
 UNCAPTURED = "triggers/records/uncaptured.py"
 SERVICES = "workflows/services.py"
 
@@ -198,16 +200,7 @@ MUTANTS = (
         planted(
             "loaddata-fires",
             "what loaddata puts back counts as a change where the database captures",
-            edit(
-                DATABASE,
-                "IF told_cause[1] = '{loaded}' THEN\n          RETURN NULL;\n        END IF;\n",
-                "IF told_cause[1] <> '{loaded}' THEN\n",
-            ),
-            edit(
-                DATABASE,
-                "        cause := told_cause[3];\n",
-                "        cause := told_cause[3];\n        END IF;\n",
-            ),
+            edit(FUNCTIONS, "IF told_cause[1] = '{loaded}' THEN", "IF false THEN"),
             by=PATHS,
         ),
     ),
@@ -262,6 +255,51 @@ MUTANTS = (
             "verify is content with database triggers that are switched off",
             edit(DATABASE, "x.tgenabled IN ('O', 'A')\n", "true\n"),
             by="test_uncaptured_writes.py::test_a_table_that_is_otherwise_is_named",
+        ),
+    ),
+    *breaking(
+        "Where the database captures, it tells whoever asks now, and nobody else",
+        planted(
+            "publication-compiles-nothing",
+            "what the database knows of who asks is what migrate left",
+            edit(WHO_ASKS, "  PERFORM lightfield_compile_who_asks();\n", ""),
+            by="test_who_asks.py::test_what_is_compiled_is_what_the_rows_say",
+        ),
+        planted(
+            "pause-compiles-nothing",
+            "who asks is compiled when a trigger changes, and not when its workflow does",
+            edit(WHO_ASKS, "UPDATE OF status, active_version_id OR DELETE", "DELETE"),
+            by="test_who_asks.py::test_a_workflow_that_takes_no_events_is_not_told",
+        ),
+        planted(
+            "truncate-compiles-nothing",
+            "rows that a TRUNCATE took still ask",
+            edit(WHO_ASKS, "AFTER TRUNCATE {on}", "AFTER DELETE {on}"),
+            by="test_who_asks.py::test_given_rows_that_raw_sql_changes_then_that_is_compiled_too",
+        ),
+        planted(
+            "two-compile-at-once",
+            "of two publications at once the later forgets the earlier",
+            edit(WHO_ASKS, "  PERFORM pg_advisory_xact_lock({{lock}});\n", ""),
+            by="test_who_asks.py::test_given_two_publications_at_once_then_both_are_compiled",
+        ),
+        planted(
+            "everything-compiles",
+            "every edit of a draft has all sessions plan anew",
+            edit(WHO_ASKS, "  IF {_SOURCE} IS NOT DISTINCT FROM {_STORED} THEN\n", "  IF false THEN\n"),
+            by="test_who_asks.py::test_edits_of_drafts_and_other_workflows_compile_nothing",
+        ),
+        planted(
+            "stale-constant-unnoticed",
+            "verify does not compare what the database knows with the rows",
+            edit(DATABASE, "modes.is_database_capturing() and _is_stale()", "False"),
+            by="test_who_asks.py::test_given_what_was_compiled_otherwise_then_verify_tells_and_migrate_mends_it",
+        ),
+        planted(
+            "database-asks-for-any-field",
+            "where the database captures, a change of any field fires",
+            edit(FUNCTIONS, "CONTINUE WHEN NOT (asking -> 4 ?| changed OR asking -> 4 = '[]');", ""),
+            by=PATHS,
         ),
     ),
     *breaking(

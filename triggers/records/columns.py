@@ -15,20 +15,23 @@ from lightfield.kernel.strict_json import MAX_EXPONENT
 from triggers.records.watching import AnyField, Watch
 
 PAIRS_AT_ONCE = 50  # a PostgreSQL function takes 100 arguments
+# Of these types two values are equal exactly when what is told of them is. Not of all: some ignore case.
+TEXTS = ("varchar", "text")
+EQUAL_AS_TOLD = (
+    *("smallint", "integer", "bigint", "boolean", "uuid", "numeric", "double precision", "jsonb"),
+    *("date", "timestamp with time zone"),
+)
 INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 
 def fields_sql(watch: Watch, row: str) -> str:
     """A jsonb object of the watched fields of the row with this alias."""
-    return _object(f"{literal(name)}, {_value(field, row)}" for name, field in watch.fields.items())
+    return _object(f"{literal(name)}, {value_sql(field, row)}" for name, field in watch.fields.items())
 
 
 def left_fields_sql(watch: Watch, row: str) -> str:
     """The same where a column may be gone, which is null then. Instants are spelled as PostgreSQL does."""
-    whole = f"(to_jsonb({row}) -> "
-    return _object(
-        f"{literal(name)}, {whole}{literal(str(field.column))})" for name, field in watch.fields.items()
-    )
+    return _object(f"{literal(name)}, {left_value_sql(field, row)}" for name, field in watch.fields.items())
 
 
 def _object(of_pairs: Iterable[str]) -> str:
@@ -43,20 +46,25 @@ def names_sql(watch: Watch) -> str:
     return f"ARRAY[{', '.join(names)}]::text[]"
 
 
-def documents_sql(watch: Watch) -> str:
+def documents_of(watch: Watch) -> list[str]:
     """The names of the watched fields that may hold numbers or nests of any size."""
-    names = [
-        literal(name)
+    return [
+        name
         for name, field in watch.fields.items()
         if (field.db_type(connection) or "").startswith("json")
         or (getattr(field, "max_digits", 0) or 0) > MAX_EXPONENT
     ]
-    return f"ARRAY[{', '.join(names)}]::text[]"
 
 
-def instant_sql(expression: str) -> str:
+def documents_sql(watch: Watch) -> str:
+    """The same as an array."""
+    return f"ARRAY[{', '.join(map(literal, documents_of(watch)))}]::text[]"
+
+
+def instant_sql(expression: str, *, may_be_infinite: bool = True) -> str:
     """Infinity has no such form."""
-    return f"coalesce(to_char({expression} AT TIME ZONE 'UTC', '{INSTANT}'), {expression}::text)"
+    spelled = f"to_char({expression} AT TIME ZONE 'UTC', '{INSTANT}')"
+    return f"coalesce({spelled}, {expression}::text)" if may_be_infinite else spelled
 
 
 def table_sql(watch: Watch) -> str:
@@ -78,7 +86,23 @@ def quoted(name: str | None) -> str:
     return connection.ops.quote_name(name)
 
 
-def _value(field: AnyField, row: str) -> str:
+def left_value_sql(field: AnyField, row: str) -> str:
+    return f"(to_jsonb({row}) -> {literal(str(field.column))})"
+
+
+def is_changed_sql(field: AnyField) -> str:
+    """Whether what is told of a field differs between the rows OLD and NEW of a database trigger."""
+    kind = (field.db_type(connection) or "").partition("(")[0]
+    old, new = (f"{row}.{quoted(field.column)}" for row in ("OLD", "NEW"))
+    if kind in TEXTS:
+        return f'{old} COLLATE "C" IS DISTINCT FROM {new} COLLATE "C"'
+    if kind in EQUAL_AS_TOLD:
+        return f"{old} IS DISTINCT FROM {new}"
+    return f"to_jsonb({value_sql(field, 'OLD')}) IS DISTINCT FROM to_jsonb({value_sql(field, 'NEW')})"
+
+
+def value_sql(field: AnyField, row: str) -> str:
+    """What is told of one field of the row with this alias."""
     column = f"{row}.{quoted(field.column)}"
     kind = field.db_type(connection) or ""
     if kind.endswith("[]") and (spelled := _spelled(kind.removesuffix("[]"), "u.item")):

@@ -13,24 +13,11 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
-from triggers.records import modes, watching
-from triggers.records.columns import (
-    documents_sql,
-    fields_sql,
-    left_fields_sql,
-    names_sql,
-    pk_sql,
-    quoted,
-    table_sql,
-)
-from triggers.records.statements import (
-    CUT,
-    CUT_VALUES,
-    DATABASE_TRIGGER,
-    VARIABLES,
-    tell,
-    told_to_all,
-)
+from lightfield.kernel import sql
+from triggers.records import modes, watching, who_asks
+from triggers.records.capture_functions import capture_created, capture_updated
+from triggers.records.columns import quoted, table_sql
+from triggers.records.statements import CUT, CUT_VALUES, DATABASE_TRIGGER, tell
 from triggers.records.watching import Watch
 
 logger = logging.getLogger(__name__)
@@ -51,59 +38,6 @@ BEGIN
   RETURN NULL;
 END $$
 """
-
-# Most changes interest nobody: a row becomes JSON when there is somebody who may want to know. A condition of the
-# trigger itself (WHEN) would be read anew with each statement, which costs more than to be called.
-CAPTURE = """
-CREATE OR REPLACE FUNCTION {function}() RETURNS trigger {as_owner} AS $lightfield$
-DECLARE
-  of_entity text := '{entity}';
-  of_event text := 'created';
-  names text[] := {names};
-  documents text[] := {documents};
-  record_id text;
-  before jsonb;
-  after jsonb;
-  told_cause text[];
-  trace text;
-  its_depth smallint := 0;
-  cause uuid;
-  {variables}
-BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    IF OLD *= NEW THEN
-      RETURN NULL;
-    END IF;
-    of_event := 'updated';
-  END IF;
-  {steps}
-  RETURN NULL;
-END $lightfield$
-"""
-FIRST = """
-    IF after IS NULL THEN
-      told_cause := string_to_array(substring(right(current_query(), {length}) FROM '{pattern}'), ' ');
-      IF told_cause IS NOT NULL THEN
-        IF told_cause[1] = '{loaded}' THEN
-          RETURN NULL;
-        END IF;
-        trace := told_cause[1];
-        its_depth := told_cause[2];
-        cause := told_cause[3];
-      END IF;
-      record_id := NEW.{pk};
-      BEGIN
-        after := {after};
-        IF TG_OP = 'UPDATE' THEN
-          before := {before};
-        END IF;
-      EXCEPTION WHEN undefined_column THEN  -- a migration took it, and the one that follows writes already
-        after := {after_left};
-        IF TG_OP = 'UPDATE' THEN
-          before := {before_left};
-        END IF;
-      END;
-    END IF;"""
 
 # Which of these tables are there. Views have no triggers of this kind.
 PRESENT = """
@@ -126,13 +60,14 @@ class Wanted:
     """What shall be on one table. `triggers`: CREATE TRIGGER by name."""
 
     table: str  # as SQL names it
-    name: str  # of the function
-    function: str
+    functions: dict[str, str]  # CREATE FUNCTION by name
     triggers: dict[str, str]
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(repr((self.function, sorted(self.triggers.items()))).encode()).hexdigest()[:16]
+        return hashlib.sha256(
+            repr((sorted(self.functions.items()), sorted(self.triggers.items()))).encode()
+        ).hexdigest()[:16]
 
 
 def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
@@ -150,6 +85,9 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         cursor.execute(CUT_VALUES)
         cursor.execute(CUT)
         cursor.execute(tell(new_id=_new_id()))
+        if modes.is_database_capturing():
+            cursor.execute(who_asks.COMPILE.format(as_owner=_as_owner(schema), lock=who_asks.LOCK))
+            cursor.execute(who_asks.COMPILE_NOW)
         wanted = _all_wanted(cursor, _as_owner(schema))
         there = _installed(cursor, wanted)
         for (oid, name), found in there.items():
@@ -179,7 +117,13 @@ def differences() -> list[str]:
     for (oid, name), found in there.items():
         if oid not in wanted or name not in wanted[oid].triggers:
             told.append(f"{found.table} has {name}")
+    if modes.is_database_capturing() and _is_stale():
+        told.append("who asks for which changes was not compiled as it is published")
     return sorted(told)
+
+
+def _is_stale() -> bool:
+    return sql.row(who_asks.IS_STALE, {}) != (False,)
 
 
 def unarranged() -> list[str]:
@@ -224,13 +168,18 @@ def _all_wanted(cursor: Any, as_owner: str) -> dict[int, Wanted]:
     """By the oid of their tables, for a name may be that of several."""
     watches = {table_sql(watch): watch for watch in watching.all_watches()}
     cursor.execute(PRESENT, [list(watches)])
-    return {oid: _wanted(watches[table], as_owner) for table, oid in cursor.fetchall()}
+    wanted = {oid: _wanted(watches[table], as_owner) for table, oid in cursor.fetchall()}
+    if modes.is_database_capturing():
+        cursor.execute(PRESENT, [list(who_asks.TABLES)])
+        wanted |= {oid: _compiling(table, as_owner) for table, oid in cursor.fetchall()}
+    return wanted
 
 
 def _put(cursor: Any, wanted: Wanted) -> None:
-    cursor.execute(wanted.function)
-    # Triggers fire all the same. But nobody who may make a table can put it there and tell events of his own.
-    cursor.execute(f"REVOKE EXECUTE ON FUNCTION {wanted.name}() FROM PUBLIC")
+    for name, text in wanted.functions.items():
+        cursor.execute(text)
+        # Triggers fire all the same. But nobody who may make a table can put it there and tell events of his own.
+        cursor.execute(f"REVOKE EXECUTE ON FUNCTION {name}() FROM PUBLIC")
     for name, text in wanted.triggers.items():
         cursor.execute(text.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
         cursor.execute(f"COMMENT ON TRIGGER {quoted(name)} ON {wanted.table} IS '{wanted.digest}'")
@@ -238,54 +187,45 @@ def _put(cursor: Any, wanted: Wanted) -> None:
 
 
 def _wanted(watch: Watch, as_owner: str) -> Wanted:
+    return _capturing(watch, as_owner) if modes.is_database_capturing() else _detecting(watch, as_owner)
+
+
+def _capturing(watch: Watch, as_owner: str) -> Wanted:
     table = table_sql(watch)
-    if modes.is_database_capturing():
-        function = (
-            "lightfield_capture_" + hashlib.sha256(watch.model._meta.db_table.encode()).hexdigest()[:12]
-        )
-        on_row = f"FOR EACH ROW EXECUTE FUNCTION {function}()"
-        return Wanted(
-            table,
-            function,
-            _capture_function(watch, function, as_owner),
-            {
-                DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE ON {table} " + on_row,
-                f"{DATABASE_TRIGGER}_new": f"CREATE TRIGGER {DATABASE_TRIGGER}_new AFTER INSERT ON {table} "
-                + on_row,
-            },
-        )
+    name = "lightfield_capture_" + hashlib.sha256(watch.model._meta.db_table.encode()).hexdigest()[:12]
+    made, new_id = name + "_new", _new_id()
+    on = f"ON {table} FOR EACH ROW EXECUTE FUNCTION"
     return Wanted(
         table,
-        "lightfield_note_uncaptured",
-        DETECT.format(as_owner=as_owner, mark=modes.MARK, length=len(modes.MARK)),
         {
-            name: f"CREATE TRIGGER {name} AFTER {operation} ON {table} REFERENCING NEW TABLE AS written "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION lightfield_note_uncaptured('{watch.entity}')"
-            for operation, name in DETECTORS.items()
+            name: capture_updated(watch, name, as_owner=as_owner, new_id=new_id),
+            made: capture_created(watch, made, as_owner=as_owner, new_id=new_id),
+        },
+        {
+            DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE {on} {name}()",
+            f"{DATABASE_TRIGGER}_new": f"CREATE TRIGGER {DATABASE_TRIGGER}_new AFTER INSERT {on} {made}()",
         },
     )
 
 
-def _capture_function(watch: Watch, name: str, as_owner: str) -> str:
-    first = FIRST.format(
-        pattern=modes.BY_PATTERN,
-        length=modes.BY_LENGTH,
-        loaded=modes.LOADED,
-        pk=pk_sql(watch),
-        before=fields_sql(watch, "OLD"),
-        after=fields_sql(watch, "NEW"),
-        before_left=left_fields_sql(watch, "OLD"),
-        after_left=left_fields_sql(watch, "NEW"),
+def _detecting(watch: Watch, as_owner: str) -> Wanted:
+    table = table_sql(watch)
+    name = "lightfield_note_uncaptured"
+    return Wanted(
+        table,
+        {name: DETECT.format(as_owner=as_owner, mark=modes.MARK, length=len(modes.MARK))},
+        {
+            trigger: f"CREATE TRIGGER {trigger} AFTER {operation} ON {table} REFERENCING NEW TABLE AS written "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {name}('{watch.entity}')"
+            for operation, trigger in DETECTORS.items()
+        },
     )
-    return CAPTURE.format(
-        function=name,
-        as_owner=as_owner,
-        entity=watch.entity,
-        names=names_sql(watch),
-        documents=documents_sql(watch),
-        variables=VARIABLES,
-        steps=told_to_all(new_id=_new_id(), first=first),
-    )
+
+
+def _compiling(table: str, as_owner: str) -> Wanted:
+    """On a table of ours that says who asks."""
+    recompile = who_asks.RECOMPILE.format(as_owner=as_owner)
+    return Wanted(table, {"lightfield_recompile_who_asks": recompile}, who_asks.triggers_on(table))
 
 
 def _new_id() -> str:

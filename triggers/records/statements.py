@@ -1,9 +1,8 @@
-"""The SQL that turns changes of records into events. One function in the database, for Django's writes and for its own.
+"""The SQL that turns changes that Django makes into events.
 
-These steps (`told_to_all`) are the third door of the outbox; the other two are in `triggers.outbox`. They are given what a record
-was and what it is now, find the triggers that asked for such a change, and store one event for each of them. The version is
-pinned here, as with every capture. In the database because there a change is seen that Django does not make; for both,
-so that both tell the same.
+The function `tell` is the third door of the outbox; two are in `triggers.outbox`, and the fourth is the database's own
+(`capture_functions`), which tells the same. It is given what a record was and what it is now, finds the triggers that asked
+for such a change, and stores one event for each of them. The version is pinned here, as with every capture.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ SUBSCRIPTIONS = """
     AND (t.config ->> 'event') = %(event)s::text AND w.status IN ('active', 'paused')
 """
 
-VARIABLES = "asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; happened text; event_id uuid; must_cut boolean;"
 # A document that raw SQL wrote may hold what no reader of the event could read: numbers that no float holds, and nests
 # deeper than Python follows. (Twice as deep as what the API takes is no trouble yet.)
 UNREADABLE = (
@@ -45,31 +43,33 @@ UNREADABLE = (
 )
 
 
-def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: str = "") -> str:
-    """The steps that turn one change into events; one text for both functions that take them, so that both tell the same.
+def tell(*, new_id: str) -> str:
+    """The function for Django's writers: one change becomes events, one for each trigger that asked for it.
 
-    They want to know `of_entity`, `of_event` and `record_id`; `before` (null for a new record) and `after`, objects of the
-    watched fields; `names`, those whose change is told, so without fields that change with every save; `documents`, those
-    that may hold what cannot be read; and of the
-    cause `trace`, `its_depth` and `cause`.
+    It is given the record as it was (null for a new one) and as it is, objects of the watched fields; `names`, those whose
+    change is told, so without fields that change with every save; `documents`, those that may hold what cannot be read; and
+    the cause. It returns [[trigger, shard], …], one for each event; -1 is the shard of triggers that asked while their
+    workflow was paused; null for none.
 
-    In steps and not as one statement: most changes interest nobody, and what is not asked for is not worked out. A plain
-    expression takes a microsecond or less, a query 20 to 40 before it has found anything: so the diff is a loop.
-
-    Args:
-        new_id: the database function that makes the id of an event.
-        first: steps to take as soon as somebody is found who may want to know.
-        last: steps to take after each event.
-        when_paused: steps to take in place of an event whose workflow is paused.
+    The database's own functions tell the same (`capture_functions`). In steps and not as one statement: what is not asked
+    for is not worked out. A plain expression takes a microsecond or less, a query 20 to 40 before it has found anything: so
+    the diff is a loop.
     """
     return f"""
+CREATE OR REPLACE FUNCTION lightfield_tell(of_entity text, record_id text, before jsonb, after jsonb, names text[],
+  documents text[], trace text, its_depth smallint, cause uuid)
+RETURNS bigint[] LANGUAGE plpgsql AS $lightfield$
+DECLARE
+  of_event text := CASE WHEN before IS NULL THEN 'created' ELSE 'updated' END;
+  stored bigint[];
+  asking record; is_asked_for boolean; name text; diff jsonb; told jsonb; happened text; event_id uuid; must_cut boolean;
+BEGIN
   FOR asking IN
     SELECT t.id, t.shard, t.workflow_id, w.active_version_id, w.status, coalesce(t.config -> 'fields', '[]') AS fields
     FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
     WHERE t.kind = 'record' AND (t.config ->> 'entity') = of_entity AND w.status IN ('active', 'paused')
       AND (t.config ->> 'event') = of_event
   LOOP
-    {first}
     is_asked_for := before IS NULL OR asking.fields = '[]';
     FOR n IN 1 .. jsonb_array_length(asking.fields) LOOP
       EXIT WHEN is_asked_for;
@@ -102,7 +102,7 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
       END IF;
     END IF;
     IF asking.status = 'paused' THEN
-      {when_paused}
+      stored := stored || ARRAY[[asking.id, -1]];
       CONTINUE;
     END IF;
     event_id := {new_id}();
@@ -111,31 +111,8 @@ def told_to_all(*, new_id: str, first: str = "", last: str = "", when_paused: st
                                       depth, caused_by, status, tries)
     VALUES (event_id, asking.id, asking.workflow_id, asking.active_version_id, 'record', told, asking.shard, trace,
             its_depth, cause, 'pending', 0);
-    {last}
-  END LOOP;"""
-
-
-def tell(*, new_id: str) -> str:
-    """The function for Django's writers. The database's own triggers take the same steps: see `database`.
-
-    It returns [[trigger, shard], …], one for each event; -1 is the shard of triggers that asked while their workflow was
-    paused; null for none.
-    """
-    steps = told_to_all(
-        new_id=new_id,
-        last="stored := stored || ARRAY[[asking.id, asking.shard]];",
-        when_paused="stored := stored || ARRAY[[asking.id, -1]];",
-    )
-    return f"""
-CREATE OR REPLACE FUNCTION lightfield_tell(of_entity text, record_id text, before jsonb, after jsonb, names text[],
-  documents text[], trace text, its_depth smallint, cause uuid)
-RETURNS bigint[] LANGUAGE plpgsql AS $lightfield$
-DECLARE
-  of_event text := CASE WHEN before IS NULL THEN 'created' ELSE 'updated' END;
-  stored bigint[];
-  {VARIABLES}
-BEGIN
-  {steps}
+    stored := stored || ARRAY[[asking.id, asking.shard]];
+  END LOOP;
   RETURN stored;
 END $lightfield$
 """
