@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import NotSupportedError, connection, transaction
 
 from crm.models import Opportunity
 from tests.capturing import capturing, told, watching
@@ -215,6 +215,20 @@ def test_edits_of_drafts_and_other_workflows_compile_nothing() -> None:
     Trigger.objects.update(next_due_at=None)
 
     assert one_row(COMPILED_AT) == before
+
+
+def test_given_a_transaction_that_does_not_see_what_others_commit_then_it_cannot_publish() -> None:
+    """It would compile what it sees, and so forget who published since it began."""
+    workflow = watching("opportunity", "created")
+
+    def pause() -> None:
+        with transaction.atomic():
+            one_row("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            Workflow.objects.filter(pk=workflow.pk).update(status="paused")
+
+    with pytest.raises(NotSupportedError, match="cannot be compiled"):
+        pause()
+    assert asking("opportunity", "created")
 
 
 @pytest.mark.parametrize("name", ["it's", 'a "quoted" one', "back\\slash", "$lightfield$", "100%s"])

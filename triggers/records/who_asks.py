@@ -33,6 +33,10 @@ BEGIN
   IF {_SOURCE} IS NOT DISTINCT FROM {_STORED} THEN
     RETURN;
   END IF;
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'who asks for which changes cannot be compiled in a transaction that does not see what others commit'
+      USING ERRCODE = 'feature_not_supported', HINT = 'Publish, pause, resume and archive in READ COMMITTED.';
+  END IF;
   PERFORM pg_advisory_xact_lock({{lock}});
   EXECUTE format('CREATE OR REPLACE FUNCTION lightfield_who_asks(entity text, event text) RETURNS jsonb '
                  'LANGUAGE sql IMMUTABLE PARALLEL SAFE AS %L', {_SOURCE});
