@@ -1,17 +1,22 @@
-"""UUIDv7 (RFC 9562 section 5.7): 48 bits of Unix milliseconds, then random bits. Sorts by creation time."""
+"""UUIDv7 (RFC 9562 section 5.7): Unix milliseconds, the fraction of the millisecond, then random bits.
+
+Sorts by creation time, to a quarter of a microsecond: what one process does one after the other keeps its order.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7(at: datetime | None = None) -> uuid.UUID:
-    """A new UUIDv7, of now or of `at`. The twin of the database function `uuid_v7()`."""
-    millis = time.time_ns() // 1_000_000 if at is None else int(at.timestamp() * 1000)
-    value = (millis << 80) | int.from_bytes(os.urandom(10), "big")
-    value &= ~(0xF000 << 64) & ~(0xC000 << 48)
-    value |= (0x7000 << 64) | (0x8000 << 48)
-    return uuid.UUID(int=value & ((1 << 128) - 1))
+    """A new UUIDv7, of now or of `at`. PostgreSQL's `uuidv7()` is built alike (section 6.2, method 3)."""
+    nanos = time.time_ns() if at is None else (at - _EPOCH) // timedelta(microseconds=1) * 1000
+    millis, rest = divmod(nanos, 1_000_000)
+    fraction = rest * 4096 // 1_000_000
+    random = int.from_bytes(os.urandom(8), "big") & ((1 << 62) - 1)
+    return uuid.UUID(int=(millis << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | random)

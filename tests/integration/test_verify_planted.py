@@ -48,7 +48,7 @@ BEGIN
   FOR found IN SELECT DISTINCT tgrelid::regclass AS owner FROM pg_trigger
     WHERE NOT tgisinternal AND tgrelid::regclass::text ~ '^(executions|triggers|workflows)_'
   LOOP EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', found.owner); END LOOP;
-  DROP INDEX step_live_once;
+  DROP INDEX step_live_once, event_key_once;
 END $$
 """
 
@@ -143,6 +143,7 @@ PLANTS = [
         "UPDATE triggers_outboxevent SET idempotency_key = 'same', source = 'webhook', "
         "trigger_id = (SELECT min(trigger_id) FROM triggers_outboxevent)",
     ),
+    Plant("event-status-known", "UPDATE triggers_outboxevent SET status = 'pendng' WHERE status = 'pending'"),
     Plant(
         "event-belongs-to-its-workflow",
         "UPDATE triggers_outboxevent SET version_id = (SELECT max(id) FROM workflows_workflowversion)",
