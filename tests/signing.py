@@ -81,11 +81,11 @@ _SENDERS: dict[str, Callable[[bytes, str, int, str], Headers]] = {
 }
 
 
-def a_signed_workflow(name: str = "standard", *, secret: str | None = None, **parts: Any) -> Workflow:
+def a_signed_workflow(preset: str = "standard", /, *, secret: str | None = None, **parts: Any) -> Workflow:
     """Published, with a webhook that is signed by that preset and one secret."""
-    config = {"signature": PRESETS_BY_NAME[name].config}
+    config = {"signature": PRESETS_BY_NAME[preset].config}
     workflow = a_workflow(trigger={"type": "webhook", "config": config}, **parts)
-    webhook_secrets.add(workflow_id=workflow.pk, secret=secret or SECRETS[name], by=BY)
+    webhook_secrets.add(workflow_id=workflow.pk, secret=secret or SECRETS[preset], by=BY)
     services.publish(workflow_id=workflow.pk, by=BY)
     workflow.refresh_from_db()
     return workflow
