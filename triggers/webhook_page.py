@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from lightfield.access.keyring import UnreadableSecret
@@ -92,6 +94,7 @@ def context_of(request: HttpRequest, trigger: Trigger) -> dict[str, Any]:
     return {
         **found,
         "address": _address(request, trigger),
+        "previous_until": _still(trigger.previous_token_until),
         "secrets": list(webhook_secrets.live(trigger.pk, preset.name)) if preset else [],
         "secret_form": NewSecretForm() if preset and not is_final else None,
         "rotation_form": None if is_final else RotationForm(),
@@ -99,23 +102,28 @@ def context_of(request: HttpRequest, trigger: Trigger) -> dict[str, Any]:
 
 
 def add_secret(request: HttpRequest, trigger: Trigger) -> Made | None:
-    """None: it was refused, and the person was told why."""
+    """A secret that was made, to be shown. None: the person brought it, or it was refused, and was told so."""
     form = NewSecretForm(request.POST)
     if not form.is_valid():
         messages.error(
             request, "Not added: use at most 255 characters, and one of the times that are offered."
         )
         return None
+    secret = form.cleaned_data["secret"] or None
     try:
-        return webhook_secrets.add(
+        made = webhook_secrets.add(
             workflow_id=trigger.workflow_id,
-            secret=form.cleaned_data["secret"] or None,
+            secret=secret,
             ends_previous_in=form.cleaned_data["grace"],
             by=request.user.get_username(),
         )
     except RequestRefused as refusal:
         messages.error(request, f"{refusal.message} {refusal.entry.remedy}")
         return None
+    if secret is None:
+        return made
+    messages.success(request, f"The secret …{made.row.last4} verifies from now on.")
+    return None
 
 
 def end_secret(request: HttpRequest, trigger: Trigger, secret_id: UUID) -> None:
@@ -144,6 +152,10 @@ def rotate_address(request: HttpRequest, trigger: Trigger) -> None:
         messages.error(request, f"{refusal.message} {refusal.entry.remedy}")
         return
     messages.success(request, "The workflow has a new webhook address.")
+
+
+def _still(until: datetime | None) -> datetime | None:
+    return until if until is not None and until > timezone.now() else None
 
 
 def _address(request: HttpRequest, trigger: Trigger) -> Address:

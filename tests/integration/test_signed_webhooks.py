@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from lightfield.access import keyring
 from lightfield.kernel import sql
 from tests.concurrency import race
 from tests.factories import BY, a_published_workflow
@@ -163,6 +164,26 @@ def test_a_signed_webhook_costs_two_statements_and_an_unsigned_one_one(monkeypat
             assert cost(lambda hook=hook: post(hook, BODY)) == (404, 1)
         assert cost(lambda: post(unsigned, BODY)) == (202, 1)
         assert cost(lambda: deliver("/hooks/nobody", "stripe")) == (404, 1)
+
+
+@pytest.mark.parametrize("live", [0, 1, 2])
+def test_as_much_is_decrypted_for_nobody_as_for_an_endpoint(live, monkeypatch):
+    workflow = a_signed_workflow("github")
+    if live == 2:
+        webhook_secrets.add(workflow_id=workflow.pk, by=BY)
+    hook = address_of(workflow) if live else "/hooks/nobody"
+    opened: list[str] = []
+    decrypt = keyring.decrypt
+
+    def counted(ciphertext: str, *, bound_to: str) -> str:
+        opened.append(bound_to)
+        return decrypt(ciphertext, bound_to=bound_to)
+
+    monkeypatch.setattr(keyring, "decrypt", counted)
+    deliver(hook, "github", secret=OTHERS["github"])
+
+    assert len(opened) == 2
+    assert opened.count("webhook-secret:nobody") == 2 - live
 
 
 def test_given_an_unsigned_webhook_then_signatures_are_no_matter_of_its():

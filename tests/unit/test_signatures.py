@@ -248,6 +248,21 @@ def test_whatever_is_asked_as_many_hmacs_are_computed(secrets, headers, monkeypa
     assert computed == [BODY, BODY]
 
 
+def test_signatures_are_compared_in_constant_time(monkeypatch):
+    compared: list[tuple[bytes, bytes]] = []
+
+    def spy(expected: bytes, given: bytes) -> bool:
+        compared.append((expected, given))
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+
+    judged("standard", with_signatures("standard", "one", "two"), secrets=[SECRETS["standard"]])
+
+    assert len(compared) == 2 * 3  # two keys, one of them nobody's, and three signatures
+    assert {given for _, given in compared} >= {b"one", b"two"}
+
+
 @pytest.mark.parametrize(
     ("name", "secret"),
     [
