@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -49,12 +50,14 @@ class AddressSerializer(serializers.Serializer[Any]):
     """The webhook address, `/hooks/<token>`. Whoever knows it can start the workflow."""
 
     webhook_url = serializers.SerializerMethodField(help_text="Null without the right to see it.")
-    previous_webhook_url_until = serializers.DateTimeField(
-        source="trigger.previous_token_until",
-        read_only=True,
-        allow_null=True,
-        help_text="Until when the address before this one is valid too, or was.",
+    previous_webhook_url_until = serializers.SerializerMethodField(
+        help_text="Until when the address before this one is valid too, or was. Null without the right to see it."
     )
+
+    def get_previous_webhook_url_until(self, workflow: Workflow) -> datetime | None:
+        return (
+            workflow.trigger.previous_token_until if caller_of(self.context["request"]).may(ADDRESS) else None
+        )
 
     def get_webhook_url(self, workflow: Workflow) -> str | None:
         if not caller_of(self.context["request"]).may(ADDRESS):
