@@ -39,11 +39,10 @@ INSERT = """
   RETURNING id
 """
 
-# The address now, else the one before it while that is still valid.
-ENDPOINT = """{t}.id = coalesce(
-  (SELECT id FROM triggers_trigger WHERE token_hash = %(token_hash)s::varchar),
-  (SELECT id FROM triggers_trigger
-   WHERE previous_token_hash = %(token_hash)s::varchar AND previous_token_until > clock_timestamp()))"""
+# Whose the address is now, and whose it was before, while that is still valid.
+PRESENT = "(SELECT id FROM triggers_trigger WHERE token_hash = %(token_hash)s::varchar)"
+PREVIOUS = """(SELECT id FROM triggers_trigger
+     WHERE previous_token_hash = %(token_hash)s::varchar AND previous_token_until > clock_timestamp())"""
 
 # A verdict: why a trigger takes nothing now.
 REFUSED_AS = """CASE WHEN w.status = 'active' AND t.kind = 'webhook' THEN NULL
@@ -51,14 +50,21 @@ REFUSED_AS = """CASE WHEN w.status = 'active' AND t.kind = 'webhook' THEN NULL
          WHEN w.status = 'active' THEN 'other_kind' ELSE 'not_published' END"""
 
 # One look at an endpoint before a signature is judged, by the database's clock. Two secrets are the most there are.
+# For an address that nobody has it looks at the next one there is, and says so: the same work in the same time.
 LOOK_AT_ENDPOINT = f"""
-SELECT t.id, {REFUSED_AS}, t.signing, extract(epoch FROM clock_timestamp())::float8,
+WITH asked AS MATERIALIZED (
+  SELECT {PRESENT} AS present, {PREVIOUS} AS previous,
+    (SELECT id FROM triggers_trigger WHERE token_hash > %(token_hash)s::varchar
+     ORDER BY token_hash LIMIT 1) AS above,
+    (SELECT id FROM triggers_trigger ORDER BY token_hash LIMIT 1) AS lowest)
+SELECT coalesce(present, previous) IS NOT NULL, t.id, {REFUSED_AS}, t.signing,
+  extract(epoch FROM clock_timestamp())::float8,
   ARRAY(SELECT ARRAY[s.id::text, s.ciphertext] FROM triggers_webhooksecret s
         WHERE s.trigger_id = t.id AND s.signing = t.signing
           AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())
         ORDER BY s.id DESC LIMIT 2)
-FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
-WHERE {ENDPOINT.format(t="t")}
+FROM asked JOIN triggers_trigger t ON t.id = coalesce(present, previous, above, lowest)
+  JOIN workflows_workflow w ON w.id = t.workflow_id
 """
 
 # Why the trigger of this token takes nothing now is told by the same one look at it. `unverified`: it wants a
@@ -67,7 +73,7 @@ KNOWN = f"""known AS MATERIALIZED (
   SELECT t.id, t.shard, w.id AS workflow_id, w.active_version_id AS version_id,
     coalesce({REFUSED_AS}, CASE WHEN t.signing <> %(verified)s::varchar THEN 'unverified' END) AS refused_as
   FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
-  WHERE {ENDPOINT.format(t="t")})"""
+  WHERE t.id = coalesce({PRESENT}, {PREVIOUS}))"""
 
 CAPTURE_WEBHOOK = f"""
 WITH {KNOWN},
@@ -213,9 +219,9 @@ def append_event(
 def look_at_endpoint(token_hash: str) -> Endpoint | None:
     """Whose address it is and how its requests are signed; None when nobody has it."""
     found = sql.row(LOOK_AT_ENDPOINT, {"token_hash": token_hash})
-    if found is None:
+    if found is None or not found[0]:
         return None
-    trigger_id, refused_as, signing, now, sealed = found
+    _, trigger_id, refused_as, signing, now, sealed = found
     verdict = None if refused_as is None else Verdict(refused_as)
     return Endpoint(trigger_id, verdict, signing, [(one, text) for one, text in sealed], now)
 

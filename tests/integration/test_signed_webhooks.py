@@ -166,6 +166,24 @@ def test_a_signed_webhook_costs_two_statements_and_an_unsigned_one_one(monkeypat
         assert cost(lambda: deliver("/hooks/nobody", "stripe")) == (404, 1)
 
 
+def test_the_look_at_an_address_that_nobody_has_reads_another_ones_rows_and_tells_none_of_them(monkeypatch):
+    a_signed_workflow("github")
+    found: list[Any] = []
+    run = sql.rows
+
+    def kept(statement: str, params: Any) -> Any:
+        found.extend(rows := run(statement, params))
+        return rows
+
+    monkeypatch.setattr(sql, "rows", kept)
+
+    for nobody in ("0" * 64, "f" * 64):  # below and above every hash
+        assert outbox.look_at_endpoint(nobody) is None
+    assert [(is_known, signing, len(sealed)) for is_known, _, _, signing, _, sealed in found] == [
+        (False, "github", 1)
+    ] * 2
+
+
 @pytest.mark.parametrize("live", [0, 1, 2])
 def test_as_much_is_decrypted_for_nobody_as_for_an_endpoint(live, monkeypatch):
     workflow = a_signed_workflow("github")

@@ -183,8 +183,8 @@ MUTANTS = (
             "a new address ends the old one, whatever grace was asked for",
             edit(
                 OUTBOX,
-                "   WHERE previous_token_hash = %(token_hash)s::varchar AND",
-                "   WHERE false AND previous_token_hash = %(token_hash)s::varchar AND",
+                "     WHERE previous_token_hash = %(token_hash)s::varchar AND",
+                "     WHERE false AND previous_token_hash = %(token_hash)s::varchar AND",
             ),
             by=(
                 "test_rotation_drill.py::"
@@ -195,7 +195,7 @@ MUTANTS = (
         planted(
             "old-address-for-ever",
             "an address that was replaced with a grace stays valid",
-            edit(OUTBOX, " AND previous_token_until > clock_timestamp()))", "))"),
+            edit(OUTBOX, " AND previous_token_until > clock_timestamp())", ")"),
             by=f"{DOOR}::"
             "test_given_the_old_address_in_its_grace_then_both_are_the_endpoint_and_one_key_is_one_event",
         ),
