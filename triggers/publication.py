@@ -71,7 +71,10 @@ def stop(workflow: Workflow) -> None:
 @hooks.on_storing
 def refuse_to_store(definition: JsonObject) -> list[Problem]:
     kind, config = _trigger_of(definition)
-    return _placed(kind.unstorable(config)) if kind else []
+    problems = kind.unstorable(config) if kind else []
+    if not problems and not isinstance(kind, Webhook):
+        problems = _misplaced_secret(config)
+    return _placed(problems)
 
 
 @hooks.on_taking
@@ -116,6 +119,14 @@ def _trigger_of(definition: JsonObject) -> tuple[TriggerKind | None, JsonObject]
     """The kind that a draft names, if it names one that is installed, and its config as written."""
     trigger = definition.get("trigger") or {}
     return base.find(trigger.get("type")), trigger.get("config") or {}
+
+
+def _misplaced_secret(config: JsonObject) -> list[Problem]:
+    """A webhook's secret under another type, perhaps a mistyped one: nobody would take it out of the draft."""
+    signature = config.get("signature")
+    if not isinstance(signature, dict) or "secret" not in signature:
+        return []
+    return [Problem("/signature/secret", "config.invalid_secret", "Only a webhook has a secret.")]
 
 
 def _placed(problems: list[Problem]) -> list[Problem]:

@@ -102,6 +102,13 @@ MUTANTS = (
             by=f"{DOOR}::test_as_much_is_decrypted_for_nobody_as_for_an_endpoint",
         ),
         planted(
+            "nobody-has-no-rows",
+            "nothing is read for an address that nobody has",
+            edit(OUTBOX, "coalesce(present, previous, above, lowest)", "coalesce(present, previous)"),
+            by=f"{DOOR}::"
+            "test_the_look_at_an_address_that_nobody_has_reads_another_ones_rows_and_tells_none_of_them",
+        ),
+        planted(
             "json-after-the-signature",
             "only who signs rightly is told that the body is no JSON",
             edit(

@@ -19,7 +19,10 @@ class Signature(TriggerConfig):
 
 
 class WebhookConfig(TriggerConfig):
-    signature: Signature = Field(default_factory=Signature, description="How senders prove who they are.")
+    signature: Signature = Field(
+        default_factory=Signature,
+        description="How senders prove who they are. A secret goes with it as signature.secret and is kept elsewhere.",
+    )
     sample: JsonValue = Field(None, description="A body for people to look at while they write steps.")
 
 
