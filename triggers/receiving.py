@@ -103,13 +103,17 @@ def _with_signature(incoming: Incoming, claimed: Scheme) -> Received | None:
 
 
 def _judged(incoming: Incoming, endpoint: Endpoint | None, claimed: Scheme) -> Verification:
-    """By the endpoint's scheme and secrets; where there are none, as much work by the one that the request claims."""
+    """By the endpoint's scheme and secrets; where there are none, as much work by the one that the request claims.
+
+    So too where another release knows how the endpoint is signed: its secrets are not tried in any other way.
+    """
     preset = PRESETS_BY_NAME.get(endpoint.signing) if endpoint else None
+    sealed = endpoint.sealed_secrets if endpoint and preset else []
     return verify(
         preset.signing if preset else claimed,
         headers=incoming.headers,
         raw=incoming.raw,
-        secrets=webhook_secrets.for_verifying(endpoint.sealed_secrets if endpoint else []),
+        secrets=webhook_secrets.for_verifying(sealed),
         now=endpoint.now if endpoint else 0,
     )
 

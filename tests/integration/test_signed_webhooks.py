@@ -367,6 +367,16 @@ def test_given_the_scheme_is_published_anew_between_look_and_capture_then_it_is_
     assert deliver(hook, "stripe").status_code == 202
 
 
+def test_given_a_way_to_sign_that_only_another_release_knows_then_nothing_is_believed(jotter):
+    workflow = a_signed_workflow("github")
+    hook = address_of(workflow)
+    Trigger.objects.update(signing="of tomorrow")
+    WebhookSecret.objects.update(signing="of tomorrow")
+
+    assert (deliver(hook, "github").status_code, post(hook, BODY).status_code) == (404, 404)
+    assert [detail["check"] for _, _, detail in jotter.told] == ["no_secret", "missing_header"]
+
+
 def sign_by(workflow: Workflow, name: str) -> None:
     config = {"signature": {"scheme": name, "secret": SECRETS[name]}}
     services.update_draft(
