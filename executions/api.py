@@ -163,7 +163,8 @@ class WorkflowViewSet(triggers.WorkflowViewSet):
         word = request.query_params.get("verdict")
         lists = decision_list.lists_of(trigger, Verdict(word) if word else None)
         rows: list[Any] = list(self.paginate_queryset(lists) or [])
-        return self.get_paginated_response(DecisionSerializer(decision_list.entries_of(rows), many=True).data)
+        entries = decision_list.entries_of(rows, may_see_checks=caller_of(request).may(triggers.ADDRESS))
+        return self.get_paginated_response(DecisionSerializer(entries, many=True).data)
 
     @extend_schema(responses=TalliesSerializer, filters=False)
     @action(detail=True, url_path="decisions/summary", filterset_class=None, pagination_class=None)

@@ -32,6 +32,8 @@ TOLD_BY_EVENTS: Final = frozenset(
     }
 )
 
+CHECKS: Final = frozenset({"check"})  # in a decision's detail: for those who may change the address
+
 TOLD: Final = """
 SELECT status, error_code, count(*), max(captured_at) FROM (
   SELECT status, error_code, captured_at FROM triggers_outboxevent
@@ -71,14 +73,24 @@ def lists_of(trigger: Trigger, verdict: Verdict | None = None) -> list[QuerySet[
     return [_events(trigger, verdict), _decisions(trigger, verdict)]
 
 
-def entries_of(rows: Iterable[OutboxEvent | Decision]) -> list[Entry]:
-    """In the same order, each with the newest run of its event: one query."""
+def entries_of(rows: Iterable[OutboxEvent | Decision], *, may_see_checks: bool = False) -> list[Entry]:
+    """In the same order, each with the newest run of its event: one query.
+
+    Args:
+        may_see_checks: also which check a bad signature failed, which would help to forge a better one.
+    """
     entries = [_of_decision(row) if isinstance(row, Decision) else _of_event(row) for row in rows]
     event_ids = {entry.event_id for entry in entries if entry.event_id}
     runs = Run.objects.filter(event__in=event_ids).order_by("generation").values_list("event_id", "pk")
     newest = dict(runs)
+    hidden = frozenset() if may_see_checks else CHECKS
     return [
-        replace(entry, run_id=newest.get(entry.event_id)) if entry.event_id else entry for entry in entries
+        replace(
+            entry,
+            run_id=newest.get(entry.event_id) if entry.event_id else None,
+            detail={name: value for name, value in entry.detail.items() if name not in hidden},
+        )
+        for entry in entries
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from executions.decision_list import Entry
 from executions.sentences import Sentence
 from triggers.decisions.verdicts import Verdict
+from triggers.signatures import Check
 
 _SENDERS: Final = {
     "webhook": "A webhook",
@@ -15,7 +16,15 @@ _SENDERS: Final = {
     "record": "A record's change",
     "schedule": "The schedule",
 }
-_SAID: Final = frozenset({"changed", "watched"})
+_SAID: Final = frozenset({"changed", "watched", "check"})
+_CHECKS: Final[dict[str, str]] = {
+    Check.MISSING_HEADER: "a header that the scheme needs was not there",
+    Check.MALFORMED_HEADER: "a header of the signature cannot be read",
+    Check.TOO_MANY_SIGNATURES: "it had more signatures than are looked at",
+    Check.NO_SECRET: "no secret is live to judge it by",
+    Check.NO_MATCHING_SIGNATURE: "no signature fits a live secret, or the body was changed on the way",
+    Check.TIMESTAMP_OUTSIDE_TOLERANCE: "it was signed too long ago, or the sender's clock is wrong",
+}
 MOST_NAMES: Final = 6
 
 
@@ -51,6 +60,11 @@ def _missed(entry: Entry) -> str:
     instants = "One instant" if entry.count == 1 else f"{entry.count:,} instants"
     verb = "was" if entry.count == 1 else "were"
     return f"{instants} of the schedule passed unkept and {verb} let go."
+
+
+def _badly_signed(entry: Entry) -> str:
+    failed = _CHECKS.get(str(entry.detail.get("check")))
+    return f"{_what(entry)} was not signed as it has to be" + (f": {failed}." if failed else ".")
 
 
 def _names(value: Any) -> str:
@@ -102,6 +116,7 @@ _WORDS: Final[dict[Verdict, tuple[str, str, Callable[[Entry], str]]]] = {
         "wait",
         lambda e: f"{_what(e)} came, but the published version starts in another way.",
     ),
+    Verdict.BAD_SIGNATURE: ("gpp_bad", "bad", _badly_signed),
     Verdict.OWN_CHANGE: (
         "sync_disabled",
         "none",

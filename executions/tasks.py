@@ -18,6 +18,7 @@ from executions.states import RunStatus
 from lightfield.kernel import bells
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.doors import door
+from triggers import outbox
 from triggers.decisions import collecting
 from triggers.records import uncaptured
 
@@ -65,6 +66,7 @@ def sweep() -> None:
     planner_statistics.refresh()
     collecting.collect()
     uncaptured.fold()
+    outbox.forget_bodies()
 
 
 @door("executions.settle_effects")

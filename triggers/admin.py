@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from lightfield.access import cells
 from lightfield.access.look_only import LookOnlyAdmin
 from lightfield.kernel.catalogue import CATALOGUE
 from lightfield.kernel.errors import RequestRefused
-from triggers import previews, tasks
+from triggers import previews, tasks, webhook_page
 from triggers.kinds import base as kinds
 from triggers.kinds.schedule import Schedule
 from triggers.models import Tick, Trigger
@@ -28,7 +29,7 @@ BEAT = "django_celery_beat"
 
 @admin.register(Trigger)
 class TriggerAdmin(LookOnlyAdmin):
-    """The address of a webhook is shown on the workflow's own page, to those who may change it."""
+    """The address of a webhook and what tells its secrets apart are shown to those who may change them."""
 
     list_display = ("kind_label", "workflow_link", "status", "next_due", "shard", "since", "why")
     search_fields = ("workflow__name",)
@@ -38,7 +39,49 @@ class TriggerAdmin(LookOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trigger]:
         rows = super().get_queryset(request).select_related("workflow")
-        return rows.defer("config", "token_hash", "token_ciphertext", "workflow__draft")
+        return rows.defer(
+            "config", "token_hash", "token_ciphertext", "previous_token_hash", "workflow__draft"
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        secrets = self.admin_site.admin_view(self.secrets_view)
+        end = self.admin_site.admin_view(self.end_secret_view)
+        rotate = self.admin_site.admin_view(self.rotate_view)
+        own = [
+            path("<int:trigger_id>/secrets/", secrets, name="trigger_secrets"),
+            path("<int:trigger_id>/secrets/<uuid:secret_id>/end/", end, name="trigger_end_secret"),
+            path("<int:trigger_id>/rotate/", rotate, name="trigger_rotate"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def secrets_view(self, request: HttpRequest, trigger_id: int) -> HttpResponse:
+        """Add a secret. The answer is the only page that ever shows it: not a message, which travels on in a cookie."""
+        trigger = self._changed(request, trigger_id)
+        made = webhook_page.add_secret(request, trigger) if request.method == "POST" else None
+        if made is None:
+            return HttpResponseRedirect(address_of(trigger))
+        return self.page(
+            request, "lightfield/secret_made.html", title="Keep this secret now", made=made, trigger=trigger
+        )
+
+    def end_secret_view(self, request: HttpRequest, trigger_id: int, secret_id: UUID) -> HttpResponse:
+        trigger = self._changed(request, trigger_id)
+        if request.method == "POST":
+            webhook_page.end_secret(request, trigger, secret_id)
+        return HttpResponseRedirect(address_of(trigger))
+
+    def rotate_view(self, request: HttpRequest, trigger_id: int) -> HttpResponse:
+        """Another address; the old one may stay valid for a while."""
+        trigger = self._changed(request, trigger_id)
+        if request.method == "POST":
+            webhook_page.rotate_address(request, trigger)
+        return HttpResponseRedirect(address_of(trigger))
+
+    def _changed(self, request: HttpRequest, trigger_id: int) -> Trigger:
+        """The trigger that a person wants to change. Raises PermissionDenied, Http404."""
+        if not (self.has_view_permission(request) and request.user.has_perm(webhook_page.ADDRESS)):
+            raise PermissionDenied
+        return _found(str(trigger_id))
 
     def change_view(
         self,
@@ -61,6 +104,7 @@ class TriggerAdmin(LookOnlyAdmin):
             failure=CATALOGUE.get(trigger.error_code or ""),
             is_live=trigger.next_due_at is not None,
             **(_schedule_of(request, trigger) if trigger.kind == Schedule.name else {}),
+            **webhook_page.context_of(request, trigger),
         )
 
     @admin.display(description="Starts by")
@@ -90,6 +134,10 @@ class TriggerAdmin(LookOnlyAdmin):
     def why(self, trigger: Trigger) -> SafeString:
         url = reverse("admin:workflow_decisions", args=[trigger.workflow_id])
         return cells.link(url, "Why did it (not) fire?")
+
+
+def address_of(trigger: Trigger) -> str:
+    return reverse("admin:triggers_trigger_change", args=[trigger.pk])
 
 
 def _schedule_of(request: HttpRequest, trigger: Trigger) -> dict[str, Any]:
@@ -123,9 +171,7 @@ def _waker(request: HttpRequest) -> dict[str, Any]:
 
 def _found(object_id: str) -> Trigger:
     """Raises Http404."""
-    rows = Trigger.objects.select_related("workflow").defer(
-        "token_hash", "token_ciphertext", "workflow__draft"
-    )
+    rows = Trigger.objects.select_related("workflow").defer("token_hash", "previous_token_hash")
     found = rows.filter(pk=object_id).first() if object_id.isdecimal() and len(object_id) < 19 else None
     if found is None:
         raise Http404(f"There is no trigger {object_id[:80]}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -24,10 +25,12 @@ from lightfield.access.pagination import NewestFirst, invalid_parameter
 from lightfield.access.parsers import payload_of
 from lightfield.access.viewsets import ApiViewSet
 from lightfield.kernel import idempotency_key
-from triggers import previews, services
-from triggers.models import EventStatus, OutboxEvent, Tick
+from triggers import previews, services, webhook_secrets
+from triggers.models import EventStatus, OutboxEvent, Tick, Trigger
 from triggers.schedule_serializers import SchedulePreviewSerializer, TickSerializer
 from triggers.schedules.config import ScheduleConfig
+from triggers.signatures import preset_of
+from triggers.webhook_serializers import MadeSecretSerializer, NewSecret, Rotation, SecretSerializer
 from workflows import api as workflows
 from workflows import selectors
 from workflows.models import Workflow
@@ -47,6 +50,14 @@ class AddressSerializer(serializers.Serializer[Any]):
     """The webhook address, `/hooks/<token>`. Whoever knows it can start the workflow."""
 
     webhook_url = serializers.SerializerMethodField(help_text="Null without the right to see it.")
+    previous_webhook_url_until = serializers.SerializerMethodField(
+        help_text="Until when the address before this one is valid too, or was. Null without the right to see it."
+    )
+
+    def get_previous_webhook_url_until(self, workflow: Workflow) -> datetime | None:
+        return (
+            workflow.trigger.previous_token_until if caller_of(self.context["request"]).may(ADDRESS) else None
+        )
 
     def get_webhook_url(self, workflow: Workflow) -> str | None:
         if not caller_of(self.context["request"]).may(ADDRESS):
@@ -62,7 +73,18 @@ class AddressSerializer(serializers.Serializer[Any]):
 
 @extend_schema_serializer(component_name="Workflow")
 class AddressedWorkflowSerializer(WorkflowSerializer, AddressSerializer):
-    """A workflow with its address."""
+    """A workflow with its address and, for those who may change them, what tells its webhook's secrets apart."""
+
+    def to_representation(self, instance: Workflow) -> Any:
+        shown = super().to_representation(instance)
+        config = (shown["trigger"] or {}).get("config", {})
+        preset = preset_of(config.get("signature"))
+        if preset is None or not caller_of(self.context["request"]).may(ADDRESS):
+            return shown
+        rows = webhook_secrets.live(instance.trigger.pk, preset.name)
+        secrets = [{"id": row.pk, "last4": row.last4, "expires_at": row.expires_at} for row in rows]
+        signature = {**config["signature"], "secrets": secrets}
+        return {**shown, "trigger": {**shown["trigger"], "config": {**config, "signature": signature}}}
 
 
 @extend_schema_serializer(component_name="WorkflowSummary")
@@ -86,6 +108,9 @@ class WorkflowViewSet(workflows.WorkflowViewSet):
         **workflows.WorkflowViewSet.rights,
         "run": RUN,
         "rotate_token": ADDRESS,
+        "webhook_secrets": ADDRESS,
+        "add_webhook_secret": ADDRESS,
+        "end_webhook_secret": ADDRESS,
         "ticks": VIEW_TICKS,
         "schedule_preview": workflows.VIEW,
         "preview_of_config": workflows.VIEW,
@@ -113,13 +138,53 @@ class WorkflowViewSet(workflows.WorkflowViewSet):
         )
         return Response(CapturedSerializer(captured).data, status=200 if captured.is_duplicate else 202)
 
-    @extend_schema(request=None)
+    @extend_schema(request=Rotation)
     @action(detail=True, methods=["post"], url_path="rotate-token")
     @answered_once
     def rotate_token(self, request: Request, pk: UUID) -> Response:
-        """Give the workflow a new webhook address. The old one answers 404 from now on."""
-        services.rotate_token(workflow_id=pk, by=caller_of(request).name)
+        """Give the workflow a new webhook address.
+
+        The old one answers 404 from now on, unless `previous_valid_for_seconds` keeps it for a while.
+        """
+        asked = Rotation.read(payload_of(request))
+        services.rotate_token(
+            workflow_id=pk,
+            by=caller_of(request).name,
+            previous_valid_for_seconds=asked.previous_valid_for_seconds,
+        )
         return self.shown(pk)
+
+    @extend_schema(responses=SecretSerializer(many=True), filters=False)
+    @action(detail=True, url_path="webhook-secrets", filterset_class=None)
+    def webhook_secrets(self, request: Request, pk: UUID) -> Response:
+        """The secrets that verify the workflow's webhooks now, the newest first; never their texts."""
+        selectors.workflow(pk)
+        return self.page(webhook_secrets.live(Trigger.objects.get(workflow_id=pk).pk), SecretSerializer)
+
+    @extend_schema(request=NewSecret, responses={201: MadeSecretSerializer})
+    @webhook_secrets.mapping.post
+    @answered_once
+    def add_webhook_secret(self, request: Request, pk: UUID) -> Response:
+        """Add a secret, or make one; this answer is the only one that shows it.
+
+        The one before ends a day later, unless asked otherwise, and until then both verify.
+        """
+        asked = NewSecret.read(payload_of(request))
+        made = webhook_secrets.add(
+            workflow_id=pk,
+            secret=asked.secret,
+            ends_previous_in=asked.expires_previous_in_seconds,
+            by=caller_of(request).name,
+        )
+        shown = SecretSerializer(made.row).data
+        return Response({**shown, "secret": made.secret}, status=201)
+
+    @extend_schema(responses={204: None})
+    @action(detail=True, methods=["delete"], url_path="webhook-secrets/<uuid:secret_id>")
+    def end_webhook_secret(self, request: Request, pk: UUID, secret_id: UUID) -> Response:
+        """From now on this secret verifies nothing."""
+        webhook_secrets.end(workflow_id=pk, secret_id=secret_id, by=caller_of(request).name)
+        return Response(status=204)
 
     @extend_schema(responses=TickSerializer(many=True), filters=False)
     @action(detail=True, pagination_class=NewestTickFirst, filterset_class=None)

@@ -25,6 +25,14 @@ class Trigger(models.Model):
     shard = models.PositiveSmallIntegerField(editable=False)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)  # sha256 hex: to find
     token_ciphertext = models.TextField(editable=False)  # AES-GCM bound to this row: to show
+    signing = (
+        models.CharField(  # how the published webhook is signed: the name of a preset; empty: not at all
+            max_length=40, default="", db_default="", editable=False
+        )
+    )
+    # The address before this one, which senders may still use until then. Null: it ended when this one was made.
+    previous_token_hash = models.CharField(max_length=64, unique=True, null=True, editable=False)
+    previous_token_until = models.DateTimeField(null=True, editable=False)
     # Of a schedule, written by `triggers.cursors` only. Up to `settled_until` everything has fired or never will.
     scheduled_from = models.DateTimeField(null=True, editable=False)  # published or resumed: from here on
     settled_until = models.DateTimeField(null=True, editable=False)
@@ -47,6 +55,46 @@ class Trigger(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind or 'unpublished'} trigger of {self.workflow.name}"
+
+
+class WebhookSecret(models.Model):
+    """What a sender signs with. Written by `triggers.webhook_secrets` only; the secret itself is shown when it is made."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="webhook_secrets")
+    signing = models.CharField(
+        max_length=40
+    )  # as in Trigger: for a webhook signed otherwise it verifies nothing
+    ciphertext = models.TextField(editable=False)  # AES-GCM bound to this row
+    last4 = models.CharField(max_length=4)  # for people, to tell two apart
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True)  # null: until somebody ends it
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.signing} secret …{self.last4}"
+
+
+class RecentBody(models.Model):
+    """A body that came signed under a key that was not: within ten minutes the same is the same event.
+
+    Written with its event by `triggers.outbox` only, and forgotten by the sweep.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    trigger = models.ForeignKey(Trigger, models.PROTECT, related_name="+", db_index=False)
+    body_digest = models.BinaryField(max_length=32)  # sha256
+    event_id = models.UUIDField()
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("trigger", "body_digest"), name="recent_body_once"),)
+        indexes = (models.Index(F("seen_at"), name="recent_body_age"),)  # the sweep: what is over
+
+    def __str__(self) -> str:
+        return f"A body of {self.seen_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class EventStatus(models.TextChoices):

@@ -11,7 +11,7 @@ a second statement, with a snapshot taken after that wait, can see the winner's 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from lightfield.kernel.ids import uuid7
 from triggers.causes import DEEPEST
 from triggers.decisions import Verdict, note, note_on_commit
 from triggers.models import Trigger
+from triggers.signatures import TOLERANCE_SECONDS
 
 # The version is pinned here: whatever is published before the dispatch, the run executes this one.
 INSERT = """
@@ -38,18 +39,78 @@ INSERT = """
   RETURNING id
 """
 
-# `refused_as`, a verdict: why the trigger of this token takes nothing now, told by the same one look at it.
-CAPTURE_WEBHOOK = f"""
-WITH known AS MATERIALIZED (
-  SELECT t.id, t.shard, w.id AS workflow_id, w.active_version_id AS version_id,
-    CASE WHEN w.status = 'active' AND t.kind = 'webhook' THEN NULL
+# Whose the address is now, and whose it was before, while that is still valid.
+PRESENT = "(SELECT id FROM triggers_trigger WHERE token_hash = %(token_hash)s::varchar)"
+PREVIOUS = """(SELECT id FROM triggers_trigger
+     WHERE previous_token_hash = %(token_hash)s::varchar AND previous_token_until > clock_timestamp())"""
+
+# A verdict: why a trigger takes nothing now.
+REFUSED_AS = """CASE WHEN w.status = 'active' AND t.kind = 'webhook' THEN NULL
          WHEN w.status IN ('paused', 'archived') THEN w.status
-         WHEN w.status = 'active' THEN 'other_kind' ELSE 'not_published' END AS refused_as
+         WHEN w.status = 'active' THEN 'other_kind' ELSE 'not_published' END"""
+
+# One look at an endpoint before a signature is judged, by the database's clock. Two secrets are the most there are.
+# For an address that nobody has it looks at the next one there is, and says so: the same work in the same time.
+LOOK_AT_ENDPOINT = f"""
+WITH asked AS MATERIALIZED (
+  SELECT {PRESENT} AS present, {PREVIOUS} AS previous,
+    (SELECT id FROM triggers_trigger WHERE token_hash > %(token_hash)s::varchar
+     ORDER BY token_hash LIMIT 1) AS above,
+    (SELECT id FROM triggers_trigger ORDER BY token_hash LIMIT 1) AS lowest)
+SELECT coalesce(present, previous) IS NOT NULL, t.id, {REFUSED_AS}, t.signing,
+  extract(epoch FROM clock_timestamp())::float8,
+  ARRAY(SELECT ARRAY[s.id::text, s.ciphertext] FROM triggers_webhooksecret s
+        WHERE s.trigger_id = t.id AND s.signing = t.signing
+          AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())
+        ORDER BY s.id DESC LIMIT 2)
+FROM asked JOIN triggers_trigger t ON t.id = coalesce(present, previous, above, lowest)
+  JOIN workflows_workflow w ON w.id = t.workflow_id
+"""
+
+# Why the trigger of this token takes nothing now is told by the same one look at it. `unverified`: it wants a
+# signature, and this request was not judged by it (any more: it may have been published anew since).
+KNOWN = f"""known AS MATERIALIZED (
+  SELECT t.id, t.shard, w.id AS workflow_id, w.active_version_id AS version_id,
+    coalesce({REFUSED_AS}, CASE WHEN t.signing <> %(verified)s::varchar THEN 'unverified' END) AS refused_as
   FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
-  WHERE t.token_hash = %(token_hash)s::varchar),
+  WHERE t.id = coalesce({PRESENT}, {PREVIOUS}))"""
+
+CAPTURE_WEBHOOK = f"""
+WITH {KNOWN},
 found AS (SELECT * FROM known WHERE refused_as IS NULL),
 added AS ({INSERT})
 SELECT known.id, known.shard, added.id, known.refused_as FROM known LEFT JOIN added ON true
+"""
+
+# The same for a request that could be replayed under another key: its body is a key too, for so long. Two at once
+# meet at the body's row; it names the event that stands, which is an older one where the key was there before. Where
+# the key was there with another body nothing may be remembered of this one: it is refused.
+REPLAY_SECONDS = 2 * TOLERANCE_SECONDS
+CAPTURE_REPLAYABLE = f"""
+WITH {KNOWN},
+open AS (SELECT * FROM known WHERE refused_as IS NULL),
+fresh AS (
+  INSERT INTO triggers_recentbody AS r (trigger_id, body_digest, event_id, seen_at)
+  SELECT open.id, %(digest)s::bytea, coalesce(
+    (SELECT e.id FROM triggers_outboxevent e
+     WHERE e.trigger_id = open.id AND e.source = 'webhook' AND e.idempotency_key = %(key)s::varchar), %(id)s::uuid),
+    clock_timestamp()
+  FROM open WHERE NOT EXISTS (
+    SELECT 1 FROM triggers_outboxevent e
+    WHERE e.trigger_id = open.id AND e.source = 'webhook' AND e.idempotency_key = %(key)s::varchar
+      AND e.body_digest <> %(digest)s::bytea)
+  ON CONFLICT (trigger_id, body_digest) DO UPDATE SET event_id = EXCLUDED.event_id, seen_at = EXCLUDED.seen_at
+    WHERE r.seen_at < clock_timestamp() - make_interval(secs => {REPLAY_SECONDS})
+  RETURNING r.trigger_id),
+found AS (SELECT open.* FROM open JOIN fresh ON fresh.trigger_id = open.id),
+added AS ({INSERT})
+SELECT known.id, known.shard, added.id, known.refused_as FROM known LEFT JOIN added ON true
+"""
+
+FORGET_BODIES = f"""
+DELETE FROM triggers_recentbody WHERE id IN (
+  SELECT id FROM triggers_recentbody WHERE seen_at < clock_timestamp() - make_interval(secs => {REPLAY_SECONDS})
+  ORDER BY seen_at LIMIT %(most)s::int FOR UPDATE SKIP LOCKED)
 """
 
 APPEND = f"""
@@ -69,6 +130,17 @@ WHERE trigger_id = %(trigger_id)s::bigint AND source = %(source)s::varchar AND i
 
 ALREADY_THERE = "SELECT id, true FROM triggers_outboxevent WHERE id = %(id)s::uuid"
 
+SAME_BODY = """
+SELECT e.id, true FROM triggers_recentbody r JOIN triggers_outboxevent e ON e.id = r.event_id
+WHERE r.trigger_id = %(trigger_id)s::bigint AND r.body_digest = %(digest)s::bytea
+"""
+
+# Of two bodies at once under one key the loser's is remembered, and has no event.
+FORGET_BODY = """
+DELETE FROM triggers_recentbody r WHERE r.trigger_id = %(trigger_id)s::bigint AND r.body_digest = %(digest)s::bytea
+  AND NOT EXISTS (SELECT 1 FROM triggers_outboxevent e WHERE e.id = r.event_id)
+"""
+
 
 @dataclass(frozen=True)
 class Captured:
@@ -77,6 +149,29 @@ class Captured:
     event_id: UUID
     is_duplicate: bool
     has_same_body: bool = True
+    trigger_id: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What is known of an address before its request is judged."""
+
+    trigger_id: int
+    refused_as: Verdict | None
+    signing: str  # a preset's name; empty: it takes requests unsigned
+    sealed_secrets: list[tuple[str, str]]  # id and ciphertext of the live ones
+    now: float  # Unix seconds, the database's
+
+
+@dataclass(frozen=True)
+class NotTaken:
+    """No event: nobody has the address, or its trigger takes nothing now. `UNVERIFIED`: it wants a signature."""
+
+    trigger_id: int | None = None
+    refused_as: str = ""
+
+
+UNVERIFIED = "unverified"
 
 
 def append_event(
@@ -121,6 +216,16 @@ def append_event(
     return _settled(params, trigger_id=trigger.pk, shard=trigger.shard, was_added=added is not None)
 
 
+def look_at_endpoint(token_hash: str) -> Endpoint | None:
+    """Whose address it is and how its requests are signed; None when nobody has it."""
+    found = sql.row(LOOK_AT_ENDPOINT, {"token_hash": token_hash})
+    if found is None or not found[0]:
+        return None
+    _, trigger_id, refused_as, signing, now, sealed = found
+    verdict = None if refused_as is None else Verdict(refused_as)
+    return Endpoint(trigger_id, verdict, signing, [(one, text) for one, text in sealed], now)
+
+
 def capture_webhook(
     *,
     token_hash: str,
@@ -129,16 +234,18 @@ def capture_webhook(
     body_digest: bytes,
     idempotency_key: str | None,
     trace_id: str,
-) -> Captured | None:
-    """Record a webhook for the active workflow that this token belongs to; None when there is none.
-
-    Why a known trigger took nothing is noted; of an unknown token nothing is, so no flood of them reaches the notes.
+    verified: str = "",
+    is_replayable: bool = False,
+) -> Captured | NotTaken:
+    """Record a webhook for the active workflow that this token belongs to, if it may start it.
 
     The event is committed when this returns. The caller chooses `event_id`: to repeat the call with the same
     one is safe, also when the answer to the COMMIT was lost.
 
     Args:
         body: the JSON text as received; it passed `strict_json.parse`.
+        verified: how its signature was found right, the name of a preset; a trigger that asks for another takes nothing.
+        is_replayable: the same body within ten minutes is the same event, whatever its key.
 
     Raises:
         RuntimeError: inside a transaction, where nothing would be committed yet.
@@ -154,15 +261,25 @@ def capture_webhook(
         trace_id=trace_id,
         body_digest=body_digest,
     )
-    params["token_hash"] = token_hash
-    found = sql.row(CAPTURE_WEBHOOK, params)
+    params["token_hash"], params["verified"] = token_hash, verified
+    found = sql.row(CAPTURE_REPLAYABLE if is_replayable else CAPTURE_WEBHOOK, params)
     if found is None:
-        return None
+        return NotTaken()
     trigger_id, shard, added, refused_as = found
     if refused_as is not None:
-        note(trigger_id=trigger_id, verdict=Verdict(refused_as), detail={"source": "webhook"})
-        return None
-    return _settled(params, trigger_id=trigger_id, shard=shard, was_added=added is not None)
+        return NotTaken(trigger_id, refused_as)
+    return _settled(
+        params,
+        trigger_id=trigger_id,
+        shard=shard,
+        was_added=added is not None,
+        is_replayable=is_replayable,
+    )
+
+
+def forget_bodies() -> None:
+    """Those that are older than any replay could be. Called by the sweep."""
+    sql.rows(FORGET_BODIES, {"most": 10_000})
 
 
 def _columns(
@@ -188,18 +305,30 @@ def _columns(
     }
 
 
-def _settled(params: dict[str, Any], *, trigger_id: int, shard: int, was_added: bool) -> Captured:
+def _settled(
+    params: dict[str, Any], *, trigger_id: int, shard: int, was_added: bool, is_replayable: bool = False
+) -> Captured:
     """Ring for a new event, or find the one that was there first."""
     event_id: UUID = params["id"]
     if not was_added:
-        winner = sql.row(WINNER if params["key"] else ALREADY_THERE, {**params, "trigger_id": trigger_id})
-        if winner is None:
-            raise sql.OperationalError("the event that held this key was deleted meanwhile")
+        winner = _winner({**params, "trigger_id": trigger_id}, is_replayable=is_replayable)
         if winner[0] != event_id:
             _note_repetition(params, winner, trigger_id=trigger_id)
-            return Captured(winner[0], is_duplicate=True, has_same_body=winner[1])
+            return Captured(winner[0], is_duplicate=True, has_same_body=winner[1], trigger_id=trigger_id)
     transaction.on_commit(partial(bells.ring_dispatch, shard), robust=True)
-    return Captured(event_id, is_duplicate=False)
+    return Captured(event_id, is_duplicate=False, trigger_id=trigger_id)
+
+
+def _winner(params: dict[str, Any], *, is_replayable: bool) -> tuple[Any, ...]:
+    """The event that was there first, by its key, by its body, or by its id where a capture is repeated."""
+    statements = [WINNER if params["key"] else ALREADY_THERE, *([SAME_BODY] if is_replayable else [])]
+    for statement in statements:
+        winner = sql.row(statement, params)
+        if winner is not None:
+            return winner
+    if is_replayable:
+        sql.rows(FORGET_BODY, params)
+    raise sql.OperationalError("what held this key or body is gone: the sender comes again")
 
 
 def _note_repetition(params: dict[str, Any], winner: tuple[Any, ...], *, trigger_id: int) -> None:
@@ -211,6 +340,6 @@ def _note_repetition(params: dict[str, Any], winner: tuple[Any, ...], *, trigger
     decided(
         trigger_id=trigger_id,
         verdict=Verdict.DUPLICATE if is_same else Verdict.KEY_REUSED,
-        subject=f"key {params['key']}",
+        subject=f"key {params['key']}" if params["key"] else "",
         detail={"source": params["source"], "event_id": str(winner_id)},
     )

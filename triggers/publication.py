@@ -12,15 +12,18 @@ from uuid import UUID
 from django.conf import settings
 
 from lightfield.kernel.errors import Problem
-from triggers import cursors, tokens
+from triggers import cursors, tokens, webhook_secrets
 from triggers.kinds import base
 from triggers.kinds.base import JsonObject, TriggerKind
 from triggers.kinds.schedule import Schedule
+from triggers.kinds.webhook import Webhook
 from triggers.models import Trigger
+from triggers.signatures import preset_of
 from workflows import hooks
 from workflows.models import Workflow, WorkflowVersion
 
 SCHEDULE = Schedule.name
+WEBHOOK = Webhook.name
 
 
 @hooks.on_created
@@ -41,8 +44,10 @@ def follow_version(workflow: Workflow, version: WorkflowVersion) -> None:
     kind, config = published["type"], published.get("config", {})
     trigger = _locked(workflow)
     is_going_on = (kind, config) == (trigger.kind, trigger.config) and trigger.next_due_at is not None
+    preset = preset_of(config.get("signature")) if kind == WEBHOOK else None
     trigger.kind, trigger.config = kind, config
-    trigger.save(update_fields=["kind", "config"])
+    trigger.signing = preset.name if preset else ""
+    trigger.save(update_fields=["kind", "config", "signing"])
     if kind != SCHEDULE:
         cursors.forget(trigger)
     elif not is_going_on:
@@ -66,13 +71,38 @@ def stop(workflow: Workflow) -> None:
 @hooks.on_storing
 def refuse_to_store(definition: JsonObject) -> list[Problem]:
     kind, config = _trigger_of(definition)
-    return _placed(kind.unstorable(config)) if kind else []
+    problems = kind.unstorable(config) if kind else []
+    if not problems and not isinstance(kind, Webhook):
+        problems = _misplaced_secret(config)
+    return _placed(problems)
+
+
+@hooks.on_taking
+def keep_secret(definition: JsonObject) -> tuple[JsonObject, hooks.Deposit | None]:
+    """A secret is kept encrypted beside the trigger, and a draft never holds one."""
+    kind, config = _trigger_of(definition)
+    if kind is None:
+        return definition, None
+    config, secret = kind.taken_out(config)
+    stored = {**definition, "trigger": {**definition["trigger"], "config": config}}
+    if secret is None:
+        return stored, None
+
+    def deposit(workflow: Workflow, by: str) -> None:
+        webhook_secrets.set_by_draft(_locked(workflow), config["signature"], secret, by=by)
+
+    return stored, deposit
 
 
 @hooks.on_publishing
-def refuse_to_publish(definition: JsonObject) -> list[Problem]:
+def refuse_to_publish(definition: JsonObject, workflow: Workflow) -> list[Problem]:
     kind, config = _trigger_of(definition)
-    return _placed(kind.unpublishable(config)) if kind else []
+    if kind is None:
+        return []
+    problems = kind.unpublishable(config)
+    if not problems and kind.name == WEBHOOK:
+        problems = webhook_secrets.missing(workflow, config.get("signature"))
+    return _placed(problems)
 
 
 def _locked(workflow: Workflow) -> Trigger:
@@ -89,6 +119,14 @@ def _trigger_of(definition: JsonObject) -> tuple[TriggerKind | None, JsonObject]
     """The kind that a draft names, if it names one that is installed, and its config as written."""
     trigger = definition.get("trigger") or {}
     return base.find(trigger.get("type")), trigger.get("config") or {}
+
+
+def _misplaced_secret(config: JsonObject) -> list[Problem]:
+    """A webhook's secret under another type, perhaps a mistyped one: nobody would take it out of the draft."""
+    signature = config.get("signature")
+    if not isinstance(signature, dict) or "secret" not in signature:
+        return []
+    return [Problem("/signature/secret", "config.invalid_secret", "Only a webhook has a secret.")]
 
 
 def _placed(problems: list[Problem]) -> list[Problem]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -15,16 +16,29 @@ from lightfield.kernel import traceparent as trace_context
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import RequestRefused
 from lightfield.kernel.ids import uuid7
-from triggers import outbox, tokens
+from triggers import outbox, receiving, tokens
 from triggers.decisions import Verdict, note
 from triggers.models import Trigger
 from triggers.outbox import Captured
+from triggers.receiving import Incoming, Received
 from workflows.models import Workflow, WorkflowStatus
 
 logger = logging.getLogger(__name__)
 
 # Senders of webhooks give up after 3 to 15 s and come again; better they hear it at once.
 _database = db_deadline.Breaker(patience_seconds=2.0)
+
+
+# No row: the old address is to stay for a while, and the one before it still does.
+NEW_ADDRESS: Final = """
+UPDATE triggers_trigger SET token_hash = %(token_hash)s::varchar, token_ciphertext = %(token_ciphertext)s::text,
+  previous_token_hash = CASE WHEN %(seconds)s::float8 > 0 THEN token_hash END,
+  previous_token_until = CASE WHEN %(seconds)s::float8 > 0
+    THEN clock_timestamp() + make_interval(secs => %(seconds)s::float8) END
+WHERE id = %(id)s::bigint
+  AND (%(seconds)s::float8 = 0 OR previous_token_until IS NULL OR previous_token_until <= clock_timestamp())
+RETURNING id
+"""
 
 
 def webhook_path(trigger: Trigger) -> str:
@@ -34,11 +48,14 @@ def webhook_path(trigger: Trigger) -> str:
 
 @sql.retrying_conflicts
 @transaction.atomic
-def rotate_token(*, workflow_id: UUID, by: str) -> Trigger:
-    """Give the workflow a new webhook address; the old one answers 404 from now on.
+def rotate_token(*, workflow_id: UUID, by: str, previous_valid_for_seconds: int = 0) -> Trigger:
+    """Give the workflow a new webhook address.
+
+    The old one answers 404 from now on, or after `previous_valid_for_seconds`, at most 30 days: time to tell senders.
 
     Raises:
-        RequestRefused: `request.not_found`, or `workflow.illegal_transition` once it is archived.
+        RequestRefused: `request.not_found`, `workflow.illegal_transition` once it is archived,
+            `rotation.in_progress` when the old one is to stay and one before it is still valid.
     """
     workflow = Workflow.objects.select_for_update(no_key=True).filter(pk=workflow_id).first()
     if workflow is None:
@@ -47,11 +64,26 @@ def rotate_token(*, workflow_id: UUID, by: str) -> Trigger:
         raise RequestRefused(
             "workflow.illegal_transition", "An archived workflow has no address.", status=workflow.status
         )
-    trigger = Trigger.objects.get(workflow=workflow)
+    trigger = Trigger.objects.select_for_update(no_key=True).get(workflow=workflow)
     sealed = tokens.new_token(workflow.pk)
-    trigger.token_hash, trigger.token_ciphertext = sealed.token_hash, sealed.token_ciphertext
-    trigger.save(update_fields=["token_hash", "token_ciphertext"])
-    audit.record(actor=by, action="trigger.token_rotated", subject=workflow.pk)
+    rotated = sql.rows(
+        NEW_ADDRESS,
+        {
+            "id": trigger.pk,
+            "token_hash": sealed.token_hash,
+            "token_ciphertext": sealed.token_ciphertext,
+            "seconds": previous_valid_for_seconds,
+        },
+    )
+    if not rotated:
+        raise RequestRefused("rotation.in_progress", "The address before the present one is still valid.")
+    audit.record(
+        actor=by,
+        action="trigger.token_rotated",
+        subject=workflow.pk,
+        previous_valid_for_seconds=previous_valid_for_seconds,
+    )
+    trigger.refresh_from_db()
     return trigger
 
 
@@ -101,37 +133,75 @@ def run_by_hand(
 
 
 def receive_webhook(
-    *, token: str, raw: bytes, idempotency_key: str | None, traceparent: str | None
-) -> Captured | None:
-    """Store a webhook's body as an event of the active workflow with this address; None when there is none.
+    *,
+    token: str,
+    raw: bytes,
+    headers: Mapping[str, str],
+    idempotency_key: str | None,
+    traceparent: str | None,
+) -> Received:
+    """Store a webhook's body as an event of the active workflow with this address, if it is signed as that asks.
 
     Committed when this returns. A connection that turns out to be dead is replaced once: the event's id is
     chosen here, so doing it again cannot store it twice even if only the answer to the COMMIT was lost.
+
+    Args:
+        headers: those that `signatures.headers_of` picks.
 
     Raises:
         RequestRefused: `payload.*`, `idempotency.key_invalid`.
         django.db.OperationalError, InterfaceError: the database does not answer; told within 2 s.
     """
-    key = keys.read(idempotency_key)
-    strict_json.parse(raw)
-    delivery: dict[str, Any] = {
-        "token_hash": tokens.hash_of(token),
-        "event_id": uuid7(),
-        "body": raw.decode(),
-        "body_digest": strict_json.digest(raw),
-        "idempotency_key": key,
-        "trace_id": _trace_id(traceparent),
-    }
+    incoming = Incoming(
+        tokens.hash_of(token),
+        raw,
+        headers,
+        idempotency_key,
+        event_id=uuid7(),
+        trace_id=_trace_id(traceparent),
+    )
+    try:
+        received = _received(incoming)
+    except RequestRefused as refusal:
+        on_refused(incoming, code=refusal.code)
+        raise
+    if received.captured is None:
+        on_refused(incoming, received)
+    return received
+
+
+def on_refused(
+    incoming: Incoming,  # noqa: ARG001  for those who keep what came
+    received: Received | None = None,
+    *,
+    code: str = "",  # noqa: ARG001
+) -> None:
+    """A webhook that started nothing is told of here, when its answer stands. Of unknown addresses nothing is noted.
+
+    Args:
+        received: what became of it; None where its body or a header could not be used, as `code` says.
+    """
+    if received is None or received.trigger_id is None or received.verdict is None:
+        return
+    failed = {"check": str(received.check)} if received.check else {}
+    note(trigger_id=received.trigger_id, verdict=received.verdict, detail={"source": "webhook", **failed})
+
+
+def _received(incoming: Incoming) -> Received:
+    """What can be refused without the database is, also while it is away."""
+    incoming.idempotency_key  # noqa: B018
+    if incoming.claims is None:
+        incoming.body  # noqa: B018
     crashpoint("CP-W1")
     with _database.asked():
         try:
-            return outbox.capture_webhook(**delivery)
+            return receiving.receive(incoming)
         except (OperationalError, InterfaceError) as error:
             if not db_deadline.is_connection_lost(error):
                 raise
             logger.info("webhook_capture_repeated", extra={"error": type(error).__name__})
             connection.close()
-            return outbox.capture_webhook(**delivery)
+            return receiving.receive(incoming)
 
 
 def _trace_id(header: str | None) -> str:

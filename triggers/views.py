@@ -1,7 +1,7 @@
 """Webhook intake: a raw body in, an event id out. Reached before sessions, messages and CSRF checks.
 
-Whatever the answer, it never tells whether an address exists: the body is judged before the address is looked
-up, and an unknown, unpublished, paused or archived one gets the same bytes.
+Whatever the answer, it never tells whether an address exists: a body that is no JSON is refused whatever the address
+is, and an unknown, unpublished, paused or archived one, or a bad signature, gets the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from lightfield.kernel import problems
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import RequestRefused
-from triggers import intake, services
+from triggers import intake, services, signatures
 from triggers.outbox import Captured
 
 logger = logging.getLogger(__name__)
@@ -36,9 +36,10 @@ def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
         return _refuse_method(request)
     try:
         raw = intake.read_body(request)
-        captured = services.receive_webhook(
+        received = services.receive_webhook(
             token=token,
             raw=raw,
+            headers=signatures.headers_of(request.META),
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
             traceparent=request.META.get("HTTP_TRACEPARENT"),
         )
@@ -53,7 +54,7 @@ def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
         logger.exception("webhook_failed")  # Django's own handler would log the address
         return problems.problem_json("engine.internal")
     crashpoint("CP-W3")
-    return _answer(captured)
+    return _answer(received.captured)
 
 
 def _answer(captured: Captured | None) -> HttpResponse:

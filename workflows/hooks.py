@@ -16,6 +16,9 @@ CreatedHook = Callable[[Workflow], None]
 PublishedHook = Callable[[Workflow, WorkflowVersion], None]
 MovedHook = Callable[[Workflow], None]
 JudgingHook = Callable[[dict[str, Any]], list[Problem]]
+PublishingHook = Callable[[dict[str, Any], Workflow], list[Problem]]
+Deposit = Callable[[Workflow, str], None]
+TakingHook = Callable[[dict[str, Any]], tuple[dict[str, Any], Deposit | None]]
 H = TypeVar("H")
 
 _created: list[CreatedHook] = []
@@ -24,7 +27,8 @@ _paused: list[MovedHook] = []
 _resumed: list[MovedHook] = []
 _archived: list[MovedHook] = []
 _storing: list[JudgingHook] = []
-_publishing: list[JudgingHook] = []
+_taking: list[TakingHook] = []
+_publishing: list[PublishingHook] = []
 
 
 def on_created(hook: CreatedHook) -> CreatedHook:
@@ -55,13 +59,22 @@ def on_archived(hook: MovedHook) -> MovedHook:
 def on_storing(hook: JudgingHook) -> JudgingHook:
     """Decorator: ask `hook(definition)` before a draft is stored; the problems it returns refuse it.
 
-    A draft may be unfinished or wrong. This is only for what must not be stored at all, such as secrets.
+    A draft may be unfinished or wrong. This is only for what must not be stored at all.
     """
     return _registered(_storing, hook)
 
 
-def on_publishing(hook: JudgingHook) -> JudgingHook:
-    """Decorator: ask `hook(definition)` before a draft is published; its problems refuse that."""
+def on_taking(hook: TakingHook) -> TakingHook:
+    """Decorator: let `hook(definition)` take out what is kept elsewhere, such as secrets, before a draft is stored.
+
+    It returns the definition without it, and what is to be done with it: `deposit(workflow, by)`, called in the
+    same transaction once the workflow's row is there and locked.
+    """
+    return _registered(_taking, hook)
+
+
+def on_publishing(hook: PublishingHook) -> PublishingHook:
+    """Decorator: ask `hook(definition, workflow)` before a draft is published; its problems refuse that."""
     return _registered(_publishing, hook)
 
 
@@ -94,8 +107,18 @@ def problems_of_storing(definition: dict[str, Any]) -> list[Problem]:
     return [problem for hook in _storing for problem in hook(definition)]
 
 
-def problems_of_publishing(definition: dict[str, Any]) -> list[Problem]:
-    return [problem for hook in _publishing for problem in hook(definition)]
+def take_out(definition: dict[str, Any]) -> tuple[dict[str, Any], list[Deposit]]:
+    """The definition as it may be stored, and what is to be done with what was in it."""
+    deposits = []
+    for hook in _taking:
+        definition, deposit = hook(definition)
+        if deposit is not None:
+            deposits.append(deposit)
+    return definition, deposits
+
+
+def problems_of_publishing(definition: dict[str, Any], workflow: Workflow) -> list[Problem]:
+    return [problem for hook in _publishing for problem in hook(definition, workflow)]
 
 
 def _registered(hooks: list[H], hook: H) -> H:

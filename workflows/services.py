@@ -41,10 +41,12 @@ def create_workflow(*, definition: object, by: str) -> Workflow:
     Raises:
         RequestRefused: `config.invalid_definition` with one problem per place.
     """
-    document = _storable(definition)
+    document, deposits = _storable(definition)
     workflow = Workflow.objects.create(name=document["name"], draft=document)
     hooks.run_created(workflow)
     audit.record(actor=by, action="workflow.created", subject=workflow.pk)
+    for deposit in deposits:
+        deposit(workflow, by)
     return workflow
 
 
@@ -64,10 +66,12 @@ def update_draft(*, workflow_id: UUID, changes: object, by: str) -> Workflow:
     workflow = _locked(workflow_id)
     if workflow.status == WorkflowStatus.ARCHIVED:
         raise _illegal(workflow, "edit")
-    document = _storable(merge(workflow.draft, changes))
+    document, deposits = _storable(merge(workflow.draft, changes))
     workflow.draft, workflow.name = document, document["name"]
     workflow.save(update_fields=["draft", "name", "updated_at"])
     audit.record(actor=by, action="workflow.edited", subject=workflow.pk, parts=sorted(changes))
+    for deposit in deposits:
+        deposit(workflow, by)
     return workflow
 
 
@@ -85,7 +89,7 @@ def publish(*, workflow_id: UUID, by: str) -> tuple[WorkflowVersion, bool]:
     workflow = _locked(workflow_id)
     if workflow.status not in TRANSITIONS["publish"]:
         raise _illegal(workflow, "publish")
-    definition = _publishable(workflow.draft)
+    definition = _publishable(workflow)
     document = dump(definition)
     active = workflow.active_version
     if active is not None and active.checksum == checksum(document):
@@ -161,18 +165,21 @@ def archive(*, workflow_id: UUID, by: str) -> Workflow:
     return workflow
 
 
-def _storable(raw: object) -> dict[str, Any]:
-    """The normalised document of a draft, with nothing in it that must not be stored."""
+def _storable(raw: object) -> tuple[dict[str, Any], list[hooks.Deposit]]:
+    """The normalised document of a draft, with nothing in it that must not be stored; what was in it is deposited."""
     document = dump(parse_definition(raw))
     problems = hooks.problems_of_storing(document)
     if problems:
         raise RequestRefused("config.invalid_definition", problems=problems)
-    return document
+    return hooks.take_out(document)
 
 
-def _publishable(draft: dict[str, Any]) -> Definition:
-    definition = parse_definition(draft)
-    problems = [*validation.problems_of(definition), *hooks.problems_of_publishing(draft)]
+def _publishable(workflow: Workflow) -> Definition:
+    definition = parse_definition(workflow.draft)
+    problems = [
+        *validation.problems_of(definition),
+        *hooks.problems_of_publishing(workflow.draft, workflow),
+    ]
     if problems:
         raise RequestRefused("config.invalid_definition", problems=problems)
     return definition

@@ -72,12 +72,16 @@ INVARIANTS = (
     Invariant(
         name="trigger-follows-version",
         subject=Subject.WORKFLOWS,
-        says="A workflow's trigger is of the kind that its active version names, with that version's config; before the "
-        "first publish it is of no kind.",
+        says="A workflow's trigger is of the kind that its active version names, with that version's config, and a webhook is "
+        "signed as that says; before the first publish it is of no kind.",
         broken="""
             SELECT w.id FROM workflows_workflow w JOIN triggers_trigger t ON t.workflow_id = w.id
             LEFT JOIN workflows_workflowversion v ON v.id = w.active_version_id
             WHERE t.kind IS DISTINCT FROM coalesce(v.definition #>> '{trigger,type}', '')
-              OR t.config IS DISTINCT FROM coalesce(v.definition #> '{trigger,config}', '{}')""",
+              OR t.config IS DISTINCT FROM coalesce(v.definition #> '{trigger,config}', '{}')
+              OR t.signing <> CASE
+                WHEN t.kind = 'webhook' AND coalesce(t.config #>> '{signature,scheme}', 'none') <> 'none'
+                THEN coalesce(nullif(t.config #>> '{signature,preset}', ''), t.config #>> '{signature,scheme}')
+                ELSE '' END""",
     ),
 )

@@ -15,7 +15,7 @@ from executions.decision_list import Entry, Tally
 from executions.decision_sentences import sentence_of
 from executions.sentences import Sentence
 from lightfield.access.pagination import merged
-from lightfield.builder.deeds import RUNS
+from lightfield.builder.deeds import ADDRESS, RUNS
 from triggers.decisions.verdicts import Verdict
 from workflows.models import Workflow
 
@@ -44,7 +44,7 @@ def context_of(request: HttpRequest, workflow: Workflow) -> dict[str, Any]:
     rows = merged(
         decision_list.lists_of(trigger, verdict), by="id", beyond=before, is_downward=True, count=SHOWN + 1
     )
-    entries = decision_list.entries_of(rows[:SHOWN])
+    entries = decision_list.entries_of(rows[:SHOWN], may_see_checks=request.user.has_perm(ADDRESS))
     older = _query(verdict, before=entries[-1].id) if len(rows) > SHOWN else ""
     return {
         "workflow": workflow,

@@ -42,7 +42,7 @@ class Sheet:
 def sheet_of(workflow: Workflow) -> Sheet:
     """The stored draft."""
     text = as_text(workflow.draft, is_brief=True)
-    return Sheet(text, [], placed(text, obstacles_of(workflow.draft)), base=checksum(workflow.draft))
+    return Sheet(text, [], placed(text, obstacles_of(workflow)), base=checksum(workflow.draft))
 
 
 def sheet_from(document: dict[str, Any]) -> Sheet:
@@ -85,13 +85,16 @@ class Refused(Exception):
         self.problems = problems
 
 
-def obstacles_of(draft: dict[str, Any]) -> list[Problem]:
+def obstacles_of(workflow: Workflow) -> list[Problem]:
     """What `services.publish` would refuse the draft for."""
     try:
-        definition = parse_definition(draft)
+        definition = parse_definition(workflow.draft)
     except RequestRefused as error:
         return error.problems
-    return [*validation.problems_of(definition), *hooks.problems_of_publishing(draft)]
+    return [
+        *validation.problems_of(definition),
+        *hooks.problems_of_publishing(workflow.draft, workflow),
+    ]
 
 
 def outline_of(draft: dict[str, Any]) -> list[dict[str, Any]]:

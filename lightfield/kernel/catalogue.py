@@ -72,7 +72,8 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("config.invalid_definition", False, 422, "The definition has wrong or unknown fields.", "Follow the pointers in `errors`."),
     Entry("config.unknown_step_type", False, 422, "There is no such step type.", "Use one that the admin lists beside the editor, or install the app that brings it."),
     Entry("config.unknown_trigger_type", False, 422, "There is no such trigger type.", "Use webhook, record, schedule or manual."),
-    Entry("config.unsupported_signature", False, 422, "Signed webhooks are not part of this release.", "Use the scheme none and leave the secret out; the address itself is secret."),
+    Entry("config.missing_secret", False, 422, "The signature scheme needs a secret, and none is live.", "Send signature.secret with the draft, or make one by POST …/webhook-secrets or on the trigger's page."),
+    Entry("config.invalid_secret", False, 422, "The secret does not have the form that the signature scheme needs.", "Send the secret as the sender shows it; the detail says what it looks like."),
     Entry("config.duplicate_key", False, 422, "Two steps have the same key.", "Give every step its own key."),
     Entry("config.reserved_key", False, 422, "The step's key is a reserved word.", "Choose another key."),
     Entry("config.invalid", False, 422, "The config of a step or trigger is not valid; of a step, once its templates are filled in.", "Correct the field at the pointer or in the metadata, or the data it comes from."),
@@ -101,6 +102,9 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("schedule.set_aside", False, None, "The schedule could not be caught up three times in a row; it fires no more.", "Look for schedule_not_caught_up in the fast worker's log; then pause and resume the workflow, or publish it corrected."),
     # secret.*: what is kept encrypted
     Entry("secret.unreadable", False, 500, "A stored secret cannot be decrypted.", "Put the key it was encrypted with back into LIGHTFIELD_ENCRYPTION_KEYS."),
+    Entry("secret.no_scheme", False, 409, "The workflow's webhook has no signature scheme, so it needs no secret.", "Set signature.scheme in the trigger first."),
+    # rotation.*: a secret or an address takes the place of another
+    Entry("rotation.in_progress", False, 409, "The one before the present one is still valid, and there can be two at a time.", "End the older one first, or wait until it ends; with 0 seconds all older ones end at once."),
     # http.*: a request went out, or tried to. `url_host`, `status_code`, `attempt` and `retry_after` are in the metadata
     Entry("http.timeout", True, None, "No complete answer within the step's timeout.", "Raise timeout_seconds, or ask the receiver why it is slow."),
     Entry("http.dns_failed", True, None, "The host name could not be looked up.", "Check the host name in the URL."),

@@ -23,6 +23,7 @@ from tests.bellboy import Bellboy
 from tests.browser import Browser, Page, a_browser, installed_chromium
 from tests.clockwork import a_schedule, an_overdue
 from tests.factories import a_definition, a_published_workflow, a_workflow, an_event
+from tests.signing import a_signed_workflow
 from tests.staging import nap, say
 from triggers import previews, ticking
 from triggers.models import Decision, Trigger
@@ -155,6 +156,30 @@ def test_the_page_of_a_schedule_fits_a_phone_and_its_marks_can_be_read(
             assert not page.run(CONTRAST)
         count = page.run("document.querySelectorAll('.lf-marked').length")
         assert count == (4 if trigger == marked else 0)
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_the_page_of_a_webhook_fits_a_phone_and_shows_a_made_secret_once(
+    page: Page, live_server: Any, is_dark: bool
+) -> None:
+    triggers = [a_signed_workflow("calendly").trigger, a_published_workflow().trigger]
+    made = f"{live_server.url}/admin/triggers/trigger/{triggers[0].pk}/change/"
+    for width in (PHONE, DESK):
+        page.show_as(width=width, is_dark=is_dark)
+        for trigger in triggers:
+            page.open(f"{live_server.url}/admin/triggers/trigger/{trigger.pk}/change/")
+            assert page.run("document.documentElement.scrollWidth") <= width
+            assert not page.run(CONTRAST)
+
+    page.open(made)
+    page.run("document.querySelector('form[action$=\"/secrets/\"] button').click()")
+    page.wait_until("document.querySelector('[aria-label=\"Copy the secret\"]')")
+    secret = page.run("document.querySelector('[aria-label=\"Copy the secret\"]').dataset.copy")
+    page.open(made)
+
+    assert not page.run(f"document.documentElement.outerHTML.includes({json.dumps(secret)})")
+    assert page.run(f"document.body.innerText.includes({json.dumps('…' + secret[-4:])})")
     assert page.complaints == []
 
 

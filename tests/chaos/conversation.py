@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 # The first that matches. `lost_race()` is in every settlement.
 KINDS: tuple[tuple[str, bytes], ...] = (
-    ("capture", b"t.token_hash ="),
+    ("capture", b"known.refused_as FROM known LEFT JOIN added"),
     ("replay", b"'replay_of', old.id"),
     ("end", b"coalesce(deadline_at < clock_timestamp(), false) FROM executions_run"),
     ("give_up", b"coalesce(f.request->>'on_unknown'"),

@@ -31,6 +31,12 @@ MATRIX = {
     ("POST", "workflows/<uuid:pk>/pause"): ("builder", "workflows.publish_workflow"),
     ("POST", "workflows/<uuid:pk>/resume"): ("builder", "workflows.publish_workflow"),
     ("POST", "workflows/<uuid:pk>/rotate-token"): ("builder", "triggers.change_trigger"),
+    ("GET", "workflows/<uuid:pk>/webhook-secrets"): ("builder", "triggers.change_trigger"),
+    ("POST", "workflows/<uuid:pk>/webhook-secrets"): ("builder", "triggers.change_trigger"),
+    ("DELETE", "workflows/<uuid:pk>/webhook-secrets/<uuid:secret_id>"): (
+        "builder",
+        "triggers.change_trigger",
+    ),
     ("POST", "workflows/<uuid:pk>/run"): ("operator", "workflows.run_workflow"),
     ("GET", "workflows/<uuid:pk>/decisions"): ("viewer", "triggers.view_outboxevent"),
     ("GET", "workflows/<uuid:pk>/decisions/summary"): ("viewer", "triggers.view_outboxevent"),
@@ -39,6 +45,7 @@ MATRIX = {
     ("GET", "workflows/<uuid:pk>/ticks"): ("viewer", "triggers.view_tick"),
     ("GET", "workflows/<uuid:pk>/schedule-preview"): ("viewer", "workflows.view_workflow"),
     ("POST", "workflows/<uuid:pk>/schedule-preview"): ("viewer", "workflows.view_workflow"),
+    ("GET", "webhook-presets"): ("viewer", "workflows.view_workflow"),
     ("GET", "watchables"): ("viewer", "workflows.view_workflow"),
     ("GET", "events"): ("viewer", "triggers.view_outboxevent"),
     ("GET", "events/<uuid:pk>"): ("viewer", "triggers.view_outboxevent"),
@@ -85,7 +92,10 @@ def addresses() -> Iterator[tuple[str, Any]]:
 
 
 def url(address: str) -> str:
-    return f"/api/v1/{address}".replace("<uuid:pk>", str(uuid.uuid4())).replace("<int:number>", "1")
+    ids = {"<uuid:pk>": str(uuid.uuid4()), "<uuid:secret_id>": str(uuid.uuid4()), "<int:number>": "1"}
+    for place, value in ids.items():
+        address = address.replace(place, value)
+    return f"/api/v1/{address}"
 
 
 def test_every_address_has_its_entry():

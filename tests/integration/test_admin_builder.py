@@ -272,13 +272,13 @@ def test_given_somebody_saved_meanwhile_when_saving_then_nothing_is_overwritten_
     assert workflow.name == "Mine"
 
 
-def test_a_secret_in_a_definition_is_refused_at_its_line(ada: Client) -> None:
+def test_a_secret_that_cannot_be_one_is_refused_at_its_line(ada: Client) -> None:
     trigger = {"type": "webhook", "config": {"signature": {"scheme": "stripe", "secret": "whsec_1"}}}
 
     answer = ada.post(ADD, {"definition": text_of(trigger=trigger)})
 
     (problem,) = problems_in(answer)
-    assert "/trigger/config/signature/secret config.unsupported_signature" in problem
+    assert "/trigger/config/signature/secret config.invalid_secret" in problem
     assert not Workflow.objects.exists()
 
 

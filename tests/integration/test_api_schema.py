@@ -31,7 +31,10 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
     for path, methods in document["paths"].items():
         if path.startswith("/api/v1/"):
             address = (
-                path.removeprefix("/api/v1/").replace("{id}", "<uuid:pk>").replace("{number}", "<int:number>")
+                path.removeprefix("/api/v1/")
+                .replace("{id}", "<uuid:pk>")
+                .replace("{number}", "<int:number>")
+                .replace("{secret_id}", "<uuid:secret_id>")
             )
             found.update({(method.upper(), address): operation for method, operation in methods.items()})
     return found
@@ -64,7 +67,7 @@ def test_lists_are_pages_and_posts_take_an_idempotency_key(document):
     for (method, address), operation in operations(document).items():
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         is_list = method == "GET" and not address.endswith(
-            (":pk>", ":number>", "/chain", "/summary", "-preview", "watchables")
+            (":pk>", ":number>", "/chain", "/summary", "-preview", "watchables", "-presets")
         )
         assert ({"limit", "cursor"} <= names) == is_list, address
         assert ("Idempotency-Key" in names) == (method == "POST")

@@ -40,7 +40,7 @@ def append(workflow: Workflow, **given: Any) -> Captured:
 
 def capture(token: str, **given: Any) -> Captured | None:
     body = given.pop("body", '{"n": 1}')
-    return outbox.capture_webhook(
+    captured = outbox.capture_webhook(
         **{
             "token_hash": tokens.hash_of(token),
             "event_id": uuid7(),
@@ -51,6 +51,7 @@ def capture(token: str, **given: Any) -> Captured | None:
             **given,
         }
     )
+    return captured if isinstance(captured, Captured) else None
 
 
 def token_of(workflow: Workflow) -> str:

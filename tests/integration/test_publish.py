@@ -164,7 +164,7 @@ def test_an_unfinished_draft_can_be_stored_but_not_published(missing):
 
 
 @pytest.mark.parametrize("scheme", ["standard", "stripe", "github"])
-def test_a_signature_scheme_that_nobody_would_check_is_refused(scheme):
+def test_a_signature_scheme_without_a_secret_that_verifies_is_refused(scheme):
     workflow = a_workflow(trigger={"type": "webhook", "config": {"signature": {"scheme": scheme}}})
 
     with pytest.raises(RequestRefused) as refusal:
@@ -172,10 +172,10 @@ def test_a_signature_scheme_that_nobody_would_check_is_refused(scheme):
 
     problem = refusal.value.problems[0]
     assert (problem.pointer, problem.code) == (
-        "/trigger/config/signature/scheme",
-        "config.unsupported_signature",
+        "/trigger/config/signature/secret",
+        "config.missing_secret",
     )
-    assert "signed webhooks" in problem.detail
+    assert "webhook-secrets" in problem.detail
 
 
 @pytest.mark.parametrize(

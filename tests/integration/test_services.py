@@ -86,7 +86,7 @@ def test_a_definition_of_the_wrong_shape_is_refused_with_a_pointer(definition, p
     assert not Workflow.objects.exists()
 
 
-def test_given_a_signature_secret_when_the_draft_is_stored_then_it_is_refused_and_kept_nowhere():
+def test_given_a_secret_that_cannot_be_one_when_the_draft_is_stored_then_it_is_refused_and_kept_nowhere():
     signed = {"type": "webhook", "config": {"signature": {"scheme": "standard", "secret": "whsec_xyz"}}}
     workflow = a_workflow()
 
@@ -98,7 +98,8 @@ def test_given_a_signature_secret_when_the_draft_is_stored_then_it_is_refused_an
             deed()
         problem = refusal.value.problems[0]
         assert problem.pointer == "/trigger/config/signature/secret"
-        assert problem.code == "config.unsupported_signature"
+        assert problem.code == "config.invalid_secret"
+        assert "xyz" not in problem.detail
     assert "whsec" not in str(Workflow.objects.values_list("draft"))
 
 

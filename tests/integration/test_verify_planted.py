@@ -128,6 +128,7 @@ PLANTS = [
         "trigger-follows-version",
         "UPDATE triggers_trigger SET config = jsonb_set(config, '{entity}', '\"contact\"') WHERE kind = 'record'",
     ),
+    Plant("trigger-follows-version", "UPDATE triggers_trigger SET signing = 'stripe' WHERE kind = 'webhook'"),
     Plant("trigger-follows-version", "UPDATE workflows_workflow SET active_version_id = NULL"),
     # --- records
     Plant(

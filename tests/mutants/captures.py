@@ -6,6 +6,7 @@ from tests.mutants.mutant import breaking, edit, planted
 
 OUTBOX = "triggers/outbox.py"
 RECEIVING = "triggers/services.py"
+JUDGING = "triggers/receiving.py"
 BELLS = "lightfield/kernel/bells.py"
 
 MUTANTS = (
@@ -35,10 +36,10 @@ MUTANTS = (
             "a webhook is answered while its statement is still to run",
             edit(
                 RECEIVING,
-                "        try:\n            return outbox.capture_webhook(**delivery)\n        except",
+                "        try:\n            return receiving.receive(incoming)\n        except",
                 "        try:\n"
-                '            __import__("threading").Thread(target=outbox.capture_webhook, kwargs=delivery).start()\n'
-                '            return Captured(delivery["event_id"], is_duplicate=False)\n'
+                '            __import__("threading").Thread(target=receiving.receive, args=[incoming]).start()\n'
+                "            return Received(1, Verdict.FIRED, Captured(incoming.event_id, is_duplicate=False))\n"
                 "        except",
             ),
             by="test_webhook_server.py::"
@@ -49,9 +50,10 @@ MUTANTS = (
             "a capture whose COMMIT was not heard is repeated as another event",
             edit(
                 RECEIVING,
-                "            connection.close()\n            return outbox.capture_webhook(**delivery)\n",
+                "            connection.close()\n            return receiving.receive(incoming)\n",
                 "            connection.close()\n"
-                '            return outbox.capture_webhook(**{**delivery, "event_id": uuid7()})\n',
+                '            incoming.__dict__["event_id"] = uuid7()\n'
+                "            return receiving.receive(incoming)\n",
             ),
             by="test_webhook_server.py::"
             "test_given_the_answer_to_the_commit_is_lost_then_the_event_is_stored_once_and_told_as_new",
@@ -132,7 +134,7 @@ MUTANTS = (
         planted(
             "other-body-taken-for-the-same",
             "another body under a used key is answered like a repetition",
-            edit(OUTBOX, "has_same_body=winner[1])", "has_same_body=True)"),
+            edit(OUTBOX, "has_same_body=winner[1], trigger_id", "has_same_body=True, trigger_id"),
             by="test_webhook.py::test_a_repeated_key_with_another_body_is_a_conflict_and_the_first_body_stays",
         ),
     ),
@@ -141,13 +143,13 @@ MUTANTS = (
         planted(
             "lax-json",
             "a webhook's body needs only be what Python's parser takes",
-            edit(RECEIVING, "    strict_json.parse(raw)\n", '    __import__("json").loads(raw)\n'),
+            edit(JUDGING, "return strict_json.parse(self.raw)", 'return __import__("json").loads(self.raw)'),
             by="test_webhook.py::test_what_is_not_strict_json_is_refused_and_leaves_nothing",
         ),
         planted(
             "body-in-another-encoding",
             "a webhook's body is decoded as Latin-1",
-            edit(RECEIVING, '"body": raw.decode(),', '"body": raw.decode("latin-1"),'),
+            edit(JUDGING, "body=incoming.raw.decode(),", 'body=incoming.raw.decode("latin-1"),'),
             by="test_webhook.py::test_any_strict_json_comes_back_as_it_was_sent",
         ),
     ),

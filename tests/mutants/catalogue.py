@@ -15,11 +15,13 @@ from tests.mutants import (
     outcomes,
     records,
     schedules,
+    signatures,
     stories,
 )
 
 MUTANTS = (
     *captures.MUTANTS,
+    *signatures.MUTANTS,
     *dispatches.MUTANTS,
     *records.MUTANTS,
     *loops.MUTANTS,

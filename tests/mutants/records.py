@@ -331,8 +331,8 @@ MUTANTS = (
             "the trigger keeps the config of the first version",
             edit(
                 "triggers/publication.py",
-                "    trigger.kind, trigger.config = kind, config\n",
-                "    trigger.kind, trigger.config = kind, trigger.config or config\n",
+                "    trigger.kind, trigger.config = kind, config\n    trigger.signing",
+                "    trigger.kind, trigger.config = kind, trigger.config or config\n    trigger.signing",
             ),
             by="test_publish_deaths.py::"
             "test_given_a_death_while_publishing_then_the_old_version_is_whole_and_doing_it_again_makes_the_new_one",

@@ -46,7 +46,7 @@ class OperationsOnRuns:
                 idempotency_key=key,
                 trace_id="f" * 32,
             )
-            return found.is_duplicate if found else None
+            return found.is_duplicate if isinstance(found, outbox.Captured) else None
 
         self.draw.twins.both(f"capture {shape} {key} {body}", captured)
 

@@ -33,7 +33,7 @@ def send(world: World, process: Process, flow_id: str, key: str, n: int) -> Acto
             idempotency_key=f"{world.number} {key}",  # worlds share their workflows
             trace_id=f"{world.number:032x}",
         )
-        assert captured is not None
+        assert isinstance(captured, outbox.Captured)
         acknowledged = str(captured.event_id)
         known = world.acknowledged.setdefault(f"{flow_id} {key}", acknowledged)
         demand(known == acknowledged, "one key means one event", flow_id, key, known, acknowledged)

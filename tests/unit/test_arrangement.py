@@ -13,6 +13,7 @@ from workflows import hooks, validation
 from workflows.arrangement import arranged, as_text
 from workflows.comparison import compared
 from workflows.definitions import checksum, dump, parse_definition
+from workflows.models import Workflow
 
 HTTP = {"key": "call", "type": "http_request", "config": {"url": "https://a.example", "method": "GET"}}
 
@@ -88,5 +89,5 @@ def test_every_starter_can_be_published_as_it_is(starter: Starter) -> None:
     definition = parse_definition(starter.definition)
 
     assert validation.problems_of(definition) == []
-    assert hooks.problems_of_publishing(dump(definition)) == []
+    assert hooks.problems_of_publishing(dump(definition), Workflow()) == []
     assert find(starter.slug) is starter

@@ -23,6 +23,10 @@ class Verdict(models.TextChoices):
     NOT_PUBLISHED = "not_published", "Not published"  # the workflow had no version yet
     ARCHIVED = "archived", "Archived"  # the workflow had been archived
     OTHER_KIND = "other_kind", "Starts otherwise"  # a webhook came, and no webhook starts this workflow now
+    BAD_SIGNATURE = (
+        "bad_signature",
+        "Bad signature",
+    )  # it was not signed by a live secret; `check` says what failed
     OWN_CHANGE = "own_change", "Own change"  # the workflow itself made the change
     TOO_DEEP = "too_deep", "Too deep"  # too many runs led to it, one after another
     MISSED = "missed", "Missed"  # instants of a schedule passed while nobody could keep them, and were let go

@@ -25,7 +25,7 @@ class TriggerConfig(BaseModel):
 class TriggerKind:
     """One way to start a workflow. Instances are shared between threads and hold no state.
 
-    Config: its shape is judged when a workflow is published. The two questions below are asked about a config
+    Config: its shape is judged when a workflow is published. The questions below are asked about a config
     as written, whose shape may still be wrong; pointers are relative to the config.
     """
 
@@ -36,6 +36,10 @@ class TriggerKind:
     def unstorable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002  for kinds that need it
         """What must not be stored even in a draft."""
         return []
+
+    def taken_out(self, config: JsonObject) -> tuple[JsonObject, str | None]:
+        """The config as it may be stored, and the secret that was in it. `unstorable` found no fault with it."""
+        return config, None
 
     def unpublishable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002
         """What has the right shape and still cannot be published."""

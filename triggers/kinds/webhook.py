@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
 from lightfield.kernel.errors import Problem
 from triggers.kinds.base import JsonObject, TriggerConfig, TriggerKind, register
+from triggers.signatures import PRESETS, preset_of
 
-SUPPORTED_SCHEMES = ("none",)
+WRITE_ONLY = ("secret", "secrets")  # a secret that is set; how secrets are shown, when a client sends it back
 
 
 class Signature(TriggerConfig):
     scheme: Literal["none", "standard", "stripe", "github"] = "none"
+    preset: str = Field("", max_length=40, description="Whose header names: see GET /api/v1/webhook-presets.")
 
 
 class WebhookConfig(TriggerConfig):
-    signature: Signature = Field(default_factory=Signature, description="How senders prove who they are.")
+    signature: Signature = Field(
+        default_factory=Signature,
+        description="How senders prove who they are. A secret goes with it as signature.secret and is kept elsewhere.",
+    )
     sample: JsonValue = Field(None, description="A body for people to look at while they write steps.")
 
 
@@ -25,8 +30,8 @@ class WebhookConfig(TriggerConfig):
 class Webhook(TriggerKind):
     """Fires on every accepted POST to `/hooks/<token>`; see `triggers.views` for the answers.
 
-    Config: see `WebhookConfig`. Only the scheme `none` can be published until signatures are verified: an
-    address that looks protected and is not would be worse than one that plainly is not.
+    Config: see `WebhookConfig`. `signature.secret` may be sent with a draft: it is kept elsewhere, encrypted
+    (`triggers.webhook_secrets`), and never read back.
 
     Output: the JSON body itself.
     """
@@ -36,17 +41,36 @@ class Webhook(TriggerKind):
     Config = WebhookConfig
 
     def unstorable(self, config: JsonObject) -> list[Problem]:
-        """A secret belongs into encrypted storage, which signed webhooks will bring; never into a definition."""
-        signature = config.get("signature")
-        if not isinstance(signature, dict) or "secret" not in signature:
+        """A secret that could not be kept as one: without a scheme nobody knows what it has to look like."""
+        signature = _signature_of(config)
+        if "secret" not in signature:
             return []
-        detail = "Secrets cannot be stored yet: signed webhooks are not part of this release."
-        return [Problem("/signature/secret", "config.unsupported_signature", detail)]
+        preset = preset_of(signature)
+        if preset is None:
+            flaw = "A secret goes with one of the schemes standard, stripe and github."
+        elif not isinstance(signature["secret"], str):
+            flaw = "The secret is text."
+        else:
+            flaw = preset.signing.flaw_of(signature["secret"])
+        return [Problem("/signature/secret", "config.invalid_secret", flaw)] if flaw else []
+
+    def taken_out(self, config: JsonObject) -> tuple[JsonObject, str | None]:
+        signature = _signature_of(config)
+        if not signature:
+            return config, None
+        kept = {name: value for name, value in signature.items() if name not in WRITE_ONLY}
+        return {**config, "signature": kept}, signature.get("secret")
 
     def unpublishable(self, config: JsonObject) -> list[Problem]:
-        signature = config.get("signature")
-        scheme = signature.get("scheme") if isinstance(signature, dict) else None
-        if scheme is None or scheme in SUPPORTED_SCHEMES:
+        signature = _signature_of(config)
+        if not signature.get("preset") or preset_of(signature):
             return []
-        detail = f"The scheme {scheme!r} comes with signed webhooks; this release verifies no signatures."
-        return [Problem("/signature/scheme", "config.unsupported_signature", detail)]
+        fitting = [one.name for one in PRESETS if one.scheme == signature.get("scheme")]
+        detail = f"Expected one of: {', '.join(fitting)}." if fitting else "The scheme none has no presets."
+        return [Problem("/signature/preset", "config.invalid", detail)]
+
+
+def _signature_of(config: JsonObject) -> dict[str, Any]:
+    """As written; empty when there is none, or something else in its place, which is told elsewhere."""
+    signature = config.get("signature")
+    return signature if isinstance(signature, dict) else {}
