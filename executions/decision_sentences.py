@@ -102,6 +102,11 @@ _WORDS: Final[dict[Verdict, tuple[str, str, Callable[[Entry], str]]]] = {
         "wait",
         lambda e: f"{_what(e)} came, but the published version starts in another way.",
     ),
+    Verdict.THROTTLED: (
+        "speed",
+        "wait",
+        lambda e: f"{_what(e)} was told to come again later: too many came at once.",
+    ),
     Verdict.OWN_CHANGE: (
         "sync_disabled",
         "none",

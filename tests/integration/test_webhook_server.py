@@ -36,7 +36,7 @@ GUNICORN_CONFIG = f"""
 def post_worker_init(worker):
     from lightfield import web_worker
     from triggers import intake
-    intake.BODY_SECONDS = {BODY_SECONDS}
+    intake.BODY_SECONDS = web_worker.BODY_SECONDS = {BODY_SECONDS}
     web_worker.READ_SECONDS = {READ_SECONDS}
 """
 
