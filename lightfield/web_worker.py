@@ -10,8 +10,11 @@ stand in line.
 
 from __future__ import annotations
 
+import selectors
+import socket
 import time
 from collections import deque
+from functools import partial
 from typing import Any, Final
 
 from gunicorn.workers import gthread
@@ -28,6 +31,9 @@ BODY_SECONDS: Final = 10.0  # from the headers to the last byte of a body that i
 ROUND_SECONDS: Final = 0.005  # many clients send headers and body in two packets, right after each other
 LOOK_SECONDS: Final = 0.5  # between two looks at who is late
 
+LINGER_SECONDS: Final = 2.0
+DRAINED_BYTES: Final = 64 * 1024
+
 IN_LINE: Final = object()  # an answer of `handle`: it needs one of the places of the slow, and there is none
 
 _alarm = Alarm()
@@ -42,6 +48,7 @@ class Worker(gthread.ThreadWorker):
         self._slow_places = max(1, self.cfg.threads // 2)
         self._slow: set[Any] = set()  # connections that have a place
         self._line: deque[Any] = deque()  # those that wait for one; all of it is the main thread's
+        self._lingering: dict[Any, None] = {}  # answered for the last time, and not yet closed
         self._next_look = 0.0  # monotonic
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
@@ -111,13 +118,53 @@ class Worker(gthread.ThreadWorker):
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         self._slow.discard(conn)
-        if not fs.cancelled() and fs.exception() is None and fs.result() is IN_LINE:
+        result = fs.result() if not fs.cancelled() and fs.exception() is None else None
+        if result is IN_LINE:
             self._line.append(conn)
+        elif result is False and not self.cfg.is_ssl:
+            self._linger(conn)
         else:
             super().finish_request(conn, fs)
         while self._line and len(self._slow) < self._slow_places:
             self._slow.add(self._line[0])
             self.enqueue_req(self._line.popleft())
+
+    def _linger(self, conn: Any) -> None:
+        """End a connection so that its last answer arrives: what is still being sent is thrown away for a moment.
+
+        gunicorn does the same by waiting here, in the thread that all connections depend on: each sender that did
+        not hang up stopped them all for two seconds.
+        """
+        try:
+            web_heads.wake_at(conn, 1)
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+        except OSError:
+            self._end(conn)
+            return
+        conn.timeout, conn.drained = time.monotonic() + LINGER_SECONDS, 0
+        self._lingering[conn] = None
+
+    def _drain(self, conn: Any, _sock: Any) -> None:
+        try:
+            more = len(conn.sock.recv(DRAINED_BYTES))
+        except BlockingIOError:
+            return
+        except OSError:
+            more = 0
+        conn.drained += more
+        if not more or conn.drained > DRAINED_BYTES:
+            self._give_up(conn)
+
+    def _give_up(self, conn: Any) -> None:
+        del self._lingering[conn]
+        self.poller.unregister(conn.sock)
+        self._end(conn)
+
+    def _end(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
 
     def murder_pending(self) -> None:
         """Who is late gets a thread once more, for the answer that says so."""
@@ -128,6 +175,8 @@ class Worker(gthread.ThreadWorker):
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
+        for conn in [conn for conn in self._lingering if now >= conn.timeout]:
+            self._give_up(conn)
         for conn in [conn for conn in self.pending_conns if _is_due(conn, now)]:
             self.pending_conns.remove(conn)
             self.poller.unregister(conn.sock)

@@ -23,9 +23,9 @@ STYLE: Final = """
   :root { --ink: #e8eaf3; --soft: #a3a9bd; --paper: #10131c; --card: #191d29; --line: #2b3143; --code: #10131c;
     --mark: #9aa7ff } }
 * { box-sizing: border-box }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem; background: var(--paper);
+body { margin: 0; min-height: 100vh; display: grid; grid-template-columns: minmax(0, 42rem); place-content: center; padding: 1.5rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.6 system-ui, sans-serif }
-main { width: 100%; max-width: 42rem; padding: clamp(1.25rem, 5vw, 2.5rem); background: var(--card);
+main { padding: clamp(1.25rem, 5vw, 2.5rem); background: var(--card);
   border: 1px solid var(--line); border-radius: .75rem }
 h1 { margin: 0 0 .75rem; font-size: 1.5rem; line-height: 1.25 }
 h2 { margin: 1.75rem 0 .5rem; font-size: 1rem }
@@ -33,7 +33,7 @@ p { margin: 0 0 .75rem }
 .soft { color: var(--soft) }
 code, pre { font: .875rem/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
 p code { padding: .1rem .3rem; background: var(--code); border-radius: .25rem }
-pre { margin: 0; padding: .9rem 1rem; overflow-x: auto; background: var(--code); border: 1px solid var(--line);
+pre { margin: 0 0 .75rem; padding: .9rem 1rem; overflow-x: auto; background: var(--code); border: 1px solid var(--line);
   border-radius: .5rem }
 pre:focus-visible, a:focus-visible { outline: 2px solid var(--mark); outline-offset: 2px }
 a { color: var(--mark) }
@@ -49,7 +49,7 @@ PAGE: Final = f"""<!doctype html>
 <style>{STYLE}</style>
 </head>
 <body>
-<main>
+<main id="main">
 <h1>This is an address for programs</h1>
 <p>Webhooks are sent here: <code>POST</code> requests with one JSON value. A browser asks with <code>GET</code>, and to
 that there is nothing to show.</p>
@@ -58,7 +58,6 @@ that there is nothing to show.</p>
   -H 'Content-Type: application/json' \\
   -H 'Idempotency-Key: order-4711' \\
   -d '{{"email": "ada@example.com"}}'</code></pre>
-<p></p>
 <p>Accepted is answered with <code>202</code> and the id of the event. Anything else is a problem document that says what to
 do about it.</p>
 <p class="soft">Whoever knows such an address can use it, so keep it like a password. This page looks the same at every

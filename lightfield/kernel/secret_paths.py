@@ -8,7 +8,8 @@ from typing import Final
 HIDDEN: Final = "…"
 # `hooks/` in any spelling that a server may undo, and what follows it up to where a path must end
 _ADDRESS: Final = re.compile(
-    r"""((?:h|%68|%48)(?:o|%6f|%4f)(?:o|%6f|%4f)(?:k|%6b|%4b)(?:s|%73|%53)(?:\\?/|%2f)+)[^\s"'<>\\?#]+""",
+    r"""((?:h|%(?:25)*[64]8)(?:(?:o|%(?:25)*[64]f)){2}(?:k|%(?:25)*[64]b)(?:s|%(?:25)*[75]3)"""
+    r"""(?:\\?/|%(?:25)*2f)+)[^\s"'<>\\?#]+""",
     re.IGNORECASE,
 )
 

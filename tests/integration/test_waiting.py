@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.core.handlers.wsgi import WSGIRequest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import RequestFactory
 
+from executions import awaited
 from executions import services as executions
 from executions.models import Run
-from lightfield.access.models import Scope
-from lightfield.kernel import stopping
+from lightfield.kernel import sql, stopping
+from tests.api_client import ApiCaller, code_of
 from tests.concurrency import race
 from tests.factories import BY, a_published_workflow
 from tests.integration.test_webhook import address_of, answered, assert_problem, told
@@ -33,7 +32,7 @@ SAYS = {"key": "said", "type": "log", "config": {"message": "{{ trigger.name }}"
 FAILS = {"key": "failed", "type": "log", "config": {"message": "{{ trigger.missing }}"}}
 
 
-def post(address: str, wait: str = "20", body: bytes = b'{"name": "Ada"}', **headers: str) -> Any:
+def post(address: str, wait: str = "20", body: Any = b'{"name": "Ada"}', **headers: Any) -> Any:
     query = f"?wait={wait}" if wait else ""
     return answered(
         RequestFactory().post(f"{address}{query}", body, content_type="application/json", headers=headers)
@@ -46,7 +45,7 @@ def hook() -> str:
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UUID]]:
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     """Each look of a waiter at the rows."""
     made: list[UUID] = []
     real = waiting._looks[0]
@@ -95,7 +94,9 @@ def test_given_a_run_that_ends_meanwhile_then_its_result_is_the_answer(hook, bel
     }
 
 
-def test_given_a_run_that_fails_then_code_and_message_and_the_last_output_are_told(bellboy, at_the_first_look):
+def test_given_a_run_that_fails_then_code_and_message_and_the_last_output_are_told(
+    bellboy, at_the_first_look
+):
     hook = address_of(a_published_workflow(steps=[SAYS, FAILS]))
     at_the_first_look(bellboy.answer_all)
 
@@ -106,7 +107,7 @@ def test_given_a_run_that_fails_then_code_and_message_and_the_last_output_are_to
     assert answer["error"]["code"] == "template.unresolved"
 
 
-def test_given_a_run_that_is_cancelled_then_it_has_ended(hook, bellboy, at_the_first_look):
+def test_given_a_run_that_is_cancelled_then_it_has_ended(bellboy, at_the_first_look):
     hook = address_of(a_published_workflow(steps=[{"key": "s", "type": "sleep", "config": {"seconds": 900}}]))
 
     def cancel() -> None:
@@ -120,17 +121,16 @@ def test_given_a_run_that_is_cancelled_then_it_has_ended(hook, bellboy, at_the_f
     assert (answer["status"], answer["output"]) == ("cancelled", None)
 
 
-def test_given_an_event_that_gets_no_run_then_nobody_waits_for_one(hook, bellboy, at_the_first_look):
-    workflow_id = a_published_workflow(steps=[SAYS]).pk
+def test_given_an_event_that_gets_no_run_then_nobody_waits_for_one(bellboy, at_the_first_look):
+    workflow = a_published_workflow(steps=[SAYS])
 
     def archive() -> None:
-        services.archive(workflow_id=workflow_id, by=BY)
+        services.archive(workflow_id=workflow.pk, by=BY)
         bellboy.answer_all()
 
     at_the_first_look(archive)
-    [hook] = [address_of(workflow) for workflow in [services.Workflow.objects.get(pk=workflow_id)]]
 
-    answer = told(post(hook))
+    answer = told(post(address_of(workflow)))
 
     assert (answer["status"], answer["run_id"]) == ("ignored", None)
     assert answer["error"]["code"] == "workflow.archived"
@@ -277,20 +277,22 @@ def test_what_a_caller_sends_meanwhile_is_not_taken_for_hanging_up_nor_read():
 
 def test_given_a_database_that_fails_meanwhile_then_the_event_is_accepted_all_the_same(hook, monkeypatch):
     def fails(_: UUID) -> Ended | None:
-        raise waiting.OperationalError("gone")
+        raise OperationalError("gone")
 
     monkeypatch.setattr(waiting, "_looks", [fails])
 
     assert post(hook, "0.05").status_code == 202
 
 
-def test_a_look_is_one_statement_until_the_run_has_ended(hook, bellboy, django_assert_num_queries, monkeypatch):
-    from executions import awaited
-    from lightfield.kernel import sql
-
+def test_a_look_is_one_statement_until_the_run_has_ended(hook, monkeypatch):
     asked: list[str] = []
     rows = sql.rows
-    monkeypatch.setattr(sql, "rows", lambda statement, params: asked.append(statement) or rows(statement, params))
+
+    def counted(statement: str, params: Any) -> Any:
+        asked.append(statement)
+        return rows(statement, params)
+
+    monkeypatch.setattr(sql, "rows", counted)
     event_id = UUID(told(post(hook, ""))["event_id"])
     asked.clear()
 
@@ -298,14 +300,13 @@ def test_a_look_is_one_statement_until_the_run_has_ended(hook, bellboy, django_a
     assert len(asked) == 1
 
 
-def test_a_run_by_hand_can_be_waited_for(client_of, bellboy, at_the_first_look):
-    workflow = a_published_workflow(steps=[SAYS])
-    client = client_of(Scope.OPERATOR)
+def test_a_run_by_hand_can_be_waited_for(bellboy, at_the_first_look):
+    path = f"/workflows/{a_published_workflow(steps=[SAYS]).pk}/run?wait=20"
+    api = ApiCaller()
     at_the_first_look(bellboy.answer_all)
-    path = f"/api/v1/workflows/{workflow.pk}/run?wait=20"
 
-    first = client.post(path, {"name": "Ada"}, headers={"Idempotency-Key": "k-1"})
-    again = client.post(path, {"name": "Ada"}, headers={"Idempotency-Key": "k-1"})
+    first = api.post(path, {"name": "Ada"}, idempotency_key="k-1")
+    again = api.post(path, {"name": "Ada"}, idempotency_key="k-1")
 
     assert first.status_code == again.status_code == 200
     assert first.json()["output"] == {"message": "Ada"}
@@ -313,10 +314,10 @@ def test_a_run_by_hand_can_be_waited_for(client_of, bellboy, at_the_first_look):
 
 
 @pytest.mark.parametrize("wait", ["x", "26"])
-def test_a_run_by_hand_refuses_a_wait_that_is_no_number(client_of, wait):
+def test_a_run_by_hand_refuses_a_wait_that_is_no_number(wait):
     workflow = a_published_workflow(steps=[SAYS])
 
-    answer = client_of(Scope.OPERATOR).post(f"/api/v1/workflows/{workflow.pk}/run?wait={wait}", {})
+    answer = ApiCaller().post(f"/workflows/{workflow.pk}/run?wait={wait}", {})
 
-    assert (answer.status_code, answer.json()["code"]) == (400, "request.invalid")
+    assert code_of(answer) == (400, "request.invalid")
     assert not OutboxEvent.objects.exists()

@@ -11,8 +11,9 @@ Times are of the monotonic clock, in seconds.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -57,13 +58,14 @@ Charge = tuple[str, Limit]
 class Buckets:
     """All buckets of a process, and what was spent from them since the others were last told."""
 
-    def __init__(self, *, most: int = MOST_BUCKETS) -> None:
+    def __init__(self, *, most: int = MOST_BUCKETS, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
+        self._clock = clock
         self._lock = threading.Lock()
         self._full_at: OrderedDict[str, float] = OrderedDict()  # the longest unused first
         self._spent: dict[str, Spent] = {}
 
-    def take(self, charges: Iterable[Charge], *, looks: Iterable[Charge] = (), now: float) -> float:
+    def take(self, charges: Iterable[Charge], *, looks: Iterable[Charge] = ()) -> float:
         """Take one from each of `charges` and return 0; or, if one of them or of `looks` is empty, take none.
 
         Returns:
@@ -71,6 +73,7 @@ class Buckets:
         """
         charges = tuple(charges)
         with self._lock:
+            now = self._clock()  # in here: read before, it would be older than what others have just written
             wait = max(self._wait(key, limit, now) for key, limit in (*charges, *looks))
             if wait > 0:
                 return wait
@@ -78,10 +81,10 @@ class Buckets:
                 self._spend(key, limit, now)
         return 0.0
 
-    def spend(self, key: str, limit: Limit, *, now: float) -> None:
+    def spend(self, key: str, limit: Limit) -> None:
         """Take one, whether there is one or not: it has happened."""
         with self._lock:
-            self._spend(key, limit, now)
+            self._spend(key, limit, self._clock())
 
     def told(self) -> dict[str, Spent]:
         """What was spent since the last time this was asked; the busiest buckets, if there are many."""
@@ -92,9 +95,10 @@ class Buckets:
             return {key: spent[key] for key in busiest}
         return spent
 
-    def learn(self, ahead: Mapping[str, float], *, now: float) -> None:
+    def learn(self, ahead: Mapping[str, float]) -> None:
         """What all processes together spent, as seconds until each bucket is full. Never makes one fuller."""
         with self._lock:
+            now = self._clock()
             for key, seconds in ahead.items():
                 # What was spent while the others were asked is not in their answer yet
                 meanwhile = self._spent.get(key)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 from collections import OrderedDict
 from typing import Final
 
@@ -41,14 +40,13 @@ class Throttle:
         wait = self._buckets.take(
             ((f"hook:{token_hash[:32]}", self._endpoint), (f"from:{address}", self._address)),
             looks=((f"vain:{address}", self._refused),),
-            now=time.monotonic(),
         )
         if not wait:
             self._sharing.wake()
         return wait
 
     def count_refusal(self, address: str) -> None:
-        self._buckets.spend(f"vain:{address}", self._refused, now=time.monotonic())
+        self._buckets.spend(f"vain:{address}", self._refused)
         self._sharing.wake()
 
 

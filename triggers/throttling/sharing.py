@@ -102,7 +102,7 @@ class Sharing:
             _hang_up()
             logger.warning("throttle_not_shared", extra={"error": str(error)})
             return False
-        self._buckets.learn(ahead, now=time.monotonic())
+        self._buckets.learn(ahead)
         return True
 
     def _run(self) -> None:
