@@ -109,16 +109,6 @@ def test_given_more_slow_chunked_bodies_than_may_be_read_then_all_are_told_408(i
     assert statuses == {408}
 
 
-def test_given_senders_that_do_not_hang_up_after_their_last_answer_then_others_are_served(patient, hook):
-    with contextlib.ExitStack() as stack:
-        for _ in range(MANY):
-            sender = stack.enter_context(patient.connect())
-            sender.sendall(b"nonsense\r\n\r\n")
-            assert sender.recv(4096)
-
-            assert patient.post(hook).status_code == 202
-
-
 def test_a_connection_that_never_sends_is_closed_without_a_word(impatient):
     with impatient.connect() as sender:
         assert read_all(sender) == b""

@@ -15,12 +15,14 @@ from tests.mutants import (
     outcomes,
     records,
     schedules,
+    senders,
     stories,
 )
 
 MUTANTS = (
     *captures.MUTANTS,
     *dispatches.MUTANTS,
+    *senders.MUTANTS,
     *records.MUTANTS,
     *loops.MUTANTS,
     *claims.MUTANTS,
