@@ -18,9 +18,12 @@ from typing import Any, Final
 PEEK_BYTES: Final = 16 * 1024  # what a head of usual length has room in
 AWAITED_BYTES: Final = 128 * 1024  # of head and body together, that the kernel may keep for us
 END_OF_HEAD: Final = b"\r\n\r\n"
-END_OF_CHUNKS: Final = b"\r\n0\r\n\r\n"
-LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
-CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
+MOST_DIGITS: Final = 12
+CHUNK: Final = re.compile(rb"([0-9a-f]{1,6})\r\n", re.IGNORECASE)
+CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
+# What only a conversation settles: a body in a coding, or a sender that waits to be asked for it.
+UNSETTLED: Final = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
 
 
 class State(Enum):
@@ -52,11 +55,26 @@ def look(connection: socket.socket) -> Seen:
             return Seen(State.UNFORESEEN)
         return Seen(State.HEAD_MISSING, len(peeked), len(peeked) + 1)
     head = peeked[: end + 2]
-    if CHUNKED.search(head):
-        is_small = len(peeked) < PEEK_BYTES and peeked.endswith(END_OF_CHUNKS)
-        return Seen(State.WHOLE if is_small else State.UNFORESEEN)
+    body = end + len(END_OF_HEAD)
+    if unsettled := UNSETTLED.findall(head):
+        is_whole = len(unsettled) == 1 and CHUNKED.search(head) and _are_chunks_there(peeked, body)
+        return Seen(State.WHOLE if is_whole else State.UNFORESEEN)
     announced = LENGTH.search(head)
-    return _with_body(connection, len(peeked), end + len(END_OF_HEAD) + int(announced[1]) if announced else 0)
+    if announced is None:
+        return Seen(State.WHOLE)
+    if len(announced[1]) > MOST_DIGITS:
+        return Seen(State.UNFORESEEN)
+    return _with_body(connection, len(peeked), body + int(announced[1]))
+
+
+def _are_chunks_there(peeked: bytes, place: int) -> bool:
+    """Whether all chunks of a body have arrived, the last one included. A body that only looks so is read by a thread."""
+    while chunk := CHUNK.match(peeked, place):
+        size = int(chunk[1], 16)
+        place = chunk.end() + size + 2
+        if size == 0:
+            return peeked[chunk.end() : place] == b"\r\n"
+    return False
 
 
 def _with_body(connection: socket.socket, peeked: int, wanted: int) -> Seen:

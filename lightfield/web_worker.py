@@ -167,7 +167,7 @@ class Worker(gthread.ThreadWorker):
         conn.close()
 
     def murder_pending(self) -> None:
-        """Who is late gets a thread once more, for the answer that says so."""
+        """Who is late gets a thread once more, for the answer that says so; so does everybody when the process ends."""
         if self.cfg.is_ssl:
             super().murder_pending()
             return
@@ -177,12 +177,12 @@ class Worker(gthread.ThreadWorker):
         self._next_look = now + LOOK_SECONDS
         for conn in [conn for conn in self._lingering if now >= conn.timeout]:
             self._give_up(conn)
-        for conn in [conn for conn in self.pending_conns if _is_due(conn, now)]:
+        for conn in [conn for conn in self.pending_conns if _is_due(conn, now) or not self.alive]:
             self.pending_conns.remove(conn)
             self.poller.unregister(conn.sock)
             conn.data_ready = False
             self.enqueue_req(conn)
-        for conn in [conn for conn in self._line if _is_due(conn, now)]:
+        for conn in [conn for conn in self._line if _is_due(conn, now) or not self.alive]:
             self._line.remove(conn)
             self.enqueue_req(conn)
 

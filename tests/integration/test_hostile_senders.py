@@ -70,6 +70,11 @@ HALVES = {
     "too large a body": lambda path: head(path, "Content-Length: 7000000") + b"{",
     "long headers": lambda path: head(path, *[f"X-{n}: {'x' * 4000}" for n in range(5)])[:-2],
     "chunks": lambda path: head(path, "Transfer-Encoding: chunked") + b"5\r\n{",
+    "chunks that end in their midst": lambda path: (
+        head(path, "Transfer-Encoding: chunked") + b"fff\r\n" + b" " * 9 + b"\r\n0\r\n\r\n"
+    ),
+    "a length with many zeros": lambda path: head(path, f"Content-Length: {'0' * 500}900") + b"{",
+    "a body that nobody asked for": lambda path: head(path, "Expect: 100-continue", "Content-Length: 900"),
     "a second request": lambda path: (
         head(path, "Content-Length: 2") + b"{}" + head(path, "Content-Length: 9")
     ),
@@ -166,6 +171,23 @@ def test_a_body_that_comes_right_after_its_headers_is_served(patient, hook):
             assert read_all(sender).startswith(b"HTTP/1.1 202 ")
 
     assert OutboxEvent.objects.count() == 4
+
+
+def test_a_sender_that_waits_to_be_asked_for_its_body_is_asked(patient, hook):
+    with patient.connect() as sender:
+        sender.sendall(head(hook, "Expect: 100-continue", "Content-Length: 2", "Connection: close"))
+        assert sender.recv(4096).startswith(b"HTTP/1.1 100 ")
+        sender.sendall(b"{}")
+        assert read_all(sender).startswith(b"HTTP/1.1 202 ")
+
+
+def test_small_chunks_that_are_all_there_wait_for_nobody(patient, hook):
+    whole = head(hook, "Transfer-Encoding: chunked", "Connection: close") + b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
+    with contextlib.ExitStack() as senders:
+        for _ in range(MANY):
+            senders.enter_context(patient.connect()).sendall(HALVES["chunks"](hook))
+
+        assert patient.told(whole).startswith(b"HTTP/1.1 202 ")
 
 
 def test_given_two_hundred_hostile_requests_then_memory_is_what_it_was(impatient, hook):

@@ -183,7 +183,7 @@ def test_given_two_processes_then_each_learns_what_the_other_spent(limited):
     assert [taken(tables[0]), taken(tables[1])] == [0, 0]
 
 
-@pytest.mark.parametrize("junk", ["nan", "inf", "-inf", "1e300", "-5", "soon"])
+@pytest.mark.parametrize("junk", ["nan", "inf", "-inf", "1e300", "-5", "soon", "99999999999999"])
 def test_what_lies_in_redis_can_empty_a_bucket_and_no_more(limited, junk):
     limited()
     limit = Limit(rate=10, burst=10)
