@@ -144,6 +144,17 @@ def test_given_a_run_that_does_not_end_in_time_then_the_usual_answer(hook, looks
     assert looks
 
 
+def test_whoever_waits_costs_the_engine_no_message(hook, bellboy, at_the_first_look):
+    post(hook, "")
+    bellboy.answer_all()
+    unawaited = bellboy.names()
+    bellboy.rung.clear()
+    at_the_first_look(bellboy.answer_all)
+
+    assert post(hook).status_code == 200
+    assert bellboy.names() == unawaited
+
+
 def test_without_wait_and_with_none_nobody_looks(hook, looks):
     assert [post(hook, "").status_code, post(hook, "0").status_code] == [202, 202]
     assert looks == []

@@ -67,6 +67,18 @@ def test_behind_proxies_the_last_that_is_not_ours_is_the_sender(settings, remote
     assert client_of(meta(remote, forwarded)) == counted
 
 
+def test_a_proxy_that_nobody_named_is_told_of_once(settings, monkeypatch, caplog):
+    settings.LIGHTFIELD_TRUSTED_PROXIES = ()
+    monkeypatch.setattr(clients, "_has_warned", False)
+
+    client_of(meta("8.8.8.8", "203.0.113.9"))  # a header of the sender's own
+    assert not caplog.records
+    for _ in range(3):
+        client_of(meta("10.0.0.1", "203.0.113.9"))
+
+    assert [record.message for record in caplog.records] == ["proxy_not_trusted"]
+
+
 def test_whatever_senders_write_a_bounded_number_of_answers_is_remembered(settings):
     settings.LIGHTFIELD_TRUSTED_PROXIES = OURS
     for number in range(10_000):

@@ -7,16 +7,21 @@ its end: each proxy adds whom it got the request from, so the first one that is 
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from django.conf import settings
 
+logger = logging.getLogger(__name__)
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 UNKNOWN: Final = "unknown"  # all who cannot be told apart are counted together
 MOST_PROXIES: Final = 10  # in a row
+
+_has_warned = False
 
 
 def client_of(meta: Mapping[str, Any]) -> str:
@@ -27,10 +32,21 @@ def client_of(meta: Mapping[str, Any]) -> str:
     """
     remote = meta.get("REMOTE_ADDR") or ""
     if not settings.LIGHTFIELD_TRUSTED_PROXIES:
+        if meta.get("HTTP_X_FORWARDED_FOR"):
+            _warn_of_a_proxy(remote)
         return _counted(remote)
     return _behind_proxies(
         remote, meta.get("HTTP_X_FORWARDED_FOR") or "", settings.LIGHTFIELD_TRUSTED_PROXIES
     )
+
+
+def _warn_of_a_proxy(remote: str) -> None:
+    """Once: a proxy of somebody's own network seems to stand in front, and then all senders are counted as one."""
+    global _has_warned
+    if _has_warned or ((address := _parsed(remote)) is not None and not address.is_private):
+        return
+    _has_warned = True
+    logger.warning("proxy_not_trusted", extra={"address": remote, "setting": "LIGHTFIELD_TRUSTED_PROXIES"})
 
 
 @lru_cache(maxsize=4096)
