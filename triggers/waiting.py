@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from lightfield.kernel import sql, stopping
 from lightfield.kernel.db_deadline import answer_within
@@ -125,7 +125,13 @@ def until_ended(event_id: UUID, seconds: float, *, client: Any = None) -> Ended 
     if seconds <= 0 or not places.take():
         return None
     try:
+        sql.release()  # refused inside a transaction
         return _until_ended(event_id, time.monotonic() + seconds, client)
+    except (DatabaseError, OSError):
+        logger.exception(
+            "wait_failed"
+        )  # the event is committed: whoever hears of a failure would send it again
+        return None
     finally:
         places.leave()
 

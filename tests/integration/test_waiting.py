@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.test import RequestFactory
 
 from executions import awaited
@@ -286,9 +286,10 @@ def test_what_a_caller_sends_meanwhile_is_not_taken_for_hanging_up_nor_read():
         assert server.recv(100) == b"POST /next"
 
 
-def test_given_a_database_that_fails_meanwhile_then_the_event_is_accepted_all_the_same(hook, monkeypatch):
+@pytest.mark.parametrize("error", [OperationalError, ProgrammingError, OSError])
+def test_given_a_look_that_fails_then_the_event_is_accepted_all_the_same(hook, monkeypatch, error):
     def fails(_: UUID) -> Ended | None:
-        raise OperationalError("gone")
+        raise error("gone")
 
     monkeypatch.setattr(waiting, "_looks", [fails])
 
