@@ -21,6 +21,7 @@ from benchmarks import (
     options,
     responsiveness,
     results,
+    senders,
     steady,
     table,
     throughput,
@@ -44,13 +45,24 @@ BENCHES = {
         fairness,
         idle,
         webhooks,
+        senders,
         capture,
         memory,
         growth,
         steady,
     )
 }
-USUAL = ("throughput", "latency", "responsiveness", "fairness", "idle", "webhooks", "capture", "memory")
+USUAL = (
+    "throughput",
+    "latency",
+    "responsiveness",
+    "fairness",
+    "idle",
+    "webhooks",
+    "senders",
+    "capture",
+    "memory",
+)
 
 
 def main() -> int:

@@ -34,6 +34,15 @@ START_SECONDS = 120.0
 PROCESSES = ("web", "worker-fast", "worker-http", "worker-ai", "beat", "flower", "postgres", "redis")
 STOP_SECONDS = 60.0  # bin/up waits 30 for running steps
 
+# What an engine does with a flood is measured with a flood; `senders` measures the limits.
+UNTHROTTLED = dict.fromkeys(
+    (
+        *("LIGHTFIELD_WEBHOOK_RATE", "LIGHTFIELD_WEBHOOK_BURST"),
+        *("LIGHTFIELD_ADDRESS_RATE", "LIGHTFIELD_ADDRESS_BURST"),
+    ),
+    "100000",
+)
+
 LIVE_RUNS = (
     "SELECT count(*) FROM executions_run WHERE status IN ('pending', 'running', 'waiting')"  # by run_live
 )
@@ -81,8 +90,10 @@ class Installation(System):
         url = self.sink.url(delay_ms)
         return self.publish(name, [request_step(number, url) for number in range(steps)])
 
-    def publish(self, name: str, steps: list[dict[str, Any]]) -> Workflow:
-        trigger = {"type": "webhook", "config": {"signature": {"scheme": "none"}}}
+    def publish(
+        self, name: str, steps: list[dict[str, Any]], *, signature: dict[str, str] | None = None
+    ) -> Workflow:
+        trigger = {"type": "webhook", "config": {"signature": signature or {"scheme": "none"}}}
         definition = {"schema": 1, "name": name, "trigger": trigger, "steps": steps}
         workflow = self.api.post("/api/v1/workflows", definition)
         self.api.post(f"/api/v1/workflows/{workflow['id']}/publish")
@@ -156,6 +167,7 @@ def running(
         "LIGHTFIELD_PORT": str(ports.any_free(HOST)),
         "LIGHTFIELD_FLOWER_PORT": str(ports.any_free(HOST)),
         "LIGHTFIELD_EGRESS_ALLOW": sink.address,
+        **UNTHROTTLED,
         **settings,
     }
     child = spawn(

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -83,9 +83,13 @@ class Connection(asyncio.Protocol):
 
 
 class Sender:
-    """Sends to one address. Its connections are opened as they are needed and used again, the latest first."""
+    """Sends to one address. Its connections are opened as they are needed and used again, the latest first.
 
-    def __init__(self, url: str) -> None:
+    `sign` makes further lines of headers from a body, each with its end.
+    """
+
+    def __init__(self, url: str, *, sign: Callable[[bytes], bytes] | None = None) -> None:
+        self.sign = sign
         target = urlsplit(url)
         self.host, self.port = str(target.hostname), int(target.port or 80)
         self.head = (
@@ -101,12 +105,16 @@ class Sender:
         except OSError as error:
             return Reply(body["id"], body["steps"], time.time(), 0.0, 0, str(error).encode(), late)
         sent_at, started = time.time(), time.perf_counter()
-        status, answer = await connection.post(self.head % len(raw) + raw)
+        status, answer = await connection.post(self._request(raw))
         seconds = time.perf_counter() - started
         if status and not connection.transport.is_closing():
             connection.used_at = time.monotonic()
             self.idle.append(connection)
         return Reply(body["id"], body["steps"], sent_at, seconds, status, answer, late)
+
+    def _request(self, raw: bytes) -> bytes:
+        head = self.head % len(raw)
+        return head + raw if self.sign is None else b"%s%s\r\n%s" % (head[:-2], self.sign(raw), raw)
 
     async def closed_loop(
         self, bodies: Iterable[dict[str, Any]], *, connections: int = CONNECTIONS

@@ -29,6 +29,9 @@ class Options:
     idle_seconds: float = 120
     history: int = 1_000_000  # finished runs of growth
     webhooks_seconds: float = 20  # of the open loop of webhooks
+    signed_seconds: float = 60  # of signed webhooks in senders, and of each of its other phases
+    beside_seconds: float = 15
+    slow_senders: int = 200
     pairs: int = 20  # of blocks in capture, and how many saves are in a block
     saves: int = 40
     flush_seconds: float = 11  # until PostgreSQL's counters are exact
@@ -57,6 +60,9 @@ QUICK: dict[str, Any] = {
     "idle_seconds": 5,
     "history": 2000,
     "webhooks_seconds": 2,
+    "signed_seconds": 2,
+    "beside_seconds": 2,
+    "slow_senders": 20,
     "pairs": 2,
     "saves": 3,
     "flush_seconds": 2,

@@ -42,15 +42,15 @@ class Stage:
             yield sink
 
     @contextlib.contextmanager
-    def lightfield(self) -> Iterator[Installation]:
-        """An installation with empty tables, and a sink for its requests."""
+    def lightfield(self, *, settings: Mapping[str, str] | None = None) -> Iterator[Installation]:
+        """An installation with empty tables, and a sink for its requests. What a person set wins over `settings`."""
         say("starting Lightfield")
         with (
             self.sink() as sink,
             installation.running(
                 self.home.inner("lightfield"),
                 sink,
-                settings=self.options.settings,
+                settings={**(settings or {}), **self.options.settings},
                 statements=self.options.statements,
             ) as system,
         ):

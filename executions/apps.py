@@ -12,7 +12,7 @@ class ExecutionsConfig(AppConfig):
     verbose_name = "Runs"
 
     def ready(self) -> None:
-        from executions import steps  # noqa: F401  registers the built-in step types
+        from executions import awaited, steps  # noqa: F401  registers who tells of runs, and the built-in step types
 
         post_migrate.connect(set_lanes, sender=self)
 

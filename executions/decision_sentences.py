@@ -117,6 +117,11 @@ _WORDS: Final[dict[Verdict, tuple[str, str, Callable[[Entry], str]]]] = {
         lambda e: f"{_what(e)} came, but the published version starts in another way.",
     ),
     Verdict.BAD_SIGNATURE: ("gpp_bad", "bad", _badly_signed),
+    Verdict.THROTTLED: (
+        "speed",
+        "wait",
+        lambda e: f"{_what(e)} was told to come again later: too many came at once.",
+    ),
     Verdict.OWN_CHANGE: (
         "sync_disabled",
         "none",

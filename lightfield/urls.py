@@ -19,6 +19,13 @@ from triggers.views import receive_webhook
 from triggers.watchables_api import WatchableViewSet
 
 HOOKS = "/hooks/"
+# An address that is a secret: not to be told to the next site, kept by a cache, or found by a search engine.
+OF_HOOKS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex",
+}
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("workflows", WorkflowViewSet, basename="workflow")
@@ -61,7 +68,11 @@ class HookShortcut:
         if not request.path_info.startswith(HOOKS):
             return self.get_response(request)
         response = receive_webhook(request, request.path_info.removeprefix(HOOKS))
-        response.headers["Content-Length"] = str(len(response.content))
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        if response.status_code != 204:
+            response.headers["Content-Length"] = str(len(response.content))
+        if request.method == "HEAD":
+            response.content = b""
+        for name, value in OF_HOOKS.items():
+            response.headers[name] = value
         response._has_been_logged = True  # type: ignore[attr-defined]  # Django logs the path of every 4xx and 5xx
         return response

@@ -13,7 +13,10 @@ from tests.bellboy import Bellboy
 from tests.jotter import Jotter
 from tests.scripted import installed
 from tests.staging import broken_promises
+from triggers import throttling
 from triggers.decisions import notebook
+from triggers.throttling import Throttle
+from triggers.throttling.buckets import Limit
 
 
 def pytest_configure() -> None:
@@ -36,6 +39,15 @@ def jotter() -> Iterator[Jotter]:
     before = notebook.use(jotter)
     yield jotter
     notebook.use(before)
+
+
+@pytest.fixture(autouse=True)
+def unthrottled() -> Iterator[None]:
+    """Nobody is told to come later, and nothing is counted across tests, unless a test has a throttle of its own."""
+    plenty = Limit(rate=1e6, burst=1e6)
+    before = throttling.use(Throttle(endpoint=plenty, address=plenty, refused=plenty))
+    yield
+    throttling.use(before)
 
 
 @pytest.fixture

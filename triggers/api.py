@@ -25,7 +25,8 @@ from lightfield.access.pagination import NewestFirst, invalid_parameter
 from lightfield.access.parsers import payload_of
 from lightfield.access.viewsets import ApiViewSet
 from lightfield.kernel import idempotency_key
-from triggers import previews, services, webhook_secrets
+from lightfield.kernel.errors import RequestRefused
+from triggers import previews, services, waiting, webhook_secrets
 from triggers.models import EventStatus, OutboxEvent, Tick, Trigger
 from triggers.schedule_serializers import SchedulePreviewSerializer, TickSerializer
 from triggers.schedules.config import ScheduleConfig
@@ -43,6 +44,7 @@ SOURCES = (previews.PUBLISHED, previews.DRAFT)
 RUN = Right(Scope.OPERATOR, "workflows.run_workflow")
 ADDRESS = Right(Scope.BUILDER, "triggers.change_trigger")  # to see the webhook address and to change it
 VIEW_TICKS = Right(Scope.VIEWER, "triggers.view_tick")
+VIEW_RUNS = Right(Scope.VIEWER, "executions.view_run")
 VIEW_EVENTS = Right(Scope.VIEWER, "triggers.view_outboxevent")
 
 
@@ -97,6 +99,21 @@ class CapturedSerializer(serializers.Serializer[Any]):
     duplicate = serializers.BooleanField(source="is_duplicate", read_only=True)
 
 
+class EndedSerializer(CapturedSerializer):
+    """What comes of it, when the caller waited and the run ended in time; of a repetition without it, the first two."""
+
+    run_id = serializers.UUIDField(read_only=True, required=False, allow_null=True)
+    status = serializers.CharField(
+        read_only=True, required=False, help_text="The run's, or ignored or poison."
+    )
+    output = serializers.JSONField(
+        read_only=True, required=False, allow_null=True, help_text="Of the last step that completed."
+    )
+    error = serializers.JSONField(
+        read_only=True, required=False, allow_null=True, help_text="`code` and `message`."
+    )
+
+
 class NewestTickFirst(NewestFirst):
     """By their instants, of which a trigger has each once."""
 
@@ -121,14 +138,29 @@ class WorkflowViewSet(workflows.WorkflowViewSet):
     def get_queryset(self) -> QuerySet[Workflow]:
         return super().get_queryset().select_related("trigger")
 
-    @extend_schema(request=OpenApiTypes.ANY, responses={202: CapturedSerializer, 200: CapturedSerializer})
+    @extend_schema(
+        request=OpenApiTypes.ANY,
+        responses={202: CapturedSerializer, 200: EndedSerializer},
+        parameters=[
+            OpenApiParameter(
+                waiting.PARAMETER,
+                OpenApiTypes.NUMBER,
+                description="Seconds, 0 to 25: stay until the run has ended, and be told what it came to.",
+            )
+        ],
+    )
     @action(detail=True, methods=["post"])
     def run(self, request: Request, pk: UUID) -> Response:
         """Start the workflow with any JSON: 202, or 200 with the first event when the key is repeated.
 
         The key is kept with the event, for as long as the event, and not with the stored answers: so a
         repetition says `duplicate`, also from another caller.
+
+        With `wait` the answer is 200 with the run's result, if it ends in time; that needs the right to see runs.
         """
+        seconds = waiting.seconds_asked(request.META)
+        if seconds and not caller_of(request).may(VIEW_RUNS):
+            raise RequestRefused("auth.forbidden", "To wait for a run needs the right to see runs.")
         captured = services.run_by_hand(
             workflow_id=pk,
             payload=payload_of(request),
@@ -136,7 +168,13 @@ class WorkflowViewSet(workflows.WorkflowViewSet):
             traceparent=request.headers.get("traceparent"),
             by=caller_of(request).name,
         )
-        return Response(CapturedSerializer(captured).data, status=200 if captured.is_duplicate else 202)
+        told = CapturedSerializer(captured).data
+        ended = waiting.until_ended(
+            captured.event_id, seconds, client=request.META.get("gunicorn.socket")
+        )  # the event is committed, so no transaction is open here
+        if ended is not None:
+            return Response({**told, **ended.as_json()})
+        return Response(told, status=200 if captured.is_duplicate else 202)
 
     @extend_schema(request=Rotation)
     @action(detail=True, methods=["post"], url_path="rotate-token")

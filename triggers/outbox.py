@@ -21,6 +21,7 @@ from django.db import connection, transaction
 from lightfield.kernel import bells, sql
 from lightfield.kernel import idempotency_key as keys
 from lightfield.kernel.ids import uuid7
+from triggers import throttling
 from triggers.causes import DEEPEST
 from triggers.decisions import Verdict, note, note_on_commit
 from triggers.models import Trigger
@@ -266,6 +267,7 @@ def capture_webhook(
     if found is None:
         return NotTaken()
     trigger_id, shard, added, refused_as = found
+    throttling.belongs(token_hash, trigger_id)
     if refused_as is not None:
         return NotTaken(trigger_id, refused_as)
     return _settled(

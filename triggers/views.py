@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from lightfield.kernel import problems
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import RequestRefused
-from triggers import intake, services, signatures
+from triggers import hook_page, intake, services, signatures, throttling, tokens, waiting
 from triggers.outbox import Captured
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,17 @@ def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
     The address is a secret: neither it nor the request, whose repr holds it, is ever logged here.
     """
     if request.method != "POST":
-        return _refuse_method(request)
+        return hook_page.answer(request)
+    client = throttling.client_of(request.META)
+    response = _answer_to_post(request, token, client)
+    throttling.refused(client, response.status_code)
+    return response
+
+
+def _answer_to_post(request: HttpRequest, token: str, client: str) -> HttpResponse:
     try:
+        throttling.admit(tokens.hash_of(token), client)
+        seconds = waiting.seconds_asked(request.META)
         raw = intake.read_body(request)
         received = services.receive_webhook(
             token=token,
@@ -44,7 +53,7 @@ def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
             traceparent=request.META.get("HTTP_TRACEPARENT"),
         )
     except RequestRefused as refusal:
-        return problems.problem_of(refusal)
+        return problems.problem_of(refusal, headers=_headers_of(refusal))
     except (OperationalError, InterfaceError) as error:
         logger.warning("webhook_not_captured", extra={"error": type(error.__cause__ or error).__name__})
         return problems.problem_json(
@@ -54,7 +63,23 @@ def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
         logger.exception("webhook_failed")  # Django's own handler would log the address
         return problems.problem_json("engine.internal")
     crashpoint("CP-W3")
-    return _answer(received.captured)
+    captured = received.captured
+    if seconds and captured is not None and captured.has_same_body:
+        ended = waiting.until_ended(captured.event_id, seconds, client=request.META.get("gunicorn.socket"))
+        if ended is not None:
+            return _answer_with(captured, ended)
+    return _answer(captured)
+
+
+def _headers_of(refusal: RequestRefused) -> dict[str, str]:
+    after = refusal.metadata.get("retry_after")
+    return {} if after is None else {"Retry-After": str(after)}
+
+
+def _answer_with(captured: Captured, ended: waiting.Ended) -> HttpResponse:
+    """200 with what the run came to."""
+    told = {"event_id": str(captured.event_id), "duplicate": captured.is_duplicate, **ended.as_json()}
+    return HttpResponse(json.dumps(told, ensure_ascii=False), content_type="application/json")
 
 
 def _answer(captured: Captured | None) -> HttpResponse:
@@ -64,12 +89,3 @@ def _answer(captured: Captured | None) -> HttpResponse:
         return problems.problem_json("idempotency.body_mismatch")
     body = f'{{"event_id":"{captured.event_id}","duplicate":{"true" if captured.is_duplicate else "false"}}}'
     return HttpResponse(body, status=200 if captured.is_duplicate else 202, content_type="application/json")
-
-
-def _refuse_method(request: HttpRequest) -> HttpResponse:
-    response = problems.problem_json(
-        "request.method_not_allowed", detail="A webhook address takes POST.", headers={"Allow": "POST"}
-    )
-    if request.method == "HEAD":
-        response.content = b""
-    return response

@@ -51,8 +51,15 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("request.method_not_allowed", False, 405, "This address does not take that method.", "See /api/docs for the methods."),
     Entry("request.length_required", False, 411, "The body's length is not announced.", "Send Content-Length instead of a chunked body."),
     Entry("request.conflict", False, 409, "Something else changed it at the same moment.", "Read it again and repeat the request if it still makes sense."),
+    Entry("request.malformed", False, 400, "The request is not valid HTTP/1.1.", "Correct the request line, the headers or the chunks."),
+    Entry("request.line_too_long", False, 414, "The address is too long.", "Send a request line of at most 4,094 bytes."),
+    Entry("request.headers_too_large", False, 431, "The headers are too many or too large.", "Send at most 100 headers of at most 8,190 bytes each."),
+    Entry("request.unsupported_transfer_coding", False, 501, "The body's transfer coding is not supported.", "Send Transfer-Encoding: chunked, or Content-Length."),
+    Entry("request.too_slow", False, 408, "The headers did not arrive in time.", "Send all headers within 15 seconds."),
     Entry("request.throttled", False, 429, "Too many requests.", "Wait for Retry-After seconds."),
     Entry("request.invalid_header", False, 400, "A header cannot be read.", "Correct the header named in the detail."),
+    # webhook.*: senders
+    Entry("webhook.throttled", True, 429, "Too many requests came to this address or from this sender.", "Send again after Retry-After seconds."),
     # auth.*
     Entry("auth.missing", False, 401, "No API key or session was given.", "Send Authorization: Bearer lf_… or sign in."),
     Entry("auth.invalid", False, 401, "The API key is not valid.", "Create a key with bin/manage create_api_key."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable
 from typing import TypeVar
@@ -62,3 +63,17 @@ def whole(name: str, default: int, *, least: int, most: int) -> int:
 def listing(name: str) -> list[str]:
     """Comma-separated values without the blanks around them."""
     return [item.strip() for item in text(name).split(",") if item.strip()]
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks(name: str) -> tuple[Network, ...]:
+    """Comma-separated addresses and CIDRs."""
+    found = []
+    for item in listing(name):
+        try:
+            found.append(ipaddress.ip_network(item))
+        except ValueError as error:
+            raise InvalidSetting(name, f"addresses and CIDRs, not {item!r}") from error
+    return tuple(found)

@@ -14,6 +14,8 @@ from typing import Any
 
 import structlog
 
+from lightfield.kernel.secret_paths import without_addresses
+
 _SHARED = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -22,6 +24,11 @@ _SHARED = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
+
+
+def _without_secrets(_logger: Any, _method: str, line: Any) -> str:
+    """The last word on every line, whoever wrote it: a sender that mistypes the path still tells the token."""
+    return without_addresses(str(line))
 
 
 def configure(level: str = "INFO") -> None:
@@ -37,6 +44,7 @@ def configure(level: str = "INFO") -> None:
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         structlog.processors.JSONRenderer(),
+                        _without_secrets,
                     ],
                 }
             },

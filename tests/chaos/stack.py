@@ -58,6 +58,13 @@ def forget_other_settings() -> None:
             del os.environ[name]
     for name in ("LIGHTFIELD_PORT", "LIGHTFIELD_FLOWER_PORT"):
         os.environ[name] = str(ports.any_free(HOST))
+    for name in (
+        "WEBHOOK_RATE",
+        "WEBHOOK_BURST",
+        "ADDRESS_RATE",
+        "ADDRESS_BURST",
+    ):  # one sender is all senders here
+        os.environ[f"LIGHTFIELD_{name}"] = "100000"
     os.environ["LIGHTFIELD_HTTP_WORKERS"] = os.environ["LIGHTFIELD_FAST_WORKERS"] = "2"
 
 

@@ -15,6 +15,7 @@ from tests.mutants import (
     outcomes,
     records,
     schedules,
+    senders,
     signatures,
     stories,
 )
@@ -23,6 +24,7 @@ MUTANTS = (
     *captures.MUTANTS,
     *signatures.MUTANTS,
     *dispatches.MUTANTS,
+    *senders.MUTANTS,
     *records.MUTANTS,
     *loops.MUTANTS,
     *claims.MUTANTS,

@@ -27,6 +27,10 @@ class Verdict(models.TextChoices):
         "bad_signature",
         "Bad signature",
     )  # it was not signed by a live secret; `check` says what failed
+    THROTTLED = (
+        "throttled",
+        "Throttled",
+    )  # too many webhooks came at once, to its address or from their sender
     OWN_CHANGE = "own_change", "Own change"  # the workflow itself made the change
     TOO_DEEP = "too_deep", "Too deep"  # too many runs led to it, one after another
     MISSED = "missed", "Missed"  # instants of a schedule passed while nobody could keep them, and were let go
@@ -39,6 +43,7 @@ CODES: Final[dict[Verdict, str]] = {
     Verdict.ARCHIVED: "workflow.archived",
     Verdict.NOT_PUBLISHED: "workflow.not_published",
     Verdict.KEY_REUSED: "idempotency.body_mismatch",
+    Verdict.THROTTLED: "webhook.throttled",
     Verdict.OWN_CHANGE: "trigger.own_change",
     Verdict.TOO_DEEP: "run.depth_exceeded",
 }
