@@ -102,6 +102,14 @@ _WORDS: Final[dict[Verdict, tuple[str, str, Callable[[Entry], str]]]] = {
         "wait",
         lambda e: f"{_what(e)} came, but the published version starts in another way.",
     ),
+    Verdict.THROTTLED: (
+        "speed",
+        "wait",
+        lambda e: (
+            f"{_what(e)} came while there were too many at once. The sender was told when to come again."
+        ),
+    ),
+    Verdict.MALFORMED: ("broken_image", "bad", lambda e: f"{_what(e)} came that could not be read."),
     Verdict.OWN_CHANGE: (
         "sync_disabled",
         "none",

@@ -19,6 +19,7 @@ from lightfield.kernel import bells
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.doors import door
 from triggers.decisions import collecting
+from triggers.deliveries import pruning
 from triggers.records import uncaptured
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ def sweep() -> None:
     planner_statistics.refresh()
     collecting.collect()
     uncaptured.fold()
+    pruning.prune_now_and_then()
 
 
 @door("executions.settle_effects")

@@ -12,7 +12,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from crm import api as crm
-from executions.api import EventViewSet, RunViewSet, WorkflowViewSet
+from executions.api import DeliveryViewSet, EventViewSet, RunViewSet, WorkflowViewSet
 from lightfield import health
 from triggers.views import receive_webhook
 from triggers.watchables_api import WatchableViewSet
@@ -22,6 +22,7 @@ HOOKS = "/hooks/"
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("events", EventViewSet, basename="event")
+router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("runs", RunViewSet, basename="run")
 router.register("watchables", WatchableViewSet, basename="watchable")
 router.register("crm/accounts", crm.AccountViewSet, basename="account")

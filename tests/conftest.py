@@ -14,6 +14,8 @@ from tests.jotter import Jotter
 from tests.scripted import installed
 from tests.staging import broken_promises
 from triggers.decisions import notebook
+from triggers.deliveries import desk
+from triggers.deliveries.desk import Desk
 
 
 def pytest_configure() -> None:
@@ -36,6 +38,15 @@ def jotter() -> Iterator[Jotter]:
     before = notebook.use(jotter)
     yield jotter
     notebook.use(before)
+
+
+@pytest.fixture(autouse=True)
+def inbox() -> Iterator[Desk]:
+    """Deliveries of what became no event: `inbox.flush()` writes them. Nothing is written by a thread."""
+    desk_of_test = Desk(is_threaded=False)
+    before = desk.use(desk_of_test)
+    yield desk_of_test
+    desk.use(before)
 
 
 @pytest.fixture

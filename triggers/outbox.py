@@ -13,17 +13,23 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from lightfield.kernel import bells, sql
 from lightfield.kernel import idempotency_key as keys
+from lightfield.kernel import traceparent as trace_context
 from lightfield.kernel.ids import uuid7
 from triggers.causes import DEEPEST
 from triggers.decisions import Verdict, note, note_on_commit
-from triggers.models import Trigger
+from triggers.deliveries import desk, statements
+from triggers.deliveries.arrivals import Arrival
+from triggers.deliveries.models import DeliveryVerdict
+from triggers.models import OutboxEvent, Trigger
+
+TEST: Final = "test"  # the source of what people try a draft with
 
 # The version is pinned here: whatever is published before the dispatch, the run executes this one.
 INSERT = """
@@ -48,7 +54,8 @@ WITH known AS MATERIALIZED (
   FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
   WHERE t.token_hash = %(token_hash)s::varchar),
 found AS (SELECT * FROM known WHERE refused_as IS NULL),
-added AS ({INSERT})
+added AS ({INSERT}),
+delivered AS ({statements.ACCEPTED})
 SELECT known.id, known.shard, added.id, known.refused_as FROM known LEFT JOIN added ON true
 """
 
@@ -57,6 +64,15 @@ WITH found AS MATERIALIZED (
   SELECT t.id, t.shard, w.id AS workflow_id, w.active_version_id AS version_id
   FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
   WHERE t.id = %(trigger_id)s::bigint)
+{INSERT}
+"""
+
+# Pinned to the frozen draft instead.
+APPEND_TEST = f"""
+WITH found AS MATERIALIZED (
+  SELECT t.id, t.shard, v.workflow_id, v.id AS version_id
+  FROM triggers_trigger t JOIN workflows_workflowversion v ON v.workflow_id = t.workflow_id
+  WHERE t.id = %(trigger_id)s::bigint AND v.id = %(version_id)s::bigint AND v.is_test)
 {INSERT}
 """
 
@@ -121,6 +137,44 @@ def append_event(
     return _settled(params, trigger_id=trigger.pk, shard=trigger.shard, was_added=added is not None)
 
 
+def append_again(event: OutboxEvent) -> Captured:
+    """Send a stored event through capture once more, as itself: under its own id and its own key, if it has one.
+
+    Either alone is known already, so nothing is added; should the dispatcher's bell have been lost, it rings. Call it
+    with the event's row locked, so that it is there until COMMIT.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("append_again() must share a transaction with the lock of its event")
+    params = {**_columns_again(event), "id": event.pk, "key": event.idempotency_key}
+    params |= {"source": event.source, "trigger_id": event.trigger_id}
+    was_added = sql.row(APPEND, params) is not None
+    transaction.on_commit(partial(bells.ring_dispatch, event.shard), robust=True)
+    return Captured(event.pk, is_duplicate=not was_added)
+
+
+def append_test(event: OutboxEvent, *, version_id: int) -> Captured:
+    """Record a test with the payload of a stored event, to be run by this frozen draft. Inside a transaction."""
+    if not connection.in_atomic_block:
+        raise RuntimeError("append_test() must share a transaction with its cause")
+    params = _columns_again(event) | {"trigger_id": event.trigger_id, "version_id": version_id}
+    added = sql.row(APPEND_TEST, params)
+    if added is None:
+        raise RuntimeError("a test runs on a frozen draft of its own workflow")
+    return _settled(params, trigger_id=event.trigger_id, shard=event.shard, was_added=True)
+
+
+def _columns_again(event: OutboxEvent) -> dict[str, Any]:
+    """As a new event of the source `test` without a key, in a trace of its own."""
+    return _columns(
+        event_id=uuid7(),
+        source=TEST,
+        payload=json.dumps(event.payload, ensure_ascii=False, allow_nan=False),
+        idempotency_key=None,
+        trace_id=trace_context.new_trace_id(),
+        body_digest=bytes(event.body_digest) if event.body_digest else None,
+    )
+
+
 def capture_webhook(
     *,
     token_hash: str,
@@ -129,6 +183,7 @@ def capture_webhook(
     body_digest: bytes,
     idempotency_key: str | None,
     trace_id: str,
+    arrival: Arrival | None = None,
 ) -> Captured | None:
     """Record a webhook for the active workflow that this token belongs to; None when there is none.
 
@@ -139,6 +194,8 @@ def capture_webhook(
 
     Args:
         body: the JSON text as received; it passed `strict_json.parse`.
+        arrival: the request that brought it: its delivery is stored with the event, or noted if there is none. None:
+            nobody delivered it, and no delivery is told of.
 
     Raises:
         RuntimeError: inside a transaction, where nothing would be committed yet.
@@ -154,15 +211,39 @@ def capture_webhook(
         trace_id=trace_id,
         body_digest=body_digest,
     )
-    params["token_hash"] = token_hash
+    params |= {"token_hash": token_hash, **statements.columns(arrival)}
     found = sql.row(CAPTURE_WEBHOOK, params)
     if found is None:
+        desk.note_unmatched()
         return None
     trigger_id, shard, added, refused_as = found
     if refused_as is not None:
-        note(trigger_id=trigger_id, verdict=Verdict(refused_as), detail={"source": "webhook"})
+        detail = {"source": "webhook", **({"delivery_id": str(arrival.id)} if arrival else {})}
+        note(trigger_id=trigger_id, verdict=Verdict(refused_as), detail=detail)
+        if arrival:
+            desk.note(arrival, DeliveryVerdict(refused_as), trigger_id=trigger_id)
         return None
-    return _settled(params, trigger_id=trigger_id, shard=shard, was_added=added is not None)
+    captured = _settled(
+        params, trigger_id=trigger_id, shard=shard, was_added=added is not None, arrival=arrival
+    )
+    if arrival and captured.is_duplicate:
+        _note_delivery(arrival, captured, trigger_id=trigger_id, body=body)
+    return captured
+
+
+def _note_delivery(arrival: Arrival, captured: Captured, *, trigger_id: int, body: str) -> None:
+    """Of what a sender repeats. A mismatch keeps its body, so that a person can see what was meant."""
+    if captured.has_same_body:
+        desk.note(arrival, DeliveryVerdict.DUPLICATE, trigger_id=trigger_id, event_id=captured.event_id)
+        return
+    desk.note(
+        arrival,
+        DeliveryVerdict.BODY_MISMATCH,
+        trigger_id=trigger_id,
+        event_id=captured.event_id,
+        code="idempotency.body_mismatch",
+        body=body,
+    )
 
 
 def _columns(
@@ -188,7 +269,9 @@ def _columns(
     }
 
 
-def _settled(params: dict[str, Any], *, trigger_id: int, shard: int, was_added: bool) -> Captured:
+def _settled(
+    params: dict[str, Any], *, trigger_id: int, shard: int, was_added: bool, arrival: Arrival | None = None
+) -> Captured:
     """Ring for a new event, or find the one that was there first."""
     event_id: UUID = params["id"]
     if not was_added:
@@ -196,13 +279,15 @@ def _settled(params: dict[str, Any], *, trigger_id: int, shard: int, was_added: 
         if winner is None:
             raise sql.OperationalError("the event that held this key was deleted meanwhile")
         if winner[0] != event_id:
-            _note_repetition(params, winner, trigger_id=trigger_id)
+            _note_repetition(params, winner, trigger_id=trigger_id, arrival=arrival)
             return Captured(winner[0], is_duplicate=True, has_same_body=winner[1])
     transaction.on_commit(partial(bells.ring_dispatch, shard), robust=True)
     return Captured(event_id, is_duplicate=False)
 
 
-def _note_repetition(params: dict[str, Any], winner: tuple[Any, ...], *, trigger_id: int) -> None:
+def _note_repetition(
+    params: dict[str, Any], winner: tuple[Any, ...], *, trigger_id: int, arrival: Arrival | None
+) -> None:
     """What senders repeat. Our own keys (a change's, an instant's) meet each other by design: nobody asks why."""
     if params["source"] not in ("webhook", "manual"):
         return
@@ -212,5 +297,9 @@ def _note_repetition(params: dict[str, Any], winner: tuple[Any, ...], *, trigger
         trigger_id=trigger_id,
         verdict=Verdict.DUPLICATE if is_same else Verdict.KEY_REUSED,
         subject=f"key {params['key']}",
-        detail={"source": params["source"], "event_id": str(winner_id)},
+        detail={
+            "source": params["source"],
+            "event_id": str(winner_id),
+            **({"delivery_id": str(arrival.id)} if arrival else {}),
+        },
     )

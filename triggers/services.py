@@ -17,6 +17,7 @@ from lightfield.kernel.errors import RequestRefused
 from lightfield.kernel.ids import uuid7
 from triggers import outbox, tokens
 from triggers.decisions import Verdict, note
+from triggers.deliveries.arrivals import Arrival
 from triggers.models import Trigger
 from triggers.outbox import Captured
 from workflows.models import Workflow, WorkflowStatus
@@ -101,26 +102,38 @@ def run_by_hand(
 
 
 def receive_webhook(
-    *, token: str, raw: bytes, idempotency_key: str | None, traceparent: str | None
+    *,
+    token: str,
+    raw: bytes,
+    idempotency_key: str | None,
+    traceparent: str | None,
+    arrival: Arrival | None = None,
 ) -> Captured | None:
     """Store a webhook's body as an event of the active workflow with this address; None when there is none.
 
     Committed when this returns. A connection that turns out to be dead is replaced once: the event's id is
     chosen here, so doing it again cannot store it twice even if only the answer to the COMMIT was lost.
 
+    Args:
+        arrival: the request that brought it, for the inbox.
+
     Raises:
         RequestRefused: `payload.*`, `idempotency.key_invalid`.
         django.db.OperationalError, InterfaceError: the database does not answer; told within 2 s.
     """
+    digest = strict_json.digest(raw)
+    if arrival:
+        arrival.with_body(raw, digest=digest)
     key = keys.read(idempotency_key)
     strict_json.parse(raw)
     delivery: dict[str, Any] = {
         "token_hash": tokens.hash_of(token),
         "event_id": uuid7(),
         "body": raw.decode(),
-        "body_digest": strict_json.digest(raw),
+        "body_digest": digest,
         "idempotency_key": key,
         "trace_id": _trace_id(traceparent),
+        "arrival": arrival,
     }
     crashpoint("CP-W1")
     with _database.asked():

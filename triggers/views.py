@@ -16,6 +16,8 @@ from lightfield.kernel import problems
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import RequestRefused
 from triggers import intake, services
+from triggers.deliveries import desk
+from triggers.deliveries.arrivals import arrived
 from triggers.outbox import Captured
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
     """
     if request.method != "POST":
         return _refuse_method(request)
+    arrival = arrived(request, token)
     try:
         raw = intake.read_body(request)
         captured = services.receive_webhook(
@@ -41,8 +44,10 @@ def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
             raw=raw,
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
             traceparent=request.META.get("HTTP_TRACEPARENT"),
+            arrival=arrival,
         )
     except RequestRefused as refusal:
+        desk.note_refusal(arrival, refusal)
         return problems.problem_of(refusal)
     except (OperationalError, InterfaceError) as error:
         logger.warning("webhook_not_captured", extra={"error": type(error.__cause__ or error).__name__})

@@ -21,7 +21,7 @@ SHOWN: Final = 6  # of runs, versions and audit entries
 def surroundings_of(request: HttpRequest, workflow: Workflow) -> dict[str, Any]:
     """For the template: at most five queries, none of them reads an output or another definition."""
     may_see_runs = request.user.has_perm(RUNS)
-    versions = workflow.versions.defer("definition", "plan").order_by("-number")
+    versions = workflow.versions.filter(is_test=False).defer("definition", "plan").order_by("-number")
     return {
         "address": _address(request, workflow),
         "numbers": numbers_of([workflow.pk]).get(workflow.pk, NONE) if may_see_runs else None,

@@ -23,6 +23,8 @@ class Verdict(models.TextChoices):
     NOT_PUBLISHED = "not_published", "Not published"  # the workflow had no version yet
     ARCHIVED = "archived", "Archived"  # the workflow had been archived
     OTHER_KIND = "other_kind", "Starts otherwise"  # a webhook came, and no webhook starts this workflow now
+    THROTTLED = "throttled", "Throttled"  # too many webhooks at once: refused unread
+    MALFORMED = "malformed", "Malformed"  # a webhook whose body or headers cannot be read
     OWN_CHANGE = "own_change", "Own change"  # the workflow itself made the change
     TOO_DEEP = "too_deep", "Too deep"  # too many runs led to it, one after another
     MISSED = "missed", "Missed"  # instants of a schedule passed while nobody could keep them, and were let go
@@ -35,6 +37,7 @@ CODES: Final[dict[Verdict, str]] = {
     Verdict.ARCHIVED: "workflow.archived",
     Verdict.NOT_PUBLISHED: "workflow.not_published",
     Verdict.KEY_REUSED: "idempotency.body_mismatch",
+    Verdict.THROTTLED: "request.throttled",
     Verdict.OWN_CHANGE: "trigger.own_change",
     Verdict.TOO_DEEP: "run.depth_exceeded",
 }
