@@ -124,7 +124,7 @@ class DeliveryViewSet(ApiViewSet):
         Delivery.objects.only("pk").get(pk=pk)
         asked = SendAgainSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        as_ = As(asked.validated_data["as_"])
+        as_ = As(asked.validated_data["as"])
         if as_ is As.TEST and not caller_of(request).may(TEST):
             raise PermissionDenied
         sent = sending.send_again(delivery_id=pk, as_=as_, by=caller_of(request).name)
