@@ -14,6 +14,7 @@ _SENDERS: Final = {
     "manual": "A run by hand",
     "record": "A record's change",
     "schedule": "The schedule",
+    "test": "A test of the draft",
 }
 _SAID: Final = frozenset({"changed", "watched"})
 MOST_NAMES: Final = 6

@@ -245,6 +245,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "WorkflowStatus": "workflows.models.WorkflowStatus",
         "EventStatus": "triggers.models.EventStatus",
+        "Verdict": "triggers.decisions.verdicts.Verdict",
         "DeliveryVerdict": "triggers.deliveries.models.DeliveryVerdict",
         "RunStatus": "executions.states.RunStatus",
         "StepStatus": "executions.states.StepStatus",

@@ -34,7 +34,7 @@ def offered(workflow: Workflow) -> HandRun:
     definition = workflow.active_version.definition if workflow.active_version else workflow.draft
     trigger = definition.get("trigger") or {}
     kind = kinds.find(trigger.get("type"))
-    taken = samples.of_workflow(workflow.pk) if trigger.get("type") == Webhook.name else None
+    taken = samples.of_trigger(workflow.trigger) if trigger.get("type") == Webhook.name else None
     if taken and taken.payloads:
         sample = taken.payloads[0]["payload"]
     else:

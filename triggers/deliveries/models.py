@@ -101,6 +101,15 @@ class Delivery(models.Model):
     def __str__(self) -> str:
         return f"Delivery {self.id} ({self.verdict})"
 
+    @property
+    def label(self) -> str:
+        """`Accepted`, `Throttled ×1,200`, `Test`."""
+        if self.is_test:
+            return "Test"
+        is_known = self.verdict in DeliveryVerdict.values
+        label = str(DeliveryVerdict(self.verdict).label) if is_known else self.verdict
+        return f"{label} ×{self.count:,}" if self.count > 1 else label
+
 
 class Samples(models.Model):
     """The payloads of a workflow's last deliveries, taken when somebody asked for it. Real ones: somebody's data.

@@ -86,7 +86,11 @@ def throw_away(*, workflow_id: UUID, by: str) -> None:
 
 def of_workflow(workflow_id: UUID) -> Samples | None:
     """Raises RequestRefused (`request.not_found`) if there is no such workflow."""
-    return Samples.objects.filter(trigger=_trigger_of(workflow_id)).first()
+    return of_trigger(_trigger_of(workflow_id))
+
+
+def of_trigger(trigger: Trigger) -> Samples | None:
+    return Samples.objects.filter(trigger=trigger).first()
 
 
 def paths_in(payloads: list[Any]) -> list[Path]:
