@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from django.test import Client
 
 from executions.verifying import running
 from lightfield.kernel.errors import RequestRefused
-from tests.concurrency import race, wait_until_blocked
+from tests.concurrency import race, wait_until_alone, wait_until_blocked
+from tests.dying import mortals
 from tests.factories import BY, a_published_workflow, a_workflow
 from triggers import services as triggers
 from triggers import tokens
@@ -351,3 +353,14 @@ def test_a_thread_writes_what_is_noted(hook, inbox):
         desk.use(before)
 
     assert Delivery.objects.get().verdict == "paused"
+
+
+@pytest.mark.parametrize(("point", "rows"), [("CP-W1", 0), ("CP-W3", 1)])
+def test_given_a_death_then_there_are_event_and_delivery_or_neither(workflow, hook, point, rows):
+    with mortals(str(connection.settings_dict["NAME"])) as some:
+        ended = some.do("deliver", hook.removeprefix("/hooks/"), point=point)
+
+    assert ended == -signal.SIGKILL
+    wait_until_alone()
+    assert OutboxEvent.objects.count() == Delivery.objects.count() == rows
+    assert sound()

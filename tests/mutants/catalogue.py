@@ -10,6 +10,7 @@ from tests.mutants import (
     effects,
     endings,
     floods,
+    inbox,
     lanes,
     loops,
     outcomes,
@@ -21,6 +22,7 @@ from tests.mutants import (
 MUTANTS = (
     *captures.MUTANTS,
     *dispatches.MUTANTS,
+    *inbox.MUTANTS,
     *records.MUTANTS,
     *loops.MUTANTS,
     *claims.MUTANTS,
