@@ -214,7 +214,13 @@ CANARIES = {
 
 def test_no_secret_of_a_request_is_found_anywhere(hook, inbox):
     token = hook.removeprefix("/hooks/")
-    given = {**CANARIES, "Referer": f"https://x{hook}", "Accept-Language": f"x{token}y", "X-Event-Type": hook}
+    given = {
+        **CANARIES,
+        "Referer": f"https://x{hook}",
+        "Accept-Language": f"x{token}y",
+        "X-Event-Type": hook,
+        "X-Correlation-Id": token,
+    }
     post(hook, **given)
     post(hook, b"{", content_type=f"text/plain; x={token}", **given)
     post(hook, content_type=f"text/{token}", **given)

@@ -129,6 +129,7 @@ def test_sent_again_as_a_test_the_draft_runs_and_the_published_version_stays(
     run = Run.objects.get(event_id=sent.event_id)
     assert (run.status, run.version.is_test, run.version.number) == ("completed", True, 2)
     assert run.steps.get().output == {"message": "draft 7"}
+    assert sent.delivery_id is not None
     test = Delivery.objects.get(pk=sent.delivery_id)
     assert (test.is_test, test.again_of, test.event_id) == (True, delivery.pk, sent.event_id)
     event = OutboxEvent.objects.get(pk=sent.event_id)
