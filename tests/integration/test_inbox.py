@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.test import Client
+from django.http import HttpResponse
+from django.test import RequestFactory
 
 from executions.verifying import running
 from lightfield.kernel.errors import RequestRefused
+from lightfield.urls import HookShortcut
 from tests.concurrency import race, wait_until_alone, wait_until_blocked
 from tests.dying import mortals
 from tests.factories import BY, a_published_workflow, a_workflow
@@ -27,6 +29,8 @@ from workflows.models import Workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+answered = HookShortcut(lambda _: HttpResponse(status=599))  # nothing goes on to Django
+
 
 def address_of(workflow: Workflow) -> str:
     return triggers.webhook_path(Trigger.objects.get(workflow=workflow))
@@ -34,7 +38,7 @@ def address_of(workflow: Workflow) -> str:
 
 def post(address: str, body: Any = b'{"a":1}', content_type: str = "application/json", **headers: str) -> Any:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Client().generic("POST", address, raw, content_type, headers=headers)
+    return answered(RequestFactory().generic("POST", address, raw, content_type, headers=headers))
 
 
 def sound() -> bool:
@@ -327,6 +331,16 @@ def test_a_flood_of_one_address_is_told_in_part_and_counted_whole(hook, inbox):
 
     assert Delivery.objects.filter(minute=None).count() == MOST_OF_ONE
     assert Delivery.objects.exclude(minute=None).get().count == 4 * MOST_OF_ONE
+    assert sound()
+
+
+def test_a_flood_of_repetitions_is_sound_too(hook, inbox):
+    for _ in range(MOST_OF_ONE + 20):
+        post(hook, **{"Idempotency-Key": "k"})
+    inbox.flush()
+
+    counted = Delivery.objects.exclude(minute=None).get()
+    assert (counted.verdict, counted.count, counted.event_id) == ("duplicate", 19, None)
     assert sound()
 
 
