@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from executions import lists, services
+from executions.delivery_admin import DeliveryAdmin, delivery_of
 from executions.event_admin import EventAdmin
 from executions.models import Heartbeat, Lane, Run, StepRun
 from executions.states import LIVE_RUN, RunStatus
@@ -23,6 +24,7 @@ from lightfield.access import cells
 from lightfield.access.look_only import EndlessPages, LookOnlyAdmin
 from lightfield.kernel import plain_words
 from lightfield.kernel.errors import RequestRefused
+from triggers.deliveries.models import Delivery
 from triggers.models import OutboxEvent
 
 STALE_AFTER_SECONDS = 30  # three beats of a worker
@@ -56,7 +58,7 @@ class RunAdmin(lists.StatusTabs, LookOnlyAdmin):
         steps = StepRun.objects.filter(run=OuterRef("pk")).order_by().values("run")
         rows: QuerySet[Run] = super().get_queryset(request).select_related("workflow", "version", "event")
         own = ("status", "created_at", "started_at", "finished_at", "error_code", "generation")
-        others = ("workflow__name", "version__number", "event__source")
+        others = ("workflow__name", "version__number", "version__is_test", "event__source")
         attempts = Subquery(steps.annotate(n=Sum("attempts")).values("n"))
         return rows.only(*own, *others).annotate(attempts=attempts)
 
@@ -98,6 +100,7 @@ class RunAdmin(lists.StatusTabs, LookOnlyAdmin):
             story=story,
             run=story.run,
             shows_content=request.user.has_perm(CONTENT),
+            delivery=delivery_of(request, story.run.event_id),
             may_cancel=story.is_live and request.user.has_perm("executions.cancel_run"),
             may_replay=story.can_be_replayed and request.user.has_perm("executions.replay_run"),
         )
@@ -136,7 +139,7 @@ class RunAdmin(lists.StatusTabs, LookOnlyAdmin):
 
     @admin.display(description="Workflow")
     def workflow_version(self, run: Run) -> str:
-        return f"{run.workflow.name} v{run.version.number}"
+        return f"{run.workflow.name} v{run.version.number}{' (test)' if run.version.is_test else ''}"
 
     @admin.display(description="Status")
     def status_label(self, run: Run) -> SafeString:
@@ -218,3 +221,4 @@ class HeartbeatAdmin(LookOnlyAdmin):
 
 
 admin.site.register(OutboxEvent, EventAdmin)
+admin.site.register(Delivery, DeliveryAdmin)

@@ -35,6 +35,8 @@ from lightfield.access.pagination import NewestFirst
 from lightfield.access.viewsets import ApiViewSet
 from triggers import api as triggers
 from triggers.decisions import Verdict
+from triggers.deliveries import api as deliveries
+from triggers.deliveries.models import Delivery
 from triggers.models import Decision, OutboxEvent, Trigger
 
 VIEW = Right(Scope.VIEWER, "executions.view_run")
@@ -135,6 +137,29 @@ class EventViewSet(triggers.EventViewSet):
 
     def get_queryset(self) -> QuerySet[OutboxEvent]:
         return selectors.with_runs(super().get_queryset())
+
+
+@extend_schema_serializer(component_name="DeliverySummary")
+class DeliverySummaryWithRunSerializer(deliveries.DeliverySummarySerializer):
+    run_id = serializers.UUIDField(read_only=True, allow_null=True, help_text="The newest of the event.")
+
+
+@extend_schema_serializer(component_name="Delivery")
+class DeliveryWithRunSerializer(deliveries.DeliverySerializer, DeliverySummaryWithRunSerializer):
+    """A delivery with the run that it led to."""
+
+
+class DeliveryViewSet(deliveries.DeliveryViewSet):
+    serializer_class = DeliveryWithRunSerializer
+    summary_class = DeliverySummaryWithRunSerializer
+
+    def get_queryset(self) -> QuerySet[Delivery]:
+        return super().get_queryset().annotate(run_id=selectors.newest_run_of("event_id"))
+
+    @extend_schema(responses=DeliverySummaryWithRunSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """Deliveries, the newest first, without their headers."""
+        return super().list(request)
 
 
 class DecisionFilter(FilterSet):

@@ -17,7 +17,9 @@ from django.db.models.functions import Concat
 
 from executions.models import Run
 from lightfield.kernel import sql
+from lightfield.kernel.catalogue import CATALOGUE
 from triggers.decisions.verdicts import CODES, VERDICTS, Verdict
+from triggers.deliveries.models import Delivery, DeliveryVerdict
 from triggers.models import Decision, DecisionCount, EventStatus, OutboxEvent, Trigger
 
 COUNTED: Final = 10_000  # events of a trigger, the newest: beyond them a summary says "at least"
@@ -56,6 +58,7 @@ class Entry:
     count: int
     id: UUID
     run_id: UUID | None = None  # the newest of the event
+    delivery_id: UUID | None = None  # while the inbox has it
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def lists_of(trigger: Trigger, verdict: Verdict | None = None) -> list[QuerySet[
 
 
 def entries_of(rows: Iterable[OutboxEvent | Decision], *, may_see_checks: bool = False) -> list[Entry]:
-    """In the same order, each with the newest run of its event: one query.
+    """In the same order, each with the newest run of its event and its delivery: two queries.
 
     Args:
         may_see_checks: also which check a bad signature failed, which would help to forge a better one.
@@ -84,14 +87,31 @@ def entries_of(rows: Iterable[OutboxEvent | Decision], *, may_see_checks: bool =
     runs = Run.objects.filter(event__in=event_ids).order_by("generation").values_list("event_id", "pk")
     newest = dict(runs)
     hidden = frozenset() if may_see_checks else CHECKS
+    delivered = _deliveries_of(entries)
     return [
         replace(
             entry,
             run_id=newest.get(entry.event_id) if entry.event_id else None,
             detail={name: value for name, value in entry.detail.items() if name not in hidden},
+            delivery_id=delivered.get(entry.delivery_id or entry.id),
         )
         for entry in entries
     ]
+
+
+def _deliveries_of(entries: list[Entry]) -> dict[UUID, UUID]:
+    """By the delivery itself where it was noted, else by the event that it became. Pruned ones are not named."""
+    noted = [entry.delivery_id for entry in entries if entry.delivery_id]
+    became = [entry.id for entry in entries if entry.event_id == entry.id]
+    found = Delivery.objects.filter(
+        Q(pk__in=noted) | Q(event_id__in=became, verdict=DeliveryVerdict.ACCEPTED)
+    )
+    delivered: dict[UUID, UUID] = {}
+    for delivery_id, event_id in found.order_by().values_list("pk", "event_id"):
+        delivered[delivery_id] = delivery_id
+        if event_id in became:
+            delivered.setdefault(event_id, delivery_id)
+    return delivered
 
 
 def tallies_of(trigger: Trigger) -> list[Tally]:
@@ -182,6 +202,7 @@ def _of_event(event: OutboxEvent) -> Entry:
 def _of_decision(decision: Decision) -> Entry:
     detail = dict(decision.detail)
     source, event_id = detail.pop("source", ""), detail.pop("event_id", None)
+    delivery_id, code = detail.pop("delivery_id", None), detail.pop("code", None)
     verdict = Verdict(decision.verdict)
     return Entry(
         id=decision.pk,
@@ -191,8 +212,9 @@ def _of_decision(decision: Decision) -> Entry:
         subject=decision.subject,
         detail=detail,
         event_id=_uuid(event_id),
-        code=CODES.get(verdict),
+        code=CODES.get(verdict) or (code if code in CATALOGUE else None),
         count=decision.count,
+        delivery_id=_uuid(delivery_id),
     )
 
 

@@ -15,6 +15,7 @@ _SENDERS: Final = {
     "manual": "A run by hand",
     "record": "A record's change",
     "schedule": "The schedule",
+    "test": "A test of the draft",
 }
 _SAID: Final = frozenset({"changed", "watched", "check"})
 _CHECKS: Final[dict[str, str]] = {
@@ -120,8 +121,11 @@ _WORDS: Final[dict[Verdict, tuple[str, str, Callable[[Entry], str]]]] = {
     Verdict.THROTTLED: (
         "speed",
         "wait",
-        lambda e: f"{_what(e)} was told to come again later: too many came at once.",
+        lambda e: (
+            f"{_what(e)} came while there were too many at once. The sender was told when to come again."
+        ),
     ),
+    Verdict.MALFORMED: ("broken_image", "bad", lambda e: f"{_what(e)} came that could not be read."),
     Verdict.OWN_CHANGE: (
         "sync_disabled",
         "none",

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 
 from executions import dispatcher, lists
 from executions.causal_chain import chain_of_event
+from executions.delivery_admin import delivery_of
 from executions.models import Run
 from lightfield.access import audit, cells
 from lightfield.access.look_only import EndlessPages, LookOnlyAdmin
@@ -79,6 +80,7 @@ class EventAdmin(lists.StatusTabs, LookOnlyAdmin):
             title=f"Event {str(event.pk)[-8:]}",
             event=event,
             runs=runs,
+            delivery=delivery_of(request, event.pk),
             chain=chain_of_event(event.pk, [run.pk for run in runs]),
             entry=CATALOGUE.get(event.error_code or ""),
             is_live=event.status == EventStatus.PENDING or any(run.finished_at is None for run in runs),

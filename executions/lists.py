@@ -28,7 +28,7 @@ UUID_HEX: Final = 32
 SHORTEST_PREFIX: Final = 8  # of an id, in hex digits; less would match months of runs
 CHOICES_LIMIT: Final = 500  # workflows offered in the filter, the newest
 MATCHES: Final = 1000  # events found by a key or trace; beyond that nobody reads on
-SOURCES: Final = ("webhook", "manual", "record", "schedule")
+SOURCES: Final = ("webhook", "manual", "record", "schedule")  # tests have no keys
 
 # Skip scan over the partial index of failed runs: one probe per code that occurs.
 CODES: Final = """

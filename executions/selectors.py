@@ -20,10 +20,12 @@ BEFORE_ALL_RUNS: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def runs_for_list() -> QuerySet[Run]:
-    """Runs with `version_number` and `replayed_by`, without outputs."""
+    """Runs with `version_number`, `is_test` and `replayed_by`, without outputs."""
     newer = Run.objects.filter(event=OuterRef("event"), generation=OuterRef("generation") + 1)
     return Run.objects.annotate(
-        version_number=F("version__number"), replayed_by=Subquery(newer.values("pk")[:1])
+        version_number=F("version__number"),
+        is_test=F("version__is_test"),
+        replayed_by=Subquery(newer.values("pk")[:1]),
     )
 
 
@@ -67,3 +69,9 @@ def with_runs(events: QuerySet[OutboxEvent]) -> QuerySet[OutboxEvent]:
     """Events with `run_ids`, the oldest first."""
     runs = Run.objects.filter(event=OuterRef("pk")).order_by("generation")
     return events.annotate(run_ids=ArraySubquery(runs.values("pk")))
+
+
+def newest_run_of(event: str) -> Subquery:
+    """For rows whose column `event` names an event."""
+    runs = Run.objects.filter(event=OuterRef(event)).order_by("-generation")
+    return Subquery(runs.values("pk")[:1])

@@ -36,6 +36,9 @@ class RunSummarySerializer(serializers.Serializer[Run]):
     id = serializers.UUIDField(read_only=True)
     workflow = serializers.UUIDField(source="workflow_id", read_only=True)
     version = serializers.IntegerField(source="version_number", read_only=True)
+    test = serializers.BooleanField(
+        source="is_test", read_only=True, help_text="It ran a draft, whose number `version` would have been."
+    )
     status = serializers.ChoiceField(RunStatus.choices, read_only=True)
     trace_id = serializers.CharField(read_only=True)
     event_id = serializers.UUIDField(read_only=True)
@@ -157,6 +160,9 @@ class DecisionSerializer(serializers.Serializer[Any]):
         read_only=True, allow_null=True, help_text="The event; of a duplicate, the first one."
     )
     run_id = serializers.UUIDField(read_only=True, allow_null=True, help_text="The event's newest run.")
+    delivery_id = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text="Of a webhook, while the inbox has it."
+    )
     code = serializers.CharField(read_only=True, allow_null=True, help_text="Of the error catalogue.")
     count = serializers.IntegerField(read_only=True, help_text="How many decisions this line stands for.")
 

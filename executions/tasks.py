@@ -20,6 +20,7 @@ from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.doors import door
 from triggers import outbox
 from triggers.decisions import collecting
+from triggers.deliveries import pruning
 from triggers.records import uncaptured
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def sweep() -> None:
     collecting.collect()
     uncaptured.fold()
     outbox.forget_bodies()
+    pruning.prune_now_and_then()
 
 
 @door("executions.settle_effects")

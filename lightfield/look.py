@@ -22,6 +22,7 @@ SECTIONS: Final = (
         (
             ("Runs", "play_circle", "executions", "run"),
             ("Events", "bolt", "triggers", "outboxevent"),
+            ("Inbox", "inbox", "triggers", "delivery"),
             ("Audit trail", "policy", "access", "auditentry"),
         ),
     ),

@@ -55,6 +55,9 @@ LIGHTFIELD_WINDOWS = {  # slow steps in flight per lane, over all workers
 LIGHTFIELD_MOST_QUEUED = env.whole("LIGHTFIELD_MOST_QUEUED", 16, least=1, most=100_000)
 LIGHTFIELD_CELL_MEMORY_MB = env.whole("LIGHTFIELD_CELL_MEMORY_MB", 1024, least=256, most=1_000_000)
 LIGHTFIELD_MAX_DEPTH = env.whole("LIGHTFIELD_MAX_DEPTH", 8, least=1, most=100)
+# The inbox keeps so many deliveries of each workflow, and none that is older.
+LIGHTFIELD_INBOX_MOST = env.whole("LIGHTFIELD_INBOX_MOST", 10_000, least=10, most=1_000_000)
+LIGHTFIELD_INBOX_DAYS = env.whole("LIGHTFIELD_INBOX_DAYS", 30, least=1, most=3650)
 # Who captures changes of records: Django's writers, or database triggers, which see raw SQL as well.
 LIGHTFIELD_CAPTURE = env.choice("LIGHTFIELD_CAPTURE", "orm", ("orm", "trigger"))
 LIGHTFIELD_WATCH: dict[str, dict[str, object]] = {}  # models of others: docs/records.md
@@ -254,6 +257,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "WorkflowStatus": "workflows.models.WorkflowStatus",
         "EventStatus": "triggers.models.EventStatus",
+        "Verdict": "triggers.decisions.verdicts.Verdict",
+        "DeliveryVerdict": "triggers.deliveries.models.DeliveryVerdict",
         "RunStatus": "executions.states.RunStatus",
         "StepStatus": "executions.states.StepStatus",
         "TaskStatus": "crm.models.TaskStatus",
@@ -266,6 +271,7 @@ SPECTACULAR_SETTINGS = {
         },
         {"name": "watchables", "description": "What the triggers of records can watch."},
         {"name": "events", "description": "What set it off."},
+        {"name": "deliveries", "description": "The inbox: what came to webhook addresses, accepted or not."},
         {"name": "runs", "description": "What came of it, step by step."},
         {
             "name": "crm",

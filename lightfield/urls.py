@@ -12,7 +12,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from crm import api as crm
-from executions.api import EventViewSet, RunViewSet, WorkflowViewSet
+from executions.api import DeliveryViewSet, EventViewSet, RunViewSet, WorkflowViewSet
 from lightfield import health
 from triggers.presets_api import WebhookPresetViewSet
 from triggers.views import receive_webhook
@@ -30,6 +30,7 @@ OF_HOOKS = {
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("events", EventViewSet, basename="event")
+router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("runs", RunViewSet, basename="run")
 router.register("watchables", WatchableViewSet, basename="watchable")
 router.register("webhook-presets", WebhookPresetViewSet, basename="webhook-preset")

@@ -15,6 +15,8 @@ from tests.scripted import installed
 from tests.staging import broken_promises
 from triggers import throttling
 from triggers.decisions import notebook
+from triggers.deliveries import desk
+from triggers.deliveries.desk import Desk
 from triggers.throttling import Throttle
 from triggers.throttling.buckets import Limit
 
@@ -48,6 +50,15 @@ def unthrottled() -> Iterator[None]:
     before = throttling.use(Throttle(endpoint=plenty, address=plenty, refused=plenty))
     yield
     throttling.use(before)
+
+
+@pytest.fixture(autouse=True)
+def inbox() -> Iterator[Desk]:
+    """Deliveries of what became no event: `inbox.flush()` writes them. Nothing is written by a thread."""
+    desk_of_test = Desk(is_threaded=False)
+    before = desk.use(desk_of_test)
+    yield desk_of_test
+    desk.use(before)
 
 
 @pytest.fixture

@@ -107,7 +107,19 @@ def deeds(key: str) -> dict[str, Callable[[], Any]]:
     return {
         "publish": lambda: services.publish(workflow_id=UUID(key), by="somebody mortal"),
         "archive": lambda: services.archive(workflow_id=UUID(key), by="somebody mortal"),
+        "deliver": lambda: _deliver(key),
     }
+
+
+def _deliver(token: str) -> None:
+    """A webhook to this address, through the door."""
+    from django.http import HttpResponse
+    from django.test import RequestFactory
+
+    from lightfield.urls import HookShortcut
+
+    request = RequestFactory().post(f"/hooks/{token}", b'{"n": 1}', "application/json")
+    HookShortcut(lambda _: HttpResponse())(request)
 
 
 def _live(deed: str, key: str, mode: str, point: str) -> int:

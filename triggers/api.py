@@ -27,6 +27,7 @@ from lightfield.access.viewsets import ApiViewSet
 from lightfield.kernel import idempotency_key
 from lightfield.kernel.errors import RequestRefused
 from triggers import previews, services, waiting, webhook_secrets
+from triggers.deliveries.api import SamplesActions
 from triggers.models import EventStatus, OutboxEvent, Tick, Trigger
 from triggers.schedule_serializers import SchedulePreviewSerializer, TickSerializer
 from triggers.schedules.config import ScheduleConfig
@@ -120,9 +121,10 @@ class NewestTickFirst(NewestFirst):
     by = "due_at"
 
 
-class WorkflowViewSet(workflows.WorkflowViewSet):
+class WorkflowViewSet(SamplesActions, workflows.WorkflowViewSet):
     rights: ClassVar[dict[str, Right]] = {
         **workflows.WorkflowViewSet.rights,
+        **SamplesActions.sample_rights,
         "run": RUN,
         "rotate_token": ADDRESS,
         "webhook_secrets": ADDRESS,
@@ -263,7 +265,7 @@ class EventSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(read_only=True)
     status = serializers.ChoiceField(EventStatus.choices, read_only=True)
     trigger_type = serializers.CharField(
-        source="source", read_only=True, help_text="What fired: webhook, manual, record or schedule."
+        source="source", read_only=True, help_text="What fired: webhook, manual, record, schedule or test."
     )
     workflow = serializers.UUIDField(source="workflow_id", read_only=True)
     version = serializers.IntegerField(source="version_number", read_only=True)

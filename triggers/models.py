@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from lightfield.kernel.ids import uuid7
 from lightfield.kernel.stored_json import StoredJSON
+from triggers.deliveries import models as _of_deliveries  # noqa: F401  Django looks for models here
 from workflows.models import Workflow, WorkflowVersion
 
 
@@ -124,7 +125,7 @@ class OutboxEvent(models.Model):
     version = models.ForeignKey(
         WorkflowVersion, models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
-    source = models.CharField(max_length=10)  # webhook, manual, record, schedule: the scope of the key
+    source = models.CharField(max_length=10)  # webhook, manual, record, schedule, test: the scope of the key
     idempotency_key = models.CharField(max_length=255, null=True)
     body_digest = models.BinaryField(max_length=32, null=True)  # sha256 of the payload, to compare repeats
     payload = models.JSONField(decoder=StoredJSON)

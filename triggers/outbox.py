@@ -13,19 +13,24 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from lightfield.kernel import bells, sql
 from lightfield.kernel import idempotency_key as keys
+from lightfield.kernel import traceparent as trace_context
 from lightfield.kernel.ids import uuid7
-from triggers import throttling
 from triggers.causes import DEEPEST
 from triggers.decisions import Verdict, note, note_on_commit
-from triggers.models import Trigger
+from triggers.deliveries import desk, statements
+from triggers.deliveries.arrivals import Arrival
+from triggers.deliveries.models import DeliveryVerdict
+from triggers.models import OutboxEvent, Trigger
 from triggers.signatures import TOLERANCE_SECONDS
+
+TEST: Final = "test"  # the source of what people try a draft with
 
 # The version is pinned here: whatever is published before the dispatch, the run executes this one.
 INSERT = """
@@ -79,7 +84,8 @@ KNOWN = f"""known AS MATERIALIZED (
 CAPTURE_WEBHOOK = f"""
 WITH {KNOWN},
 found AS (SELECT * FROM known WHERE refused_as IS NULL),
-added AS ({INSERT})
+added AS ({INSERT}),
+delivered AS ({statements.ACCEPTED})
 SELECT known.id, known.shard, added.id, known.refused_as FROM known LEFT JOIN added ON true
 """
 
@@ -104,7 +110,8 @@ fresh AS (
     WHERE r.seen_at < clock_timestamp() - make_interval(secs => {REPLAY_SECONDS})
   RETURNING r.trigger_id),
 found AS (SELECT open.* FROM open JOIN fresh ON fresh.trigger_id = open.id),
-added AS ({INSERT})
+added AS ({INSERT}),
+delivered AS ({statements.ACCEPTED})
 SELECT known.id, known.shard, added.id, known.refused_as FROM known LEFT JOIN added ON true
 """
 
@@ -119,6 +126,15 @@ WITH found AS MATERIALIZED (
   SELECT t.id, t.shard, w.id AS workflow_id, w.active_version_id AS version_id
   FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
   WHERE t.id = %(trigger_id)s::bigint)
+{INSERT}
+"""
+
+# Pinned to the frozen draft instead.
+APPEND_TEST = f"""
+WITH found AS MATERIALIZED (
+  SELECT t.id, t.shard, v.workflow_id, v.id AS version_id
+  FROM triggers_trigger t JOIN workflows_workflowversion v ON v.workflow_id = t.workflow_id
+  WHERE t.id = %(trigger_id)s::bigint AND v.id = %(version_id)s::bigint AND v.is_test)
 {INSERT}
 """
 
@@ -227,6 +243,44 @@ def look_at_endpoint(token_hash: str) -> Endpoint | None:
     return Endpoint(trigger_id, verdict, signing, [(one, text) for one, text in sealed], now)
 
 
+def append_again(event: OutboxEvent) -> Captured:
+    """Send a stored event through capture once more, as itself: under its own id and its own key, if it has one.
+
+    Either alone is known already, so nothing is added; should the dispatcher's bell have been lost, it rings. Call it
+    with the event's row locked, so that it is there until COMMIT.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("append_again() must share a transaction with the lock of its event")
+    params = {**_columns_again(event), "id": event.pk, "key": event.idempotency_key}
+    params |= {"source": event.source, "trigger_id": event.trigger_id}
+    was_added = sql.row(APPEND, params) is not None
+    transaction.on_commit(partial(bells.ring_dispatch, event.shard), robust=True)
+    return Captured(event.pk, is_duplicate=not was_added)
+
+
+def append_test(event: OutboxEvent, *, version_id: int) -> Captured:
+    """Record a test with the payload of a stored event, to be run by this frozen draft. Inside a transaction."""
+    if not connection.in_atomic_block:
+        raise RuntimeError("append_test() must share a transaction with its cause")
+    params = _columns_again(event) | {"trigger_id": event.trigger_id, "version_id": version_id}
+    added = sql.row(APPEND_TEST, params)
+    if added is None:
+        raise RuntimeError("a test runs on a frozen draft of its own workflow")
+    return _settled(params, trigger_id=event.trigger_id, shard=event.shard, was_added=True)
+
+
+def _columns_again(event: OutboxEvent) -> dict[str, Any]:
+    """As a new event of the source `test` without a key, in a trace of its own."""
+    return _columns(
+        event_id=uuid7(),
+        source=TEST,
+        payload=json.dumps(event.payload, ensure_ascii=False, allow_nan=False),
+        idempotency_key=None,
+        trace_id=trace_context.new_trace_id(),
+        body_digest=bytes(event.body_digest) if event.body_digest else None,
+    )
+
+
 def capture_webhook(
     *,
     token_hash: str,
@@ -237,6 +291,7 @@ def capture_webhook(
     trace_id: str,
     verified: str = "",
     is_replayable: bool = False,
+    arrival: Arrival | None = None,
 ) -> Captured | NotTaken:
     """Record a webhook for the active workflow that this token belongs to, if it may start it.
 
@@ -247,6 +302,8 @@ def capture_webhook(
         body: the JSON text as received; it passed `strict_json.parse`.
         verified: how its signature was found right, the name of a preset; a trigger that asks for another takes nothing.
         is_replayable: the same body within ten minutes is the same event, whatever its key.
+        arrival: the request that brought it: its delivery is stored with the event, or noted if it repeats another. None:
+            nobody delivered it, and no delivery is told of.
 
     Raises:
         RuntimeError: inside a transaction, where nothing would be committed yet.
@@ -262,20 +319,38 @@ def capture_webhook(
         trace_id=trace_id,
         body_digest=body_digest,
     )
-    params["token_hash"], params["verified"] = token_hash, verified
+    params |= {"token_hash": token_hash, "verified": verified, **statements.columns(arrival)}
     found = sql.row(CAPTURE_REPLAYABLE if is_replayable else CAPTURE_WEBHOOK, params)
     if found is None:
         return NotTaken()
     trigger_id, shard, added, refused_as = found
-    throttling.belongs(token_hash, trigger_id)
     if refused_as is not None:
         return NotTaken(trigger_id, refused_as)
-    return _settled(
+    captured = _settled(
         params,
         trigger_id=trigger_id,
         shard=shard,
         was_added=added is not None,
         is_replayable=is_replayable,
+        arrival=arrival,
+    )
+    if arrival and captured.is_duplicate:
+        _note_delivery(arrival, captured, trigger_id=trigger_id, body=body)
+    return captured
+
+
+def _note_delivery(arrival: Arrival, captured: Captured, *, trigger_id: int, body: str) -> None:
+    """Of what a sender repeats. A mismatch keeps its body, so that a person can see what was meant."""
+    if captured.has_same_body:
+        desk.note(arrival, DeliveryVerdict.DUPLICATE, trigger_id=trigger_id, event_id=captured.event_id)
+        return
+    desk.note(
+        arrival,
+        DeliveryVerdict.BODY_MISMATCH,
+        trigger_id=trigger_id,
+        event_id=captured.event_id,
+        code="idempotency.body_mismatch",
+        body=body,
     )
 
 
@@ -308,14 +383,20 @@ def _columns(
 
 
 def _settled(
-    params: dict[str, Any], *, trigger_id: int, shard: int, was_added: bool, is_replayable: bool = False
+    params: dict[str, Any],
+    *,
+    trigger_id: int,
+    shard: int,
+    was_added: bool,
+    is_replayable: bool = False,
+    arrival: Arrival | None = None,
 ) -> Captured:
     """Ring for a new event, or find the one that was there first."""
     event_id: UUID = params["id"]
     if not was_added:
         winner = _winner({**params, "trigger_id": trigger_id}, is_replayable=is_replayable)
         if winner[0] != event_id:
-            _note_repetition(params, winner, trigger_id=trigger_id)
+            _note_repetition(params, winner, trigger_id=trigger_id, arrival=arrival)
             return Captured(winner[0], is_duplicate=True, has_same_body=winner[1], trigger_id=trigger_id)
     transaction.on_commit(partial(bells.ring_dispatch, shard), robust=True)
     return Captured(event_id, is_duplicate=False, trigger_id=trigger_id)
@@ -333,7 +414,9 @@ def _winner(params: dict[str, Any], *, is_replayable: bool) -> tuple[Any, ...]:
     raise sql.OperationalError("what held this key or body is gone: the sender comes again")
 
 
-def _note_repetition(params: dict[str, Any], winner: tuple[Any, ...], *, trigger_id: int) -> None:
+def _note_repetition(
+    params: dict[str, Any], winner: tuple[Any, ...], *, trigger_id: int, arrival: Arrival | None
+) -> None:
     """What senders repeat. Our own keys (a change's, an instant's) meet each other by design: nobody asks why."""
     if params["source"] not in ("webhook", "manual"):
         return
@@ -343,5 +426,9 @@ def _note_repetition(params: dict[str, Any], winner: tuple[Any, ...], *, trigger
         trigger_id=trigger_id,
         verdict=Verdict.DUPLICATE if is_same else Verdict.KEY_REUSED,
         subject=f"key {params['key']}" if params["key"] else "",
-        detail={"source": params["source"], "event_id": str(winner_id)},
+        detail={
+            "source": params["source"],
+            "event_id": str(winner_id),
+            **({"delivery_id": str(arrival.id)} if arrival else {}),
+        },
     )

@@ -19,6 +19,7 @@ from lightfield.kernel import idempotency_key as keys
 from lightfield.kernel import sql, strict_json
 from triggers import outbox, webhook_secrets
 from triggers.decisions import Verdict
+from triggers.deliveries.arrivals import Arrival
 from triggers.outbox import Captured, Endpoint, NotTaken
 from triggers.signatures import PRESETS_BY_NAME, Check, Scheme, Verification, claimed_scheme, verify
 from triggers.signatures.delivery_key import DeliveryKey, delivery_key
@@ -36,6 +37,7 @@ class Incoming:
     idempotency_header: str | None
     event_id: UUID
     trace_id: str
+    arrival: Arrival | None = None  # for the inbox; None: nobody delivered it
 
     @property
     def claims(self) -> Scheme | None:
@@ -142,6 +144,7 @@ def _capture(incoming: Incoming, key: DeliveryKey, *, verified: str) -> Captured
         trace_id=incoming.trace_id,
         verified=verified,
         is_replayable=key.is_replayable,
+        arrival=incoming.arrival,
     )
 
 

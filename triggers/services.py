@@ -18,6 +18,9 @@ from lightfield.kernel.errors import RequestRefused
 from lightfield.kernel.ids import uuid7
 from triggers import outbox, receiving, tokens
 from triggers.decisions import Verdict, note
+from triggers.deliveries import desk
+from triggers.deliveries.arrivals import Arrival
+from triggers.deliveries.models import DeliveryVerdict
 from triggers.models import Trigger
 from triggers.outbox import Captured
 from triggers.receiving import Incoming, Received
@@ -139,6 +142,7 @@ def receive_webhook(
     headers: Mapping[str, str],
     idempotency_key: str | None,
     traceparent: str | None,
+    arrival: Arrival | None = None,
 ) -> Received:
     """Store a webhook's body as an event of the active workflow with this address, if it is signed as that asks.
 
@@ -147,6 +151,7 @@ def receive_webhook(
 
     Args:
         headers: those that `signatures.headers_of` picks.
+        arrival: the request that brought it, for the inbox.
 
     Raises:
         RequestRefused: `payload.*`, `idempotency.key_invalid`.
@@ -159,32 +164,25 @@ def receive_webhook(
         idempotency_key,
         event_id=uuid7(),
         trace_id=_trace_id(traceparent),
+        arrival=arrival,
     )
-    try:
-        received = _received(incoming)
-    except RequestRefused as refusal:
-        on_refused(incoming, code=refusal.code)
-        raise
-    if received.captured is None:
-        on_refused(incoming, received)
+    if arrival:
+        arrival.with_body(raw, digest=incoming.digest)
+    received = _received(incoming)
+    if received.captured is None and arrival:
+        _note_refused(arrival, received)
     return received
 
 
-def on_refused(
-    incoming: Incoming,  # noqa: ARG001  for those who keep what came
-    received: Received | None = None,
-    *,
-    code: str = "",  # noqa: ARG001
-) -> None:
-    """A webhook that started nothing is told of here, when its answer stands. Of unknown addresses nothing is noted.
+def _note_refused(arrival: Arrival, received: Received) -> None:
+    """Tell the inbox of a request that started nothing.
 
-    Args:
-        received: what became of it; None where its body or a header could not be used, as `code` says.
+    Of an address that nobody has the same is noted, at the same cost, so that the time of an answer tells nothing. The desk
+    finds out that it is nobody's, and only counts it.
     """
-    if received is None or received.trigger_id is None or received.verdict is None:
-        return
-    failed = {"check": str(received.check)} if received.check else {}
-    note(trigger_id=received.trigger_id, verdict=received.verdict, detail={"source": "webhook", **failed})
+    verdict = received.verdict or Verdict.BAD_SIGNATURE
+    detail = {"check": str(received.check)} if received.check else {}
+    desk.note(arrival, DeliveryVerdict(str(verdict)), detail=detail)
 
 
 def _received(incoming: Incoming) -> Received:

@@ -16,6 +16,8 @@ from lightfield.kernel import problems
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import RequestRefused
 from triggers import hook_page, intake, services, signatures, throttling, tokens, waiting
+from triggers.deliveries import desk
+from triggers.deliveries.arrivals import arrived
 from triggers.outbox import Captured
 
 logger = logging.getLogger(__name__)
@@ -41,8 +43,10 @@ def receive_webhook(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _answer_to_post(request: HttpRequest, token: str, client: str) -> HttpResponse:
+    token_hash, arrival = tokens.hash_of(token), None
     try:
-        throttling.admit(tokens.hash_of(token), client)
+        throttling.admit(token_hash, client)
+        arrival = arrived(request, token=token, token_hash=token_hash, client=client)
         seconds = waiting.seconds_asked(request.META)
         raw = intake.read_body(request)
         received = services.receive_webhook(
@@ -51,8 +55,13 @@ def _answer_to_post(request: HttpRequest, token: str, client: str) -> HttpRespon
             headers=signatures.headers_of(request.META),
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
             traceparent=request.META.get("HTTP_TRACEPARENT"),
+            arrival=arrival,
         )
     except RequestRefused as refusal:
+        if arrival is None:
+            desk.note_throttled(token_hash, client)
+        else:
+            desk.note_refusal(arrival, refusal)
         return problems.problem_of(refusal, headers=_headers_of(refusal))
     except (OperationalError, InterfaceError) as error:
         logger.warning("webhook_not_captured", extra={"error": type(error.__cause__ or error).__name__})

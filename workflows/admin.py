@@ -59,7 +59,7 @@ class VersionAdmin(LookOnlyAdmin):
             workflow=version.workflow,
             definition=arranged(version.definition),
             is_active=_is_active(version),
-            numbers=version.workflow.versions.values_list("number", "pk")[:50],
+            numbers=version.workflow.versions.filter(is_test=False).values_list("number", "pk")[:50],
             against=against,
             lines=compared(old, new) if old is not None and new is not None else None,
         )
@@ -70,6 +70,8 @@ class VersionAdmin(LookOnlyAdmin):
 
     @admin.display(description="Standing")
     def standing(self, version: WorkflowVersion) -> SafeString:
+        if version.is_test:
+            return cells.badge("paused", "Test")
         return cells.badge("active", "Active") if _is_active(version) else cells.badge("", "Earlier")
 
     @admin.display(description="Published")
@@ -95,7 +97,7 @@ def _sides(version: WorkflowVersion, against: str) -> tuple[Document | None, Doc
     if against == DRAFT:
         return version.definition, version.workflow.draft
     number = int(against) if against.isdecimal() and len(against) < 10 else 0
-    other = version.workflow.versions.filter(number=number).first()
+    other = version.workflow.versions.filter(number=number, is_test=False).first()
     if other is None:
         return None, version.definition
     if other.number > version.number:

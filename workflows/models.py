@@ -60,7 +60,11 @@ class VersionIsImmutable(TypeError):
 
 
 class WorkflowVersion(models.Model):
-    """A published definition. The database refuses UPDATE and DELETE as well (migration 0002)."""
+    """A published definition. The database refuses UPDATE and DELETE as well (migration 0002).
+
+    A test's is a draft as it was when somebody tried it: kept like the others, since runs are pinned to it, never
+    active, and in no list of versions. Its number is the one that publishing that draft would have given.
+    """
 
     id = models.BigAutoField(primary_key=True)
     workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="versions")
@@ -74,13 +78,21 @@ class WorkflowVersion(models.Model):
     checksum = models.CharField(max_length=64)  # sha256 of the definition's canonical JSON
     published_at = models.DateTimeField(auto_now_add=True)
     published_by = models.CharField(max_length=200, blank=True)
+    is_test = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         ordering = ("-number",)
-        constraints = (models.UniqueConstraint(fields=("workflow", "number"), name="version_number_once"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("workflow", "number"), name="version_number_once", condition=Q(is_test=False)
+            ),
+            models.UniqueConstraint(
+                fields=("workflow", "number", "checksum"), name="version_test_once", condition=Q(is_test=True)
+            ),
+        )
 
     def __str__(self) -> str:
-        return f"{self.workflow.name} v{self.number}"
+        return f"{self.workflow.name} v{self.number}{' (test)' if self.is_test else ''}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:

@@ -24,8 +24,8 @@ def workflow(workflow_id: UUID) -> Workflow:
 
 
 def versions_of(workflow_id: UUID) -> QuerySet[WorkflowVersion]:
-    """Newest first. An unknown workflow has none."""
-    return WorkflowVersion.objects.filter(workflow_id=workflow_id).order_by("-number")
+    """Newest first, without those of tests. An unknown workflow has none."""
+    return WorkflowVersion.objects.filter(workflow_id=workflow_id, is_test=False).order_by("-number")
 
 
 def version(workflow_id: UUID, number: int) -> WorkflowVersion:

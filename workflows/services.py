@@ -99,16 +99,7 @@ def publish(*, workflow_id: UUID, by: str) -> tuple[WorkflowVersion, bool]:
             audit.record(actor=by, action="workflow.resumed", subject=workflow.pk)
         return active, False
 
-    version = WorkflowVersion.objects.create(
-        workflow=workflow,
-        number=_last_number(workflow) + 1,
-        definition=document,
-        plan=validation.plan_of(definition),
-        concurrency=definition.settings.concurrency,
-        timeout_seconds=definition.settings.timeout_seconds,
-        checksum=checksum(document),
-        published_by=by,
-    )
+    version = _version_of(workflow, definition, document, by=by)
     _move(workflow, "publish", active_version=version)
     crashpoint("CP-P1")
     hooks.run_published(workflow, version)
@@ -120,6 +111,27 @@ def publish(*, workflow_id: UUID, by: str) -> tuple[WorkflowVersion, bool]:
         checksum=version.checksum,
     )
     return version, True
+
+
+@transaction.atomic
+def snapshot_draft(*, workflow_id: UUID, by: str) -> WorkflowVersion:
+    """The draft as it is, frozen so that test runs can be pinned to it. The same draft has one snapshot.
+
+    It never becomes active; to publish the draft makes a version of its own.
+
+    Raises:
+        RequestRefused: `config.invalid_definition` as publishing would, `request.not_found`,
+            `workflow.illegal_transition` when the workflow is archived.
+    """
+    workflow = _locked(workflow_id)
+    if workflow.status == WorkflowStatus.ARCHIVED:
+        raise _illegal(workflow, "test")
+    definition = _publishable(workflow.draft)
+    document = dump(definition)
+    known = WorkflowVersion.objects.filter(
+        workflow=workflow, is_test=True, number=_last_number(workflow) + 1, checksum=checksum(document)
+    ).first()
+    return known or _version_of(workflow, definition, document, by=by, is_test=True)
 
 
 @sql.retrying_conflicts
@@ -185,6 +197,22 @@ def _publishable(workflow: Workflow) -> Definition:
     return definition
 
 
+def _version_of(
+    workflow: Workflow, definition: Definition, document: dict[str, Any], *, by: str, is_test: bool = False
+) -> WorkflowVersion:
+    return WorkflowVersion.objects.create(
+        workflow=workflow,
+        number=_last_number(workflow) + 1,
+        definition=document,
+        plan=validation.plan_of(definition),
+        concurrency=definition.settings.concurrency,
+        timeout_seconds=definition.settings.timeout_seconds,
+        checksum=checksum(document),
+        published_by=by,
+        is_test=is_test,
+    )
+
+
 def _locked(workflow_id: UUID) -> Workflow:
     """The workflow under a lock that lets events and runs go on referring to it."""
     workflow = Workflow.objects.select_for_update(no_key=True).filter(pk=workflow_id).first()
@@ -195,7 +223,8 @@ def _locked(workflow_id: UUID) -> Workflow:
 
 def _last_number(workflow: Workflow) -> int:
     """Read after the row's lock was taken, so that a publish before this one is seen."""
-    newest: int | None = workflow.versions.aggregate(newest=Max("number"))["newest"]
+    published = workflow.versions.filter(is_test=False)
+    newest: int | None = published.aggregate(newest=Max("number"))["newest"]
     return newest or 0
 
 

@@ -44,6 +44,7 @@ class Subject(StrEnum):
     VERSIONS = "workflows_workflowversion"
     TRIGGERS = "triggers_trigger"
     EVENTS = "triggers_outboxevent"
+    DELIVERIES = "triggers_delivery"
     NOTES = "triggers_uncapturedwrite"
     TICKS = "triggers_tick"
     RUNS = "executions_run"

@@ -10,7 +10,18 @@ from typing import Any
 
 from django.db import OperationalError, connection, transaction
 
-from executions.verifying import attempts, captures, effects, events, runs, steps, stories, ticks, versions
+from executions.verifying import (
+    attempts,
+    captures,
+    deliveries,
+    effects,
+    events,
+    runs,
+    steps,
+    stories,
+    ticks,
+    versions,
+)
 from executions.verifying.invariant import Invariant, Subject, parameters
 from lightfield.kernel import sql
 
@@ -18,6 +29,7 @@ GROUPS: dict[str, tuple[Invariant, ...]] = {
     "Workflows and versions": versions.INVARIANTS,
     "Records": captures.INVARIANTS,
     "Events": events.INVARIANTS,
+    "Deliveries": deliveries.INVARIANTS,
     "Schedules": ticks.INVARIANTS,
     "Runs": runs.INVARIANTS,
     "Step runs": steps.INVARIANTS,

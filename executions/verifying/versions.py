@@ -58,16 +58,25 @@ INVARIANTS = (
         subject=Subject.WORKFLOWS,
         says="A workflow's versions are 1, 2, 3 … without gap; the active one is its own newest; it has a trigger.",
         broken="""
-            SELECT workflow_id FROM workflows_workflowversion GROUP BY workflow_id
+            SELECT workflow_id FROM workflows_workflowversion WHERE NOT is_test GROUP BY workflow_id
             HAVING min(number) <> 1 OR max(number) <> count(*)
             UNION ALL
             SELECT w.id FROM workflows_workflow w LEFT JOIN triggers_trigger t ON t.workflow_id = w.id
-            LEFT JOIN (SELECT workflow_id, max(number) AS newest FROM workflows_workflowversion GROUP BY workflow_id) n
+            LEFT JOIN (SELECT workflow_id, max(number) AS newest FROM workflows_workflowversion
+              WHERE NOT is_test GROUP BY workflow_id) n
               ON n.workflow_id = w.id
             LEFT JOIN workflows_workflowversion v
-              ON v.id = w.active_version_id AND v.workflow_id = w.id AND v.number = n.newest
+              ON v.id = w.active_version_id AND v.workflow_id = w.id AND v.number = n.newest AND NOT v.is_test
             WHERE t.id IS NULL OR (w.active_version_id IS NOT NULL AND v.id IS NULL)
               OR (w.status IN ('active', 'paused') AND v.id IS NULL)""",
+    ),
+    Invariant(
+        name="test-stays-a-test",
+        subject=Subject.VERSIONS,
+        says="What was frozen for a test runs tests and nothing else, and whatever is a test runs on such a version.",
+        broken="""
+            SELECT e.id FROM triggers_outboxevent e JOIN workflows_workflowversion v ON v.id = e.version_id
+            WHERE v.is_test <> (e.source = 'test')""",
     ),
     Invariant(
         name="trigger-follows-version",

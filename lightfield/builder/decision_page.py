@@ -15,7 +15,7 @@ from executions.decision_list import Entry, Tally
 from executions.decision_sentences import sentence_of
 from executions.sentences import Sentence
 from lightfield.access.pagination import merged
-from lightfield.builder.deeds import ADDRESS, RUNS
+from lightfield.builder.deeds import ADDRESS, DELIVERIES, RUNS
 from triggers.decisions.verdicts import Verdict
 from workflows.models import Workflow
 
@@ -38,7 +38,7 @@ class Line:
 
 
 def context_of(request: HttpRequest, workflow: Workflow) -> dict[str, Any]:
-    """For the template, in five queries. Raises BadRequest for a verdict or place that cannot be."""
+    """For the template, in six queries. Raises BadRequest for a verdict or place that cannot be."""
     verdict, before = _asked(request)
     trigger = workflow.trigger
     rows = merged(
@@ -54,6 +54,7 @@ def context_of(request: HttpRequest, workflow: Workflow) -> dict[str, Any]:
         "older": older,
         "newest": _query(verdict) if before else "",
         "may_see_runs": request.user.has_perm(RUNS),
+        "may_see_deliveries": request.user.has_perm(DELIVERIES),
     }
 
 

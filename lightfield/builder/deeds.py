@@ -21,6 +21,7 @@ RUN: Final = "workflows.run_workflow"
 ADDRESS: Final = "triggers.change_trigger"  # to see the webhook address and to change it
 EVENTS: Final = "triggers.view_outboxevent"
 RUNS: Final = "executions.view_run"
+DELIVERIES: Final = "triggers.view_delivery"
 
 
 @dataclass(frozen=True)

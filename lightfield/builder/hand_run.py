@@ -12,7 +12,9 @@ from django.http import HttpRequest
 from lightfield.builder.texts import PlacedProblem, Unreadable, normalised, read
 from lightfield.kernel.errors import RequestRefused
 from triggers import services
+from triggers.deliveries import samples
 from triggers.kinds import base as kinds
+from triggers.kinds.webhook import Webhook
 from workflows.models import Workflow
 
 
@@ -28,11 +30,15 @@ class HandRun:
 
 
 def offered(workflow: Workflow) -> HandRun:
-    """An empty form, or one with a sample of what the published trigger brings."""
+    """An empty form, or one with what the published trigger brings: the newest sample taken, else the author's own."""
     definition = workflow.active_version.definition if workflow.active_version else workflow.draft
     trigger = definition.get("trigger") or {}
     kind = kinds.find(trigger.get("type"))
-    sample = kind.sample(trigger.get("config") or {}) if kind else None
+    taken = samples.of_trigger(workflow.trigger) if trigger.get("type") == Webhook.name else None
+    if taken and taken.payloads:
+        sample = taken.payloads[0]["payload"]
+    else:
+        sample = kind.sample(trigger.get("config") or {}) if kind else None
     return HandRun(json.dumps({} if sample is None else sample, indent=2, ensure_ascii=False), _new_key(), [])
 
 

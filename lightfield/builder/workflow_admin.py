@@ -10,12 +10,25 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_POST
 
 from lightfield.builder import decision_page, drafts, hand_run, reference, saving, starters
-from lightfield.builder.deeds import ADDRESS, CREATE, DEEDS, EDIT, EVENTS, PUBLISH, RUN, Deed, perform
+from lightfield.builder.deeds import (
+    ADDRESS,
+    CREATE,
+    DEEDS,
+    DELIVERIES,
+    EDIT,
+    EVENTS,
+    PUBLISH,
+    RUN,
+    Deed,
+    perform,
+)
 from lightfield.builder.drafts import Sheet
 from lightfield.builder.surroundings import surroundings_of
 from lightfield.builder.workflow_list import WorkflowList
+from triggers.deliveries import samples
 from triggers.records import describing
 from workflows.models import Workflow, WorkflowStatus
 
@@ -41,7 +54,15 @@ class WorkflowAdmin(WorkflowList):
             self.admin_site.admin_view(self.decisions_view),
             name="workflow_decisions",
         )
-        return [*own, run, why, *super().get_urls()]
+        given = [
+            path(
+                f"<uuid:workflow_id>/samples/{name}/",
+                self.admin_site.admin_view(require_POST(partial(self.samples_view, act=act))),
+                name=f"workflow_samples_{name}",
+            )
+            for name, act in (("take", samples.take), ("throw", samples.throw_away))
+        ]
+        return [*own, *given, run, why, *super().get_urls()]
 
     def add_view(
         self,
@@ -109,6 +130,19 @@ class WorkflowAdmin(WorkflowList):
         context = decision_page.context_of(request, workflow)
         return self.page(request, "lightfield/decisions.html", title=workflow.name, **context)
 
+    def samples_view(self, request: HttpRequest, workflow_id: UUID, *, act: Any) -> HttpResponse:
+        """Take the last deliveries as samples, or throw those away that there are."""
+        _require(request, EDIT)
+        workflow = _found(str(workflow_id))
+        taken = act(workflow_id=workflow.pk, by=request.user.get_username())
+        if taken is None:
+            messages.success(request, "The samples are gone.")
+        elif taken.payloads:
+            messages.success(request, f"{len(taken.payloads)} real payloads are samples now.")
+        else:
+            messages.warning(request, "There are no accepted deliveries to take.")
+        return HttpResponseRedirect(address_of(workflow))
+
     def _saved(self, request: HttpRequest, workflow: Workflow | None) -> HttpResponse:
         """Store what was typed, or show it again with its problems."""
         try:
@@ -154,6 +188,7 @@ RIGHTS = {
     "run": RUN,
     "address": ADDRESS,
     "events": EVENTS,
+    "deliveries": DELIVERIES,
 }
 
 

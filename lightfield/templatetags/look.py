@@ -17,13 +17,17 @@ SHOWN_CHARACTERS: Final = 64 * 1024  # of one JSON document in a page; the API h
 OPEN_LINES: Final = 8  # longer documents are folded
 
 TONES: Final = {
+    "accepted": "good",
     "active": "good",
     "completed": "good",
     "complete": "good",
     "dispatched": "good",
     "done": "good",
     "ok": "good",
+    "bad_signature": "bad",
+    "body_mismatch": "bad",
     "failed": "bad",
+    "malformed": "bad",
     "poison": "bad",
     "permanent": "bad",
     "lost": "bad",
@@ -35,6 +39,7 @@ TONES: Final = {
     "waiting": "wait",
     "paused": "wait",
     "refused": "wait",
+    "throttled": "wait",
     "unknown": "wait",
 }
 

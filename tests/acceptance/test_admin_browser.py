@@ -26,6 +26,8 @@ from tests.factories import a_definition, a_published_workflow, a_workflow, an_e
 from tests.signing import a_signed_workflow
 from tests.staging import nap, say
 from triggers import previews, ticking
+from triggers.deliveries import samples
+from triggers.deliveries.models import Delivery
 from triggers.models import Decision, Trigger
 from workflows.models import Workflow
 
@@ -84,6 +86,30 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         subject=words[:200],
         detail={"watched": [words], "changed": [words], words: words},
     )
+    deliveries = [
+        Delivery.objects.create(
+            trigger_id=event.trigger_id,
+            workflow=workflow,
+            event_id=event.pk,
+            address=words[:64],
+            content_type=words[:100],
+            headers={words: words},
+            digest=b"d" * 32,
+            size=7,
+            **columns,
+        )
+        for columns in (
+            {"verdict": "accepted", "answer": 202},
+            {
+                "verdict": "body_mismatch",
+                "answer": 409,
+                "code": words[:80],
+                "detail": {words: words},
+                "body": words,
+            },
+        )
+    ]
+    samples.take(workflow_id=workflow.pk, by=words)
     draft = a_workflow(name=words, steps=[{"key": "a", "type": "http_request", "config": {"method": words}}])
     return [
         "/admin/",
@@ -101,6 +127,8 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         "/admin/triggers/outboxevent/",
         f"/admin/triggers/outboxevent/{event.pk}/change/",
         f"/admin/triggers/outboxevent/{own_change.pk}/change/",
+        "/admin/triggers/delivery/",
+        *(f"/admin/triggers/delivery/{delivery.pk}/change/" for delivery in deliveries),
         "/admin/executions/lane/",
         "/admin/access/auditentry/",
     ]

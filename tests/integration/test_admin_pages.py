@@ -19,6 +19,7 @@ from tests.admin_client import a_person
 from tests.bellboy import Bellboy
 from tests.dom import Dom, dom_of, words_of
 from tests.factories import a_published_workflow, a_workflow, an_event
+from triggers.deliveries.models import Delivery, UnmatchedDay
 from triggers.models import OutboxEvent
 from workflows.models import Workflow
 
@@ -29,6 +30,7 @@ LISTS = {
     "/admin/workflows/workflowversion/": "workflows.view_workflowversion",
     "/admin/triggers/trigger/": "triggers.view_trigger",
     "/admin/triggers/outboxevent/": "triggers.view_outboxevent",
+    "/admin/triggers/delivery/": "triggers.view_delivery",
     "/admin/executions/run/": "executions.view_run",
     "/admin/executions/lane/": "executions.view_lane",
     "/admin/executions/heartbeat/": "executions.view_heartbeat",
@@ -54,6 +56,9 @@ DEEDS = {
     "/admin/workflows/workflow/{workflow}/archive/": "workflows.publish_workflow",
     "/admin/workflows/workflow/{workflow}/rotate/": "triggers.change_trigger",
     "/admin/workflows/workflow/{workflow}/run/": "workflows.run_workflow",
+    "/admin/workflows/workflow/{workflow}/samples/take/": "workflows.change_workflow",
+    "/admin/workflows/workflow/{workflow}/samples/throw/": "workflows.change_workflow",
+    "/admin/triggers/delivery/{delivery}/send-again/event/": "workflows.run_workflow",
     "/admin/executions/run/{run}/cancel/": "executions.cancel_run",
     "/admin/executions/run/{run}/replay/": "executions.replay_run",
     "/admin/triggers/outboxevent/{event}/dispatch-again/": "triggers.change_outboxevent",
@@ -80,6 +85,7 @@ def world(bellboy: Bellboy, *, workflows: int = 1, words: str = "words", key: st
         event = an_event(
             workflow, payload={"note": words, words: [words]}, idempotency_key=f"{key}{number}{words}"
         )
+        delivery = a_delivery(event, words)
         bells.ring_dispatch(event.shard)
         Heartbeat.objects.create(node=f"fast@{key}{number}{words}", queue="fast")
         account = records(words)
@@ -90,7 +96,24 @@ def world(bellboy: Bellboy, *, workflows: int = 1, words: str = "words", key: st
         "run": str(run.pk),
         "event": str(event.pk),
         "account": str(account.pk),
+        "delivery": str(delivery.pk),
     }
+
+
+def a_delivery(event: OutboxEvent, words: str) -> Delivery:
+    """Of an event, and of one that came again with another body."""
+    shared = {
+        "trigger_id": event.trigger_id,
+        "workflow_id": event.workflow_id,
+        "event_id": event.pk,
+        "address": words[:64],
+        "content_type": words[:100],
+        "headers": {words: words},
+    }
+    other = {"verdict": "body_mismatch", "answer": 409, "body": {words: words}, "detail": {words: words}}
+    Delivery.objects.create(**shared, **other)
+    UnmatchedDay.objects.get_or_create(day=timezone.now().date(), defaults={"count": 7})
+    return Delivery.objects.create(**shared, verdict="accepted", answer=202, digest=b"d" * 32, size=3)
 
 
 def records(words: str) -> Account:
@@ -126,6 +149,10 @@ def pages(ids: dict[str, str]) -> list[str]:
         f"/admin/triggers/trigger/{trigger}/change/",
         f"/admin/executions/run/{ids['run']}/change/",
         f"/admin/triggers/outboxevent/{ids['event']}/change/",
+        *(
+            f"/admin/triggers/delivery/{delivery.pk}/change/"
+            for delivery in Delivery.objects.filter(event_id=ids["event"]).order_by("answer")
+        ),
     ]
 
 
@@ -203,10 +230,11 @@ def test_a_page_of_its_own_asks_a_fixed_number_of_questions(bellboy: Bellboy) ->
 
     # Session and user are two of them in each.
     assert _queries(ada, "/admin/") <= 8
-    assert _queries(ada, f"/admin/workflows/workflow/{ids['workflow']}/change/") <= 7
+    assert _queries(ada, f"/admin/workflows/workflow/{ids['workflow']}/change/") <= 8
     assert _queries(ada, f"/admin/workflows/workflowversion/{version}/change/") <= 5
-    assert _queries(ada, f"/admin/executions/run/{ids['run']}/change/") <= 8
-    assert _queries(ada, f"/admin/triggers/outboxevent/{ids['event']}/change/") <= 5
+    assert _queries(ada, f"/admin/executions/run/{ids['run']}/change/") <= 9
+    assert _queries(ada, f"/admin/triggers/outboxevent/{ids['event']}/change/") <= 6
+    assert _queries(ada, f"/admin/triggers/delivery/{ids['delivery']}/change/") <= 5
 
 
 def test_nobody_opens_a_page_without_signing_in(bellboy: Bellboy) -> None:

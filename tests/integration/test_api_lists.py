@@ -162,7 +162,7 @@ def test_links_keep_the_filters_and_the_host(api, workflow):
 # two lists and their runs, and look for their trigger.
 @pytest.mark.parametrize(
     ("a_list", "queries"),
-    [(workflows, 2), (versions, 3), (events, 2), (runs, 2), (timeline, 3), (records, 2), (decisions, 5)],
+    [(workflows, 2), (versions, 3), (events, 2), (runs, 2), (timeline, 3), (records, 2), (decisions, 6)],
 )
 def test_a_page_costs_the_same_for_one_row_and_for_many(api, workflow, a_list, queries):
     path = a_list(workflow)

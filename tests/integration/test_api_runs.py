@@ -24,6 +24,7 @@ RUN_KEYS = [
     "id",
     "workflow",
     "version",
+    "test",
     "status",
     "trace_id",
     "event_id",
@@ -64,7 +65,7 @@ def test_a_completed_run_in_the_shape_of_the_contract(api, bellboy):
 
     body = api.get(f"/runs/{run.pk}").json()
 
-    assert list(body)[:9] == RUN_KEYS
+    assert list(body)[:10] == RUN_KEYS
     assert body["id"] == str(run.pk)
     assert body["workflow"] == str(run.workflow_id)
     assert (body["version"], body["status"]) == (1, "completed")
@@ -213,7 +214,7 @@ def test_since_takes_those_created_then_or_later(api, bellboy):
 def test_a_list_of_runs_holds_no_payloads_or_outputs(api, failed):
     (row,) = api.get("/runs").json()["results"]
 
-    assert list(row)[:9] == RUN_KEYS
+    assert list(row)[:10] == RUN_KEYS
     assert row["error"]["code"] == "http.client_error"
     assert not {"trigger", "steps", "upcoming"} & set(row)
 

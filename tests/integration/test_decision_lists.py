@@ -92,7 +92,10 @@ def test_a_webhook_that_starts_nothing_is_noted_with_the_reason_and_answered_as_
     answer = deliver(workflow, {"n": 1})
 
     assert code_of(answer) == (404, "request.not_found")
-    assert jotter.told == [(trigger_of(workflow).pk, verdict, {"source": "webhook"})]
+    [(trigger_id, told, detail)] = jotter.told
+    assert (trigger_id, told) == (trigger_of(workflow).pk, verdict)
+    assert detail is not None
+    assert (set(detail), detail["source"]) == ({"source", "delivery_id"}, "webhook")
     assert not OutboxEvent.objects.exists()
 
 
@@ -122,7 +125,13 @@ def test_a_repeated_webhook_is_noted_with_the_first_event(jotter: Jotter) -> Non
 
     told = {"source": "webhook", "event_id": first["event_id"]}
     trigger_id = trigger_of(workflow).pk
-    assert jotter.told == [(trigger_id, "duplicate", told), (trigger_id, "key_reused", told)]
+    assert [(of, verdict) for of, verdict, _ in jotter.told] == [
+        (trigger_id, "duplicate"),
+        (trigger_id, "key_reused"),
+    ]
+    for _, _, detail in jotter.told:
+        assert detail is not None
+        assert {**detail, "delivery_id": None} == {**told, "delivery_id": None}
     assert jotter.notes[0].subject == "key k"
 
 
@@ -199,7 +208,7 @@ def test_events_and_decisions_are_one_list_the_newest_first(api: ApiCaller, bell
     assert found[-1]["detail"] == {"changed": ["name"]}
     assert found[4]["detail"] == {}
     assert list(found[0]) == [
-        "at", "verdict", "source", "subject", "detail", "event_id", "run_id", "code", "count"
+        "at", "verdict", "source", "subject", "detail", "event_id", "run_id", "delivery_id", "code", "count"
     ]  # fmt: skip
 
 

@@ -28,6 +28,7 @@ TABLES = [
     "executions_attempt",
     "executions_steprun",
     "executions_run",
+    "triggers_delivery",
     "triggers_outboxevent",
     "triggers_trigger",
     "workflows_workflow",
@@ -130,6 +131,31 @@ PLANTS = [
     ),
     Plant("trigger-follows-version", "UPDATE triggers_trigger SET signing = 'stripe' WHERE kind = 'webhook'"),
     Plant("trigger-follows-version", "UPDATE workflows_workflow SET active_version_id = NULL"),
+    Plant(
+        "versions-numbered",
+        "UPDATE workflows_workflow SET active_version_id = (SELECT max(id) FROM workflows_workflowversion WHERE is_test) "
+        "WHERE id = (SELECT workflow_id FROM workflows_workflowversion WHERE is_test)",
+    ),
+    Plant("test-stays-a-test", "UPDATE triggers_outboxevent SET source = 'manual' WHERE source = 'test'"),
+    Plant("test-stays-a-test", "UPDATE triggers_outboxevent SET source = 'test' WHERE source = 'webhook'"),
+    # --- deliveries
+    Plant("accepted-delivery-has-event", "UPDATE triggers_delivery SET event_id = NULL WHERE answer = 202"),
+    Plant("accepted-delivery-has-event", "UPDATE triggers_delivery SET event_id = id WHERE answer = 200"),
+    Plant(
+        "accepted-delivery-has-event",
+        "UPDATE triggers_delivery SET trigger_id = (SELECT max(id) FROM triggers_trigger)",
+    ),
+    Plant(
+        "event-accepted-once", "UPDATE triggers_delivery SET verdict = 'accepted' WHERE verdict = 'duplicate'"
+    ),
+    Plant("verdict-fits-answer", "UPDATE triggers_delivery SET answer = 404 WHERE verdict = 'accepted'"),
+    Plant("verdict-fits-answer", "UPDATE triggers_delivery SET answer = 503 WHERE verdict = 'malformed'"),
+    Plant("verdict-fits-answer", "UPDATE triggers_delivery SET event_id = id WHERE verdict = 'malformed'"),
+    Plant(
+        "delivery-of-its-trigger",
+        "UPDATE triggers_delivery SET workflow_id = (SELECT id FROM workflows_workflow ORDER BY id LIMIT 1)",
+    ),
+    Plant("delivery-of-its-trigger", "UPDATE triggers_delivery SET is_test = NOT is_test"),
     # --- records
     Plant(
         "changes-captured",

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.test import Client
 
 from crm.models import Opportunity
 from executions import cells, ending, services, sweeper
@@ -21,7 +22,11 @@ from tests.clockwork import SINCE_MIDNIGHT, a_schedule, noon_zone, set_back
 from tests.factories import BY, a_definition, a_published_workflow, an_event
 from tests.scripted import ScriptedSlow
 from tests.staging import a_queued_step, claim, die_in_cells, end_lease, intend, nap, say, slow
+from triggers import services as triggers
 from triggers import ticking
+from triggers.deliveries import desk, sending
+from triggers.deliveries.models import Delivery
+from triggers.models import Trigger
 from triggers.publication import follow_version
 from workflows import services as workflow_services
 from workflows.definitions import checksum, dump, parse_definition
@@ -111,6 +116,7 @@ class World:
         self.make_led_to()
         self.make_recorded()
         self.make_scheduled()
+        self.make_delivered()
         assert set(Run.objects.values_list("status", flat=True)) == {"completed", "failed", "cancelled"}
 
     def make_failed(self) -> None:
@@ -145,6 +151,16 @@ class World:
         deal = Opportunity.objects.create(name="A deal", stage="new")
         deal.stage = "won"
         deal.save()
+        self.answer()
+
+    def make_delivered(self) -> None:
+        """A webhook, the same again, one that cannot be read, and a test of the draft with the first one's payload."""
+        path = triggers.webhook_path(Trigger.objects.get(workflow=a_published_workflow()))
+        for body in (b'{"n": 9}', b'{"n": 9}', b"{"):
+            Client().post(path, body, "application/json", headers={"Idempotency-Key": "k"})
+        assert desk.flush()
+        accepted = Delivery.objects.get(verdict="accepted")
+        sending.send_again(delivery_id=accepted.pk, as_=sending.As.TEST, by=BY)
         self.answer()
 
     def make_cancelled(self) -> None:

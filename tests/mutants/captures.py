@@ -15,7 +15,11 @@ MUTANTS = (
         planted(
             "capture-outside-a-transaction",
             "an event can be captured without a transaction of its cause",
-            edit(OUTBOX, "    if not connection.in_atomic_block:\n", "    if False:\n"),
+            edit(
+                OUTBOX,
+                '    if not connection.in_atomic_block:\n        raise RuntimeError("append_event()',
+                '    if False:\n        raise RuntimeError("append_event()',
+            ),
             by="test_outbox.py::test_without_a_transaction_nothing_is_appended",
         ),
         planted(

@@ -38,6 +38,7 @@ from tests.simulation.flows import step_types
 from tests.simulation.store import Store
 from triggers import outbox
 from triggers.decisions import collecting
+from triggers.deliveries import pruning
 from triggers.records import uncaptured
 
 EXPECTED = {"event_poisoned", "worker_ended_by_watchdog"}  # logged as errors with good reason
@@ -193,6 +194,7 @@ def installed(around: Surroundings) -> Iterator[None]:
         (cells, "_places", threading.Semaphore(1000)),  # waiting for a place would stop the whole world
         (leases, "os", _Os(around)),
         (collecting, "collect", int),  # what was noted lies in Redis, and nothing of a run hangs on it
+        (pruning, "prune_now_and_then", int),  # nor on a delivery, once its event is stored
         (uncaptured, "fold", int),  # nobody writes records here
         (planner_statistics, "refresh", list),  # rows in memory have no pages, and nobody plans
         *((module, "connection", _Line()) for module in (doors, leases, outbox)),

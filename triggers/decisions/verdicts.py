@@ -27,10 +27,8 @@ class Verdict(models.TextChoices):
         "bad_signature",
         "Bad signature",
     )  # it was not signed by a live secret; `check` says what failed
-    THROTTLED = (
-        "throttled",
-        "Throttled",
-    )  # too many webhooks came at once, to its address or from their sender
+    THROTTLED = "throttled", "Throttled"  # too many webhooks at once: refused unread
+    MALFORMED = "malformed", "Malformed"  # a webhook whose body or headers cannot be read
     OWN_CHANGE = "own_change", "Own change"  # the workflow itself made the change
     TOO_DEEP = "too_deep", "Too deep"  # too many runs led to it, one after another
     MISSED = "missed", "Missed"  # instants of a schedule passed while nobody could keep them, and were let go

@@ -9,6 +9,6 @@ Why it is counted in the process and shared afterwards: ADR 0019.
 """
 
 from triggers.throttling.clients import client_of
-from triggers.throttling.doors import Throttle, admit, belongs, refused, use
+from triggers.throttling.doors import Throttle, admit, refused, use
 
-__all__ = ["Throttle", "admit", "belongs", "client_of", "refused", "use"]
+__all__ = ["Throttle", "admit", "client_of", "refused", "use"]

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import math
 import os
-import threading
-from collections import OrderedDict
 from typing import Final
 
 from django.conf import settings
 
 from lightfield.kernel.errors import RequestRefused
-from triggers.decisions import Verdict, note
 from triggers.throttling import sharing
 from triggers.throttling.buckets import Buckets, Limit
 from triggers.throttling.sharing import Sharing
-
-MOST_KNOWN: Final = 10_000  # hashes of addresses whose trigger is known
 
 # Answers that say the sender did something wrong. Not those that only say "again": a repeated key, too much, away.
 IN_VAIN: Final = frozenset({400, 404, 408, 411, 413, 415})
@@ -62,7 +57,6 @@ def admit(token_hash: str, address: str) -> None:
     """
     wait = _throttle().wait_of(token_hash, address)
     if wait:
-        _note_throttled(token_hash)
         raise RequestRefused("webhook.throttled", retry_after=max(1, math.ceil(wait)))
 
 
@@ -72,27 +66,6 @@ def refused(address: str, status: int) -> None:
         _throttle().count_refusal(address)
 
 
-def belongs(token_hash: str, trigger_id: int) -> None:
-    """Remember whose address this is, so that a throttled request can be told to its workflow without a look.
-
-    A token belongs to one trigger for ever, also after it was replaced.
-    """
-    if _known.get(token_hash) == trigger_id:
-        return
-    with _knowing:
-        _known[token_hash] = trigger_id
-        if len(_known) > MOST_KNOWN:
-            _known.popitem(last=False)
-
-
-def _note_throttled(token_hash: str) -> None:
-    trigger_id = _known.get(token_hash)
-    if trigger_id is not None:
-        note(trigger_id=trigger_id, verdict=Verdict.THROTTLED, detail={"source": "webhook"})
-
-
-_known: OrderedDict[str, int] = OrderedDict()
-_knowing = threading.Lock()
 _current: Throttle | None = None
 
 

@@ -1,0 +1,293 @@
+"""What this process knows of requests that became no event, until a thread writes it down.
+
+An answer never waits for its delivery: to note costs a few microseconds and no statement, at a known address as at an
+unknown one. Twice a second all that was noted is one statement. A process that is killed loses half a second of it;
+an accepted request is not among them, since it is written with its event.
+
+Bounded: at most 1,000 at once in full, of one address at most 100, 4 MiB in all. Beyond that they are counted, by
+address, verdict and minute. While the database is away, what is noted in full waits, since it can be written twice
+without harm; counters are dropped, since what was sent may have arrived.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+
+from lightfield.kernel import sql
+from lightfield.kernel.errors import RequestRefused
+from triggers.decisions import Verdict
+from triggers.decisions import note as note_decision
+from triggers.decisions.verdicts import NOTED
+from triggers.deliveries.arrivals import Arrival
+from triggers.deliveries.models import ANSWERS, DeliveryVerdict
+from triggers.deliveries.statements import NOTED as WRITE
+
+logger = logging.getLogger(__name__)
+
+GATHER_SECONDS: Final = 0.5
+PAUSE_SECONDS: Final = 5.0  # after a failure
+MOST: Final = 1_000
+MOST_OF_ONE: Final = 100
+MOST_BYTES: Final = 4 << 20
+MOST_COUNTERS: Final = 1_000
+MOST_BODY: Final = 16 << 10  # bytes of a mismatch's body that are kept
+# What repeats another event is told where that was found; the others by the flush, which finds out whose address it was.
+TOLD_ELSEWHERE: Final = frozenset({DeliveryVerdict.DUPLICATE, DeliveryVerdict.BODY_MISMATCH})
+
+Counter = tuple[int | None, str, str, str | None, int]  # trigger, hash of the address, verdict, code, answer
+
+
+@dataclass(slots=True)
+class Counted:
+    count: int
+    address: str
+    last_at: float  # monotonic
+
+
+@dataclass(slots=True)
+class Page:
+    """Notes up to their bounds. Not for two threads at once."""
+
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    held: dict[tuple[int | None, str], int] = field(default_factory=dict)  # notes of one address
+    counters: dict[Counter, Counted] = field(default_factory=dict)
+    size: int = 0  # about, in bytes
+    unmatched: int = 0
+    dropped: int = 0
+
+    def write(self, note: dict[str, Any]) -> None:
+        of, size = (note["trigger_id"], note["token_hash"]), 1_000 + len(note["body"] or "")
+        is_full = len(self.notes) >= MOST or self.size + size > MOST_BYTES
+        if is_full or self.held.get(of, 0) >= MOST_OF_ONE:
+            counter = (*of, note["verdict"], note["code"], note["answer"])
+            self.count(counter, note["address"], note["came_at"])
+            return
+        self.held[of] = self.held.get(of, 0) + 1
+        self.size += size
+        self.notes.append(note)
+
+    def count(self, counter: Counter, address: str, at: float, *, times: int = 1) -> None:
+        found = self.counters.get(counter)
+        if found is not None:
+            found.count, found.address, found.last_at = found.count + times, address, at
+        elif len(self.counters) < MOST_COUNTERS:
+            self.counters[counter] = Counted(times, address, at)
+        else:
+            self.dropped += times
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.notes or self.counters or self.unmatched)
+
+    def as_json(self, now: float) -> str:
+        full = [
+            {**note, "age": now - note["came_at"], "count": 1, "is_counted": False} for note in self.notes
+        ]
+        counted = [
+            {
+                "trigger_id": trigger_id,
+                "token_hash": token_hash,
+                "verdict": verdict,
+                "code": code,
+                "answer": answer,
+                "address": found.address,
+                "age": now - found.last_at,
+                "count": found.count,
+                "is_counted": True,
+            }
+            for (trigger_id, token_hash, verdict, code, answer), found in self.counters.items()
+        ]
+        return json.dumps(full + counted)
+
+
+class Desk:
+    """The page that is being written, and the thread that carries it away; without one, somebody calls `flush`."""
+
+    def __init__(self, *, is_threaded: bool = True) -> None:
+        self._lock = threading.Lock()
+        self._page = Page()
+        self._is_threaded = is_threaded
+        self._something = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pause_until = 0.0  # monotonic
+
+    def write(self, note: dict[str, Any]) -> None:
+        with self._lock:
+            self._page.write(note)
+        self._wake()
+
+    def count(self, counter: Counter, address: str) -> None:
+        with self._lock:
+            self._page.count(counter, address, time.monotonic())
+        self._wake()
+
+    def count_unmatched(self) -> None:
+        with self._lock:
+            self._page.unmatched += 1
+        self._wake()
+
+    def flush(self) -> bool:
+        """Write what is there, in this thread. False: the database did not take it."""
+        with self._lock:
+            page, self._page = self._page, Page()
+        if page.dropped:
+            logger.warning("deliveries_dropped", extra={"count": page.dropped, "error": "too many at once"})
+        if page.is_empty:
+            return True
+        try:
+            params = {"notes": page.as_json(time.monotonic()), "unmatched": page.unmatched}
+            found = sql.rows(WRITE, params)
+        except Exception as error:  # noqa: BLE001  whatever the database does, the process goes on
+            self._keep(page, error)
+            return False
+        for trigger_id, delivery_id, verdict, code, count, detail, _age in found:
+            _tell(trigger_id, delivery_id, verdict, code, count, detail)
+        return True
+
+    def _keep(self, page: Page, error: Exception) -> None:
+        lost = sum(found.count for found in page.counters.values()) + page.unmatched
+        logger.warning("deliveries_not_written", extra={"counted": lost, "error": type(error).__name__})
+        self._pause_until = time.monotonic() + PAUSE_SECONDS
+        with self._lock:
+            newer, self._page = self._page, Page()
+            for note in page.notes + newer.notes:
+                self._page.write(note)
+            for counter, counted in newer.counters.items():
+                self._page.count(counter, counted.address, counted.last_at, times=counted.count)
+            self._page.unmatched = newer.unmatched
+
+    def _wake(self) -> None:
+        if not self._is_threaded or self._something.is_set():
+            return
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="deliveries", daemon=True)
+                self._thread.start()
+        self._something.set()
+
+    def _run(self) -> None:
+        while True:
+            self._something.wait()
+            time.sleep(max(GATHER_SECONDS, self._pause_until - time.monotonic()))
+            self._something.clear()
+            if not self.flush():
+                self._something.set()
+            connection.close()  # back to the pool, which others need
+
+
+_desk = Desk()
+
+
+def note(
+    arrival: Arrival,
+    verdict: DeliveryVerdict,
+    *,
+    trigger_id: int | None = None,
+    code: str | None = None,
+    detail: dict[str, Any] | None = None,
+    answer: int | None = None,
+    event_id: UUID | None = None,
+    body: str | None = None,
+) -> None:
+    """Remember a request that became no event. Never raises, never waits, no statement.
+
+    Args:
+        trigger_id: whose address it is; None: the thread finds out by the arrival's hash, and if it is nobody's, the
+            request is only counted.
+        detail: small and JSON-safe, for people who may change the trigger, e.g. {"check": "no_matching_signature"}.
+        answer: HTTP status; None: the verdict's own.
+        event_id: of a repetition, the event that was there first.
+        body: JSON text to be inspected; kept up to 16 KiB.
+    """
+    try:
+        _desk.write(
+            {
+                "id": str(arrival.id),
+                "trigger_id": trigger_id,
+                "token_hash": arrival.token_hash,
+                "came_at": arrival.came_at,
+                "address": arrival.address,
+                "headers": arrival.headers,
+                "digest": arrival.digest.hex() if arrival.digest else None,
+                "size": arrival.size,
+                "content_type": arrival.content_type,
+                "verdict": str(verdict),
+                "code": code,
+                "detail": detail or {},
+                "answer": answer or ANSWERS[verdict],
+                "event_id": str(event_id) if event_id else None,
+                "body": body if body is not None and len(body.encode()) <= MOST_BODY else None,
+            }
+        )
+    except Exception:
+        logger.exception("delivery_not_noted")
+
+
+def note_refusal(arrival: Arrival, refusal: RequestRefused) -> None:
+    """Remember that a request was answered with one of our errors, whoever's address it was."""
+    status = refusal.entry.status or 400
+    if status == ANSWERS[DeliveryVerdict.THROTTLED]:
+        note_throttled(arrival.token_hash, arrival.address)
+    else:
+        note(arrival, DeliveryVerdict.MALFORMED, code=refusal.code, answer=status)
+
+
+def note_throttled(token_hash: str, address: str) -> None:
+    """Count a request that was refused unread because there were too many: one row for each address and minute."""
+    verdict = DeliveryVerdict.THROTTLED
+    _desk.count((None, token_hash, str(verdict), "webhook.throttled", ANSWERS[verdict]), address[:64])
+
+
+def note_unmatched() -> None:
+    """Count a request to an address that belongs to no workflow. Nothing of it is kept, nor a hash of the address."""
+    _desk.count_unmatched()
+
+
+def flush() -> bool:
+    """Write now what this process noted. False if the database did not take it."""
+    return _desk.flush()
+
+
+def use(desk: Desk) -> Desk:
+    """Note at another desk, e.g. one without a thread. Returns the one before."""
+    global _desk
+    before, _desk = _desk, desk
+    return before
+
+
+def _tell(
+    trigger_id: int,
+    delivery_id: UUID | None,
+    verdict: str,
+    code: str | None,
+    count: int,
+    detail: dict[str, Any] | None,
+) -> None:
+    """The decision's own list: why did it not fire? Which check of a signature failed is not for everybody there either."""
+    if verdict in TOLD_ELSEWHERE or verdict not in NOTED:
+        return
+    told: dict[str, Any] = {"source": "webhook", **(detail or {})}
+    if code and verdict == DeliveryVerdict.MALFORMED:
+        told["code"] = code
+    if delivery_id:
+        told["delivery_id"] = str(delivery_id)
+    note_decision(trigger_id=trigger_id, verdict=Verdict(verdict), detail=told, count=count)
+
+
+def _reset_after_fork() -> None:
+    """A forked child has no thread that carries; what its parent noted is the parent's to write."""
+    use(Desk())
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)
+atexit.register(flush)
