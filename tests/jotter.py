@@ -5,19 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from triggers.decisions.notebook import Note
+from triggers.deliveries import desk
 
 
 class Jotter:
     def __init__(self) -> None:
-        self.notes: list[Note] = []
+        self._notes: list[Note] = []
 
     def write(self, note: Note) -> None:
-        self.notes.append(note)
+        self._notes.append(note)
 
     def flush(self) -> bool:
         return True
 
     @property
+    def notes(self) -> list[Note]:
+        """Those too that come of deliveries which nobody has written yet."""
+        desk.flush()
+        return self._notes
+
+    @property
     def told(self) -> list[tuple[int, str, dict[str, Any] | None]]:
-        """Trigger, verdict and detail of each."""
-        return [(note.trigger_id, str(note.verdict), note.detail) for note in self.notes]
+        """Trigger, verdict and detail of each; of a webhook without the delivery that it was."""
+        return [(note.trigger_id, str(note.verdict), _without_delivery(note.detail)) for note in self.notes]
+
+
+def _without_delivery(detail: dict[str, Any] | None) -> dict[str, Any] | None:
+    return detail and {name: value for name, value in detail.items() if name != "delivery_id"}

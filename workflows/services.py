@@ -126,7 +126,7 @@ def snapshot_draft(*, workflow_id: UUID, by: str) -> WorkflowVersion:
     workflow = _locked(workflow_id)
     if workflow.status == WorkflowStatus.ARCHIVED:
         raise _illegal(workflow, "test")
-    definition = _publishable(workflow.draft)
+    definition = _publishable(workflow)
     document = dump(definition)
     known = WorkflowVersion.objects.filter(
         workflow=workflow, is_test=True, number=_last_number(workflow) + 1, checksum=checksum(document)

@@ -172,7 +172,7 @@ def test_the_inbox_can_be_narrowed_and_counts_what_came_to_nobody(workflow: Work
         "since=1h": [delivery, counted],
         "q=order-7": [delivery],
         f"q={delivery.pk}": [delivery],
-        "q=request.throttled": [counted],
+        "q=webhook.throttled": [counted],
         "verdict=none-such": [],
     }.items():
         found = {

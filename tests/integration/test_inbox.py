@@ -167,7 +167,7 @@ def test_throttled_requests_are_counted_by_the_minute(hook, inbox, jotter):
         inbox.flush()
 
     found = list(Delivery.objects.values_list("verdict", "answer", "code", "address"))
-    assert set(found) <= {("throttled", 429, "request.throttled", f"192.0.2.{n}") for n in range(3)}
+    assert set(found) <= {("throttled", 429, "webhook.throttled", f"192.0.2.{n}") for n in range(3)}
     assert len(found) <= 2  # a minute may end meanwhile
     assert sum(Delivery.objects.values_list("count", flat=True)) == 3_000
     assert sum(note.count for note in jotter.notes if note.verdict == "throttled") == 3_000
@@ -176,7 +176,7 @@ def test_throttled_requests_are_counted_by_the_minute(hook, inbox, jotter):
 
 def test_a_refusal_as_too_many_is_counted_and_any_other_is_told_in_full(hook, inbox):
     arrival = an_arrival(hook)
-    desk.note_refusal(arrival, RequestRefused("request.throttled"))
+    desk.note_refusal(arrival, RequestRefused("webhook.throttled", retry_after=1))
     desk.note_refusal(arrival, RequestRefused("payload.too_slow"))
     inbox.flush()
 
@@ -349,7 +349,7 @@ def test_given_many_processes_at_once_then_every_throttled_request_is_counted(ho
 
     def process() -> None:
         own = Desk(is_threaded=False)
-        counter = (None, token_hash, "throttled", "request.throttled", 429)
+        counter = (None, token_hash, "throttled", "webhook.throttled", 429)
         for _ in range(5):
             for _ in range(20):
                 own.count(counter, "192.0.2.1")

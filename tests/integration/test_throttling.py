@@ -138,8 +138,11 @@ def test_a_throttled_request_is_told_to_the_workflow_whose_address_it_came_to(ho
     statuses(UNKNOWN, 5)
 
     trigger = Trigger.objects.get(token_hash=tokens.hash_of(hook.removeprefix("/hooks/")))
-    throttled = [told for told in jotter.told if told[1] == "throttled"]
-    assert throttled == [(trigger.pk, "throttled", {"source": "webhook"})] * 2
+    throttled = [note for note in jotter.notes if note.verdict == "throttled"]
+    assert {(note.trigger_id, *note.detail.items()) for note in throttled} == {
+        (trigger.pk, ("source", "webhook"))
+    }
+    assert sum(note.count for note in throttled) == 2
 
 
 def test_given_redis_away_then_the_limit_is_kept_and_nobody_waits_for_it(hook, limited, settings):

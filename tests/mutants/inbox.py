@@ -42,9 +42,9 @@ MUTANTS = (
             "refused-delivery-forgotten",
             "a webhook of a paused workflow leaves no delivery",
             edit(
-                OUTBOX,
-                "            desk.note(arrival, DeliveryVerdict(refused_as), trigger_id=trigger_id)\n",
-                "            pass\n",
+                "triggers/services.py",
+                "    if received.captured is None and arrival:\n",
+                "    if False:\n",
             ),
             by=INBOX + "test_a_webhook_that_nothing_takes_leaves_one_delivery",
         ),

@@ -151,7 +151,7 @@ class Desk:
             self._keep(page, error)
             return False
         for trigger_id, delivery_id, verdict, code, count, detail, _age in found:
-            _tell(trigger_id, delivery_id, verdict, code, count, detail)
+            _tell(trigger_id, delivery_id, verdict, code, count, json.loads(detail or "{}"))
         return True
 
     def _keep(self, page: Page, error: Exception) -> None:
@@ -271,12 +271,12 @@ def _tell(
     verdict: str,
     code: str | None,
     count: int,
-    detail: dict[str, Any] | None,
+    detail: dict[str, Any],
 ) -> None:
     """The decision's own list: why did it not fire? Which check of a signature failed is not for everybody there either."""
     if verdict in TOLD_ELSEWHERE or verdict not in NOTED:
         return
-    told: dict[str, Any] = {"source": "webhook", **(detail or {})}
+    told: dict[str, Any] = {"source": "webhook", **detail}
     if code and verdict == DeliveryVerdict.MALFORMED:
         told["code"] = code
     if delivery_id:
