@@ -21,7 +21,6 @@ from triggers.records.columns import (
     literal,
     pk_sql,
     types_of,
-    unchecked_by_comparing,
     value_sql,
 )
 from triggers.records.statements import MOST_BYTES, UNREADABLE
@@ -83,15 +82,11 @@ END $lightfield$
 _COMPARED = """
   BEGIN
     {changes}
-    IF diff <> '{{}}' THEN
-      record_id := {record_id};
-    END IF;
   EXCEPTION WHEN {is_otherwise} THEN
     has_left := true;
     changed := '{{}}';
     diff := '{{}}';
     {left}
-    record_id := {left_id};
   END;
   IF diff = '{{}}' THEN
     RETURN NULL;
@@ -99,7 +94,8 @@ _COMPARED = """
 _TOLD = "jsonb_build_object('id', record_id, 'type', '{entity}', 'fields', after, 'occurred_at', {now}{diff})"
 # The table is not as it was when this was written, or when this connection planned it: any error of that class.
 _IS_OTHERWISE = "syntax_error_or_access_rule_violation"
-# Each block with an EXCEPTION is a transaction inside the transaction; where one has passed there is nothing to fear.
+# Each block with an EXCEPTION is a transaction inside the transaction, which costs a microsecond. That columns can be
+# compared does not say that they can be told: instants are spelled in their own way.
 _ROW_MADE = """BEGIN
         after := {after};
         record_id := {record_id};
@@ -107,10 +103,11 @@ _ROW_MADE = """BEGIN
         after := {left};
         record_id := {left_id};
       END;"""
-_ROW_CHANGED = """IF has_left THEN
-        after := {left};
+_ROW_CHANGED = f"""IF has_left THEN
+        after := {{left}};
+        record_id := {{left_id}};
       ELSE
-        after := {after};
+        {_ROW_MADE}
       END IF;"""
 _IS_ASKED = "CONTINUE WHEN NOT (asking -> 4 ?| changed OR asking -> 4 = '[]');"
 
@@ -131,8 +128,6 @@ def capture_updated(watch: Watch, name: str, *, as_owner: str, new_id: str) -> s
     compared = _COMPARED.format(
         changes=_changes(watch, is_changed_sql, value_sql),
         left=_changes(watch, _is_left_changed, left_value_sql),
-        record_id=f"coalesce({', '.join([f'NEW.{pk_sql(watch)}::text', *_unchecked(watch)])})",
-        left_id=_left_id(watch),
         is_otherwise=_IS_OTHERWISE,
     )
     return _function(
@@ -197,11 +192,6 @@ def _changes(
             + "END IF;"
         )
     return "\n    ".join(steps)
-
-
-def _unchecked(watch: Watch) -> list[str]:
-    """What would fail on a column of another type though comparing it does not. Planned with the key, and never worked out."""
-    return [value_sql(field, "NEW") for field in watch.fields.values() if unchecked_by_comparing(field)]
 
 
 def _left_id(watch: Watch) -> str:

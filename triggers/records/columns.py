@@ -102,12 +102,6 @@ def is_changed_sql(field: AnyField) -> str:
     return f"to_jsonb({value_sql(field, 'OLD')}) IS DISTINCT FROM to_jsonb({value_sql(field, 'NEW')})"
 
 
-def unchecked_by_comparing(field: AnyField) -> bool:
-    """Whether `is_changed_sql` may work for a column of another type where `value_sql` does not."""
-    kind = field.db_type(connection) or ""
-    return kind in EQUAL_AS_TOLD and bool(_spelled(kind, "one"))
-
-
 def types_of(watch: Watch) -> str:
     """The types of all columns, as a word in the functions: with another type they are other functions.
 
