@@ -16,7 +16,7 @@ from triggers import cursors, tokens, webhook_secrets
 from triggers.kinds import base
 from triggers.kinds.base import JsonObject, TriggerKind
 from triggers.kinds.schedule import Schedule
-from triggers.kinds.webhook import Webhook
+from triggers.kinds.webhook import Webhook, secrets_in
 from triggers.models import Trigger
 from triggers.signatures import preset_of
 from workflows import hooks
@@ -123,10 +123,10 @@ def _trigger_of(definition: JsonObject) -> tuple[TriggerKind | None, JsonObject]
 
 def _misplaced_secret(config: JsonObject) -> list[Problem]:
     """A webhook's secret under another type, perhaps a mistyped one: nobody would take it out of the draft."""
-    signature = config.get("signature")
-    if not isinstance(signature, dict) or "secret" not in signature:
-        return []
-    return [Problem("/signature/secret", "config.invalid_secret", "Only a webhook has a secret.")]
+    return [
+        Problem(pointer, "config.invalid_secret", "Only a webhook has a secret.")
+        for pointer in secrets_in(config.get("signature"), "/signature")
+    ]
 
 
 def _placed(problems: list[Problem]) -> list[Problem]:

@@ -12,8 +12,10 @@ _ADDRESS: Final = re.compile(
     r"""(?:\\?/|%(?:25)*2f)+)[^\s"'<>\\?#]+""",
     re.IGNORECASE,
 )
+# What looks like the token of one behind any other path, and is no name of a file: a sender that mistypes `hooks`
+_TOKEN: Final = re.compile(r"((?:[/=]|%(?:25)*2f))[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-]|\.py\b)", re.IGNORECASE)
 
 
 def without_addresses(text: str) -> str:
     """`POST /hooks/abc HTTP/1.1` becomes `POST /hooks/… HTTP/1.1`."""
-    return _ADDRESS.sub(rf"\1{HIDDEN}", text)
+    return _TOKEN.sub(rf"\1{HIDDEN}", _ADDRESS.sub(rf"\1{HIDDEN}", text))

@@ -94,3 +94,15 @@ def test_proxies_are_named_by_addresses_and_networks(monkeypatch):
     monkeypatch.setenv("LIGHTFIELD_TRUSTED_PROXIES", "proxy.example.com")
     with pytest.raises(InvalidSetting, match="LIGHTFIELD_TRUSTED_PROXIES"):
         env.networks("LIGHTFIELD_TRUSTED_PROXIES")
+
+
+def test_what_is_remembered_of_a_header_is_short(settings, monkeypatch):
+    """4,096 headers of 8 KB would be 32 MB in each process."""
+    settings.LIGHTFIELD_TRUSTED_PROXIES = OURS
+    asked = []
+    monkeypatch.setattr(clients, "_behind_proxies", lambda *given: asked.append(given))
+
+    client_of(meta("10.0.0.1", "x" * 8000))
+    client_of(meta("10.0.0.1", " , " * 2500))
+
+    assert max(len(forwarded) for _, forwarded, _ in asked) < 700

@@ -12,6 +12,8 @@ from triggers.signatures import PRESETS, preset_of
 
 WRITE_ONLY = ("secret", "secrets")  # a secret that is set; how secrets are shown, when a client sends it back
 
+SAMPLE = "sample"  # a body that somebody sent: what is in there is not ours to judge
+
 
 class Signature(TriggerConfig):
     scheme: Literal["none", "standard", "stripe", "github"] = "none"
@@ -41,8 +43,17 @@ class Webhook(TriggerKind):
     Config = WebhookConfig
 
     def unstorable(self, config: JsonObject) -> list[Problem]:
-        """A secret that could not be kept as one: without a scheme nobody knows what it has to look like."""
+        """A secret that could not be kept as one: without a scheme nobody knows what it has to look like.
+
+        Neither is it in another place, where nobody would take it out and everybody who sees the draft would see it.
+        """
         signature = _signature_of(config)
+        misplaced = secrets_in(
+            {name: value for name, value in self.taken_out(config)[0].items() if name != SAMPLE}
+        )
+        if misplaced:
+            detail = "A secret is set as signature.secret, together with a scheme, and nowhere else."
+            return [Problem(pointer, "config.invalid_secret", detail) for pointer in misplaced]
         if "secret" not in signature:
             return []
         preset = preset_of(signature)
@@ -68,6 +79,25 @@ class Webhook(TriggerKind):
         fitting = [one.name for one in PRESETS if one.scheme == signature.get("scheme")]
         detail = f"Expected one of: {', '.join(fitting)}." if fitting else "The scheme none has no presets."
         return [Problem("/signature/preset", "config.invalid", detail)]
+
+
+def secrets_in(value: object, pointer: str = "") -> list[str]:
+    """Pointers to what is called a secret in a config, or begins as one of a well-known sender does."""
+    if isinstance(value, str):
+        return [pointer] if value.strip().startswith("whsec_") else []
+    if isinstance(value, list):
+        return [found for place, item in enumerate(value) for found in secrets_in(item, f"{pointer}/{place}")]
+    if not isinstance(value, dict):
+        return []
+    found = []
+    for name, item in value.items():
+        place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+        found += [place] if _is_called_secret(name) and item is not None else secrets_in(item, place)
+    return found
+
+
+def _is_called_secret(name: str) -> bool:
+    return any(word in name.casefold() for word in ("secret", "signing_key", "signingkey"))
 
 
 def _signature_of(config: JsonObject) -> dict[str, Any]:

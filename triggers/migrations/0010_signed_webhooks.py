@@ -7,6 +7,14 @@ from django.db.models.functions import Now
 
 import lightfield.kernel.ids
 
+# Where an installation went back to before this release and comes again: what was published signed must not be taken
+# unsigned. Its secrets are gone, so that it takes nothing until it has new ones.
+SIGNED_AS_PUBLISHED = """
+UPDATE triggers_trigger
+SET signing = coalesce(nullif(config -> 'signature' ->> 'preset', ''), config -> 'signature' ->> 'scheme')
+WHERE kind = 'webhook' AND config -> 'signature' ->> 'scheme' <> 'none'
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [("triggers", "0009_cheaper_events")]
@@ -70,4 +78,5 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(F("seen_at"), name="recent_body_age")],
             },
         ),
+        migrations.RunSQL(SIGNED_AS_PUBLISHED, migrations.RunSQL.noop),
     ]

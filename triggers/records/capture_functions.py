@@ -20,6 +20,7 @@ from triggers.records.columns import (
     left_value_sql,
     literal,
     pk_sql,
+    types_of,
     value_sql,
 )
 from triggers.records.statements import MOST_BYTES, UNREADABLE
@@ -39,8 +40,10 @@ DECLARE
   its_depth smallint := 0;
   cause uuid;
   event_id uuid;
-  has_left boolean := false;  -- a column: a migration took it, and the one that follows writes already
+  record_id text;
+  has_left boolean := false;  -- a column: a migration took it or gave it another type, and the one that follows writes already
 BEGIN
+  -- {types}
   IF all_asking IS NULL THEN
     RETURN NULL;
   END IF;
@@ -79,7 +82,7 @@ END $lightfield$
 _COMPARED = """
   BEGIN
     {changes}
-  EXCEPTION WHEN undefined_column THEN
+  EXCEPTION WHEN {is_otherwise} THEN
     has_left := true;
     changed := '{{}}';
     diff := '{{}}';
@@ -88,17 +91,23 @@ _COMPARED = """
   IF diff = '{{}}' THEN
     RETURN NULL;
   END IF;"""
-_TOLD = "jsonb_build_object('id', NEW.{pk}::text, 'type', '{entity}', 'fields', after, 'occurred_at', {now}{diff})"
-# Each block with an EXCEPTION is a transaction inside the transaction; where one has passed there is nothing to fear.
+_TOLD = "jsonb_build_object('id', record_id, 'type', '{entity}', 'fields', after, 'occurred_at', {now}{diff})"
+# The table is not as it was when this was written, or when this connection planned it: any error of that class.
+_IS_OTHERWISE = "syntax_error_or_access_rule_violation"
+# Each block with an EXCEPTION is a transaction inside the transaction, which costs a microsecond. That columns can be
+# compared does not say that they can be told: instants are spelled in their own way.
 _ROW_MADE = """BEGIN
         after := {after};
-      EXCEPTION WHEN undefined_column THEN
+        record_id := {record_id};
+      EXCEPTION WHEN {is_otherwise} THEN
         after := {left};
+        record_id := {left_id};
       END;"""
-_ROW_CHANGED = """IF has_left THEN
-        after := {left};
+_ROW_CHANGED = f"""IF has_left THEN
+        after := {{left}};
+        record_id := {{left_id}};
       ELSE
-        after := {after};
+        {_ROW_MADE}
       END IF;"""
 _IS_ASKED = "CONTINUE WHEN NOT (asking -> 4 ?| changed OR asking -> 4 = '[]');"
 
@@ -119,6 +128,7 @@ def capture_updated(watch: Watch, name: str, *, as_owner: str, new_id: str) -> s
     compared = _COMPARED.format(
         changes=_changes(watch, is_changed_sql, value_sql),
         left=_changes(watch, _is_left_changed, left_value_sql),
+        is_otherwise=_IS_OTHERWISE,
     )
     return _function(
         watch,
@@ -145,16 +155,20 @@ def _function(watch: Watch, *, event: str, **slots: str) -> str:
         entity=watch.entity,
         event=event,
         row=(_ROW_CHANGED if event == "updated" else _ROW_MADE).format(
-            after=fields_sql(watch, "NEW"), left=left_fields_sql(watch, "NEW")
+            after=fields_sql(watch, "NEW"),
+            left=left_fields_sql(watch, "NEW"),
+            record_id=f"NEW.{pk_sql(watch)}::text",
+            left_id=_left_id(watch),
+            is_otherwise=_IS_OTHERWISE,
         ),
         told=_TOLD.format(
             entity=watch.entity,
-            pk=pk_sql(watch),
             now=instant_sql("clock_timestamp()", may_be_infinite=False),
             diff=", '_diff', diff" if event == "updated" else "",
         ),
         documents=documents,
         unreadable=unreadable,
+        types=types_of(watch),
         most_bytes=MOST_BYTES,
         by_length=modes.BY_LENGTH,
         by_pattern=modes.BY_PATTERN,
@@ -178,6 +192,10 @@ def _changes(
             + "END IF;"
         )
     return "\n    ".join(steps)
+
+
+def _left_id(watch: Watch) -> str:
+    return f"to_jsonb(NEW) ->> {literal(str(watch.pk.column))}"
 
 
 def _is_left_changed(field: AnyField) -> str:

@@ -7,6 +7,7 @@ as text. What is no number in JSON is a text: NaN, Infinity, an instant that is 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from django.db import connection
@@ -99,6 +100,15 @@ def is_changed_sql(field: AnyField) -> str:
     if kind in EQUAL_AS_TOLD:
         return f"{old} IS DISTINCT FROM {new}"
     return f"to_jsonb({value_sql(field, 'OLD')}) IS DISTINCT FROM to_jsonb({value_sql(field, 'NEW')})"
+
+
+def types_of(watch: Watch) -> str:
+    """The types of all columns, as a word in the functions: with another type they are other functions.
+
+    What a connection has planned for a function it plans anew when the function is another, and not when the table is.
+    """
+    kinds = ",".join(str(field.db_type(connection)) for field in (watch.pk, *watch.fields.values()))
+    return hashlib.sha256(kinds.encode()).hexdigest()[:16]
 
 
 def value_sql(field: AnyField, row: str) -> str:
