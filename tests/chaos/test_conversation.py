@@ -17,12 +17,12 @@ from executions import (
     sweeper,
 )
 from tests.chaos.conversation import KINDS, Conversation, kind_of, values_of
-from triggers import outbox
+from triggers import outbox_statements
 
 
 def test_each_kind_of_transaction_is_known_by_a_statement_of_the_product() -> None:
     statements = {
-        "capture": outbox.CAPTURE_WEBHOOK,
+        "capture": outbox_statements.CAPTURE_WEBHOOK,
         "dispatch": dispatcher.PICK + dispatcher.DISPATCH,
         "admit": admission.ADMIT,
         "claim": claims.CLAIM,
@@ -148,10 +148,10 @@ def test_given_a_statement_that_always_answers_then_its_row_tells_whether_anythi
     assert has_changed(dispatch, answer(b"SELECT 1", (b"3", b"2", b"{}", b"{}")), commit=commit)
     assert not has_changed(dispatch, answer(b"SELECT 1", (b"3", b"0", b"{}", b"{}")), commit=commit)
     assert has_changed(
-        outbox.CAPTURE_WEBHOOK, answer(b"SELECT 1", (b"1", b"7", b"uuid", None)), commit=commit
+        outbox_statements.CAPTURE_WEBHOOK, answer(b"SELECT 1", (b"1", b"7", b"uuid", None)), commit=commit
     )
     assert not has_changed(
-        outbox.CAPTURE_WEBHOOK, answer(b"SELECT 1", (b"1", b"7", None, b"paused")), commit=commit
+        outbox_statements.CAPTURE_WEBHOOK, answer(b"SELECT 1", (b"1", b"7", None, b"paused")), commit=commit
     )
 
 

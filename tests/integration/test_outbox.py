@@ -13,7 +13,7 @@ from lightfield.kernel import sql
 from lightfield.kernel.ids import uuid7
 from tests.concurrency import race
 from tests.factories import BY, a_published_workflow
-from triggers import outbox, tokens
+from triggers import outbox, outbox_statements, tokens
 from triggers.models import OutboxEvent, Trigger
 from triggers.outbox import Captured
 from workflows import services
@@ -299,7 +299,7 @@ def test_given_the_first_event_is_pruned_between_the_two_statements_then_the_cal
 
     def prune_after_the_first(statement: str, params: Any) -> Any:
         row = run(statement, params)
-        if statement == outbox.CAPTURE_WEBHOOK:
+        if statement == outbox_statements.CAPTURE_WEBHOOK:
             OutboxEvent.objects.all().delete()
         return row
 

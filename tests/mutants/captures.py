@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import breaking, edit, planted
 
 OUTBOX = "triggers/outbox.py"
+OUTBOX_SQL = "triggers/outbox_statements.py"
 RECEIVING = "triggers/services.py"
 JUDGING = "triggers/receiving.py"
 BELLS = "lightfield/kernel/bells.py"
@@ -121,12 +122,12 @@ MUTANTS = (
             "key-of-a-version",
             "a key counts for the version that was active, not for the workflow",
             edit(
-                OUTBOX,
+                OUTBOX_SQL,
                 "%(source)s::varchar, %(key)s::varchar,\n",
                 "%(source)s::varchar, found.version_id || '/' || %(key)s::varchar,\n",
             ),
             edit(
-                OUTBOX,
+                OUTBOX_SQL,
                 "AND idempotency_key = %(key)s::varchar\n",
                 "AND split_part(idempotency_key, '/', 2) = %(key)s::varchar\n",
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import breaking, edit, planted
 
 OUTBOX = "triggers/outbox.py"
+OUTBOX_SQL = "triggers/outbox_statements.py"
 NOTEBOOK = "triggers/decisions/notebook.py"
 SHELF = "triggers/decisions/shelf.py"
 COLLECTING = "triggers/decisions/collecting.py"
@@ -18,7 +19,7 @@ MUTANTS = (
             "paused-workflow-takes-webhooks",
             "a trigger that takes nothing now is found, and its event stored",
             edit(
-                OUTBOX,
+                OUTBOX_SQL,
                 "found AS (SELECT * FROM known WHERE refused_as IS NULL)",
                 "found AS (SELECT * FROM known)",
             ),

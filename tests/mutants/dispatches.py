@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import breaking, edit, planted
 
 OUTBOX = "triggers/outbox.py"
+OUTBOX_SQL = "triggers/outbox_statements.py"
 DISPATCHER = "executions/dispatcher.py"
 
 DISPATCH = (
@@ -135,7 +136,7 @@ VERSIONS = (
             "capture-pins-the-first-version",
             "an event is pinned to the first version that there ever was",
             edit(
-                OUTBOX,
+                OUTBOX_SQL,
                 "SELECT %(id)s::uuid, found.id, found.workflow_id, found.version_id,",
                 "SELECT %(id)s::uuid, found.id, found.workflow_id, (SELECT min(x.id)\n"
                 "           FROM workflows_workflowversion x WHERE x.workflow_id = found.workflow_id),",

@@ -9,6 +9,7 @@ STANDARD = "triggers/signatures/standard.py"
 KEYS = "triggers/signatures/delivery_key.py"
 RECEIVING = "triggers/receiving.py"
 OUTBOX = "triggers/outbox.py"
+OUTBOX_SQL = "triggers/outbox_statements.py"
 SERVICES = "triggers/services.py"
 SECRETS = "triggers/webhook_secrets.py"
 WEBHOOK = "triggers/kinds/webhook.py"
@@ -45,7 +46,7 @@ MUTANTS = (
         planted(
             "unsigned-request-taken",
             "a request without any signature is not asked for one",
-            edit(OUTBOX, "CASE WHEN t.signing <> %(verified)s::varchar THEN 'unverified' END", "NULL"),
+            edit(OUTBOX_SQL, "CASE WHEN t.signing <> %(verified)s::varchar THEN 'unverified' END", "NULL"),
             by=f"{DOOR}::test_what_is_badly_signed_is_answered_like_an_unknown_address_and_noted",
         ),
         planted(
@@ -104,7 +105,7 @@ MUTANTS = (
         planted(
             "nobody-has-no-rows",
             "nothing is read for an address that nobody has",
-            edit(OUTBOX, "coalesce(present, previous, above, lowest)", "coalesce(present, previous)"),
+            edit(OUTBOX_SQL, "coalesce(present, previous, above, lowest)", "coalesce(present, previous)"),
             by=f"{DOOR}::"
             "test_the_look_at_an_address_that_nobody_has_reads_another_ones_rows_and_tells_none_of_them",
         ),
@@ -148,14 +149,14 @@ MUTANTS = (
         planted(
             "body-remembered-for-five-minutes",
             "a replay at the end of the tolerance is another event",
-            edit(OUTBOX, "REPLAY_SECONDS = 2 * TOLERANCE_SECONDS", "REPLAY_SECONDS = TOLERANCE_SECONDS"),
+            edit(OUTBOX_SQL, "REPLAY_SECONDS = 2 * TOLERANCE_SECONDS", "REPLAY_SECONDS = TOLERANCE_SECONDS"),
             by=f"{DOOR}::"
             "test_given_a_replay_under_another_unsigned_key_within_ten_minutes_then_the_body_gives_it_away",
         ),
         planted(
             "refused-body-remembered",
             "a body that was refused for its key is taken for one that came",
-            edit(OUTBOX, "      AND e.body_digest <> %(digest)s::bytea)\n", "      AND false)\n"),
+            edit(OUTBOX_SQL, "      AND e.body_digest <> %(digest)s::bytea)\n", "      AND false)\n"),
             by=f"{DOOR}::test_given_a_key_with_another_body_then_what_was_refused_is_not_remembered",
         ),
     ),
@@ -189,7 +190,7 @@ MUTANTS = (
             "old-address-ends-at-once",
             "a new address ends the old one, whatever grace was asked for",
             edit(
-                OUTBOX,
+                OUTBOX_SQL,
                 "     WHERE previous_token_hash = %(token_hash)s::varchar AND",
                 "     WHERE false AND previous_token_hash = %(token_hash)s::varchar AND",
             ),
@@ -202,7 +203,7 @@ MUTANTS = (
         planted(
             "old-address-for-ever",
             "an address that was replaced with a grace stays valid",
-            edit(OUTBOX, " AND previous_token_until > clock_timestamp())", ")"),
+            edit(OUTBOX_SQL, " AND previous_token_until > clock_timestamp())", ")"),
             by=f"{DOOR}::"
             "test_given_the_old_address_in_its_grace_then_both_are_the_endpoint_and_one_key_is_one_event",
         ),
@@ -210,7 +211,7 @@ MUTANTS = (
             "old-secret-for-ever",
             "a secret that ended still verifies",
             edit(
-                OUTBOX,
+                OUTBOX_SQL,
                 "\n          AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())",
                 "",
             ),

@@ -14,10 +14,10 @@ from executions import dispatcher, services
 from tests.simulation.rows import Effect, Event, Flow, Run, Step
 from tests.simulation.statements import Found, Params, answers
 from tests.simulation.tables import Tables
-from triggers import outbox
+from triggers import outbox_statements
 
 
-@answers(outbox.CAPTURE_WEBHOOK)
+@answers(outbox_statements.CAPTURE_WEBHOOK)
 def capture_webhook(tables: Tables, p: Params) -> Found:
     """The token of a simulated workflow is its own id."""
     flow = tables.flows.get(p["token_hash"])
@@ -54,7 +54,7 @@ def capture_webhook(tables: Tables, p: Params) -> Found:
     return [(flow.trigger_id, flow.shard, event_id, None)]
 
 
-@answers(outbox.WINNER)
+@answers(outbox_statements.WINNER)
 def winner(tables: Tables, p: Params) -> Found:
     return [
         (
@@ -66,7 +66,7 @@ def winner(tables: Tables, p: Params) -> Found:
     ]
 
 
-@answers(outbox.ALREADY_THERE)
+@answers(outbox_statements.ALREADY_THERE)
 def already_there(tables: Tables, p: Params) -> Found:
     event = tables.events.get(str(p["id"]))
     return [(UUID(event.id), True)] if event else []
