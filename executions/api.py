@@ -34,6 +34,7 @@ from lightfield.access.models import Scope
 from lightfield.access.pagination import NewestFirst
 from lightfield.access.viewsets import ApiViewSet
 from triggers import api as triggers
+from triggers import events_api as events
 from triggers.decisions import Verdict
 from triggers.deliveries import api as deliveries
 from triggers.deliveries.models import Delivery
@@ -124,7 +125,7 @@ class RunViewSet(ApiViewSet):
 
 
 @extend_schema_serializer(component_name="Event")
-class EventWithRunsSerializer(triggers.EventSerializer):
+class EventWithRunsSerializer(events.EventSerializer):
     run_id = serializers.SerializerMethodField(help_text="The newest of `runs`.")
     runs = serializers.ListField(source="run_ids", child=serializers.UUIDField(), read_only=True)
 
@@ -132,7 +133,7 @@ class EventWithRunsSerializer(triggers.EventSerializer):
         return event.run_ids[-1] if event.run_ids else None
 
 
-class EventViewSet(triggers.EventViewSet):
+class EventViewSet(events.EventViewSet):
     serializer_class = EventWithRunsSerializer
 
     def get_queryset(self) -> QuerySet[OutboxEvent]:
@@ -171,8 +172,8 @@ class WorkflowViewSet(triggers.WorkflowViewSet):
 
     rights: ClassVar[dict[str, Right]] = {
         **triggers.WorkflowViewSet.rights,
-        "decisions": triggers.VIEW_EVENTS,
-        "decisions_summary": triggers.VIEW_EVENTS,
+        "decisions": events.VIEW_EVENTS,
+        "decisions_summary": events.VIEW_EVENTS,
     }
 
     @extend_schema(responses=DecisionSerializer(many=True), filters=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from executions.decision_list import Entry
@@ -64,8 +64,13 @@ def _missed(entry: Entry) -> str:
 
 
 def _badly_signed(entry: Entry) -> str:
-    failed = _CHECKS.get(str(entry.detail.get("check")))
+    failed = check_in_words(entry.detail)
     return f"{_what(entry)} was not signed as it has to be" + (f": {failed}." if failed else ".")
+
+
+def check_in_words(detail: Mapping[str, Any]) -> str:
+    """Which check of a signature failed, of a decision's or a delivery's detail; empty: none is known."""
+    return _CHECKS.get(str(detail.get("check")), "")
 
 
 def _names(value: Any) -> str:

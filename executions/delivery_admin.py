@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import DropdownFilter
 
-from executions import delivery_sentences, lists, selectors
+from executions import decision_sentences, delivery_sentences, lists, selectors
 from executions.models import Run
 from lightfield.access import cells
 from lightfield.access.look_only import EndlessPages, LookOnlyAdmin
@@ -110,7 +110,7 @@ class DeliveryAdmin(LookOnlyAdmin):
         delivery = _found(object_id)
         user = request.user
         has_payload = delivery.verdict in (DeliveryVerdict.ACCEPTED, DeliveryVerdict.DUPLICATE)
-        may_send = has_payload and user.has_perm(SEND)
+        may_send, may_see_detail = has_payload and user.has_perm(SEND), user.has_perm(DETAIL)
         of_event = Delivery.objects.filter(event_id=delivery.event_id).exclude(pk=delivery.pk)
         others = list(of_event.order_by("-pk")[:OTHERS]) if delivery.event_id else []
         return self.page(
@@ -123,8 +123,9 @@ class DeliveryAdmin(LookOnlyAdmin):
             others=others,
             runs=list(_runs_of(delivery)) if user.has_perm("executions.view_run") else [],
             entry=CATALOGUE.get(delivery.code or ""),
-            detail=delivery.detail if user.has_perm(DETAIL) else None,
-            hides_detail=bool(delivery.detail) and not user.has_perm(DETAIL),
+            detail=delivery.detail if may_see_detail else None,
+            failed_check=decision_sentences.check_in_words(delivery.detail) if may_see_detail else "",
+            hides_detail=bool(delivery.detail) and not may_see_detail,
             may_see_event=user.has_perm("triggers.view_outboxevent"),
             may_send=may_send,
             may_test=may_send and user.has_perm(TEST),

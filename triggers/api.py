@@ -1,4 +1,4 @@
-"""The API of events, and what triggers add to workflows: webhook address, run by hand, a new token, schedules."""
+"""What triggers add to the API of workflows: webhook address and its secrets, run by hand, a new token, schedules."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models import F, QuerySet
-from django_filters import ChoiceFilter, UUIDFilter
-from django_filters.rest_framework import FilterSet
+from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -23,12 +21,11 @@ from lightfield.access.keyring import UnreadableSecret
 from lightfield.access.models import Scope
 from lightfield.access.pagination import NewestFirst, invalid_parameter
 from lightfield.access.parsers import payload_of
-from lightfield.access.viewsets import ApiViewSet
 from lightfield.kernel import idempotency_key
 from lightfield.kernel.errors import RequestRefused
 from triggers import previews, services, waiting, webhook_secrets
 from triggers.deliveries.api import SamplesActions
-from triggers.models import EventStatus, OutboxEvent, Tick, Trigger
+from triggers.models import Tick, Trigger
 from triggers.schedule_serializers import SchedulePreviewSerializer, TickSerializer
 from triggers.schedules.config import ScheduleConfig
 from triggers.signatures import preset_of
@@ -46,7 +43,6 @@ RUN = Right(Scope.OPERATOR, "workflows.run_workflow")
 ADDRESS = Right(Scope.BUILDER, "triggers.change_trigger")  # to see the webhook address and to change it
 VIEW_TICKS = Right(Scope.VIEWER, "triggers.view_tick")
 VIEW_RUNS = Right(Scope.VIEWER, "executions.view_run")
-VIEW_EVENTS = Right(Scope.VIEWER, "triggers.view_outboxevent")
 
 
 class AddressSerializer(serializers.Serializer[Any]):
@@ -259,52 +255,3 @@ class WorkflowViewSet(SamplesActions, workflows.WorkflowViewSet):
         """The next ten instants of a config that is being edited. Nothing is stored."""
         selectors.workflow(pk)
         return Response(SchedulePreviewSerializer(previews.of_config(request.data)).data)
-
-
-class EventSerializer(serializers.Serializer[Any]):
-    id = serializers.UUIDField(read_only=True)
-    status = serializers.ChoiceField(EventStatus.choices, read_only=True)
-    trigger_type = serializers.CharField(
-        source="source", read_only=True, help_text="What fired: webhook, manual, record, schedule or test."
-    )
-    workflow = serializers.UUIDField(source="workflow_id", read_only=True)
-    version = serializers.IntegerField(source="version_number", read_only=True)
-    idempotency_key = serializers.CharField(read_only=True, allow_null=True)
-    trace_id = serializers.CharField(read_only=True)
-    caused_by = serializers.UUIDField(
-        read_only=True, allow_null=True, help_text="The run whose step led to it."
-    )
-    depth = serializers.IntegerField(
-        read_only=True, help_text="How many runs led to it, one after the other."
-    )
-    error_code = serializers.CharField(read_only=True, allow_null=True)
-    captured_at = serializers.DateTimeField(read_only=True)
-    decided_at = serializers.DateTimeField(read_only=True, allow_null=True)
-
-
-class EventFilter(FilterSet):
-    workflow = UUIDFilter(field_name="workflow_id")
-    caused_by = UUIDFilter(help_text="What this run led to.")
-    status = ChoiceFilter(choices=EventStatus.choices)
-
-
-class EventViewSet(ApiViewSet):
-    """What happened, and what became of it."""
-
-    rights: ClassVar[dict[str, Right]] = {"list": VIEW_EVENTS, "retrieve": VIEW_EVENTS}
-    queryset = OutboxEvent.objects.all()
-    filterset_class = EventFilter
-    serializer_class: type[EventSerializer] = EventSerializer
-
-    def get_queryset(self) -> QuerySet[OutboxEvent]:
-        return OutboxEvent.objects.defer("payload", "body_digest").annotate(
-            version_number=F("version__number")
-        )
-
-    def list(self, request: Request) -> Response:
-        """Events, the newest first."""
-        return self.page(self.get_queryset(), self.serializer_class)
-
-    def retrieve(self, request: Request, pk: UUID) -> Response:
-        """One event. What it carried is the `trigger` of its runs."""
-        return Response(self.get_serializer(self.get_queryset().get(pk=pk)).data)

@@ -23,8 +23,8 @@ STYLE: Final = """
   :root { --ink: #e8eaf3; --soft: #a3a9bd; --paper: #10131c; --card: #191d29; --line: #2b3143; --code: #10131c;
     --mark: #9aa7ff } }
 * { box-sizing: border-box }
-body { margin: 0; min-height: 100vh; display: grid; grid-template-columns: minmax(0, 42rem); place-content: center; padding: 1.5rem; background: var(--paper);
-  color: var(--ink); font: 1rem/1.6 system-ui, sans-serif }
+body { margin: 0; min-height: 100vh; display: grid; grid-template-columns: minmax(0, 42rem); place-content: center;
+  padding: 1.5rem; background: var(--paper); color: var(--ink); font: 1rem/1.6 system-ui, sans-serif }
 main { padding: clamp(1.25rem, 5vw, 2.5rem); background: var(--card);
   border: 1px solid var(--line); border-radius: .75rem }
 h1 { margin: 0 0 .75rem; font-size: 1.5rem; line-height: 1.25 }
@@ -37,6 +37,7 @@ pre { margin: 0 0 .75rem; padding: .9rem 1rem; overflow-x: auto; background: var
   border-radius: .5rem }
 pre:focus-visible, a:focus-visible { outline: 2px solid var(--mark); outline-offset: 2px }
 a { color: var(--mark) }
+main > :last-child { margin-bottom: 0 }
 """
 
 PAGE: Final = f"""<!doctype html>
@@ -58,8 +59,8 @@ that there is nothing to show.</p>
   -H 'Content-Type: application/json' \\
   -H 'Idempotency-Key: order-4711' \\
   -d '{{"email": "ada@example.com"}}'</code></pre>
-<p>Accepted is answered with <code>202</code> and the id of the event. Anything else is a problem document that says what to
-do about it.</p>
+<p>Accepted is answered with <code>202</code> and the id of the event, the same again under its key with <code>200</code>.
+What is refused is told in a problem document. Where signatures are asked for, an unsigned request is refused.</p>
 <p class="soft">Whoever knows such an address can use it, so keep it like a password. This page looks the same at every
 address, whether anything listens there or not.</p>
 <p><a href="/api/docs">Documentation of this installation</a></p>

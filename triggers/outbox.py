@@ -1,8 +1,9 @@
 """The outbox: where events are written. An event is stored with its cause, or not at all.
 
-Two doors are here. `append_event` joins the transaction of its cause and refuses to work without one.
-`capture_webhook` has no cause inside the database: one statement that commits by itself. The third, for changes of
-records, is a function in the database (`triggers.records.statements`), and no other writes events.
+The doors here: `append_event` joins the transaction of its cause and refuses to work without one; `append_again` and
+`append_test` send a stored event once more, as itself or as a test; `capture_webhook` has no cause inside the database
+and is one statement that commits by itself. Changes of records have functions in the database (`triggers.records`). No other
+writes events.
 
 Whoever inserts a key first wins. The loser's INSERT waits for the winner's COMMIT and then adds nothing; only
 a second statement, with a snapshot taken after that wait, can see the winner's row and answer with it.

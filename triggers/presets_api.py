@@ -29,6 +29,6 @@ class WebhookPresetViewSet(ApiViewSet):
     pagination_class = None  # type: ignore[assignment]  # says the framework
 
     @extend_schema(responses={200: PresetsSerializer}, filters=False, operation_id="webhook_presets")
-    def list(self, request: Request) -> Response:  # noqa: ARG002  as the framework calls it
+    def list(self, request: Request) -> Response:
         """Every preset that `signature.preset` of a webhook's config can name."""
         return Response(PresetsSerializer({"presets": PRESETS}).data)

@@ -55,6 +55,6 @@ class WatchableViewSet(ApiViewSet):
     pagination_class = None  # type: ignore[assignment]  # says the framework
 
     @extend_schema(responses={200: WatchablesSerializer}, filters=False, operation_id="watchables")
-    def list(self, request: Request) -> Response:  # noqa: ARG002  as the framework calls it
+    def list(self, request: Request) -> Response:
         """Every kind of record that a trigger can name as `entity`, with its fields."""
         return Response(WatchablesSerializer({"entities": describing.entries()}).data)

@@ -1,6 +1,6 @@
 """The secrets that senders sign with: made, replaced without losing a request, ended. The only writer of `WebhookSecret`.
 
-A secret is shown once, in the answer to its and kept encrypted. At most two for one preset are live: the present
+A secret is shown once, in the answer to its making, and kept encrypted. At most two for one preset are live: the present
 one and the one before, until its end. A new one while two are live is refused rather than ending one that a sender
 may be using. Secrets for another preset than the published one wait there, so that a draft breaks nothing.
 """

@@ -72,7 +72,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("idempotency.in_flight", False, 409, "A request with this idempotency key is being answered right now.", "Repeat the request a little later."),
     Entry("idempotency.key_invalid", False, 400, "The idempotency key is empty, too long or has control characters.", "Send 1 to 255 visible characters."),
     # delivery.*: what stands in the inbox
-    Entry("delivery.no_payload", False, 409, "Nothing can be sent again: the delivery has no payload.", "Take one that was accepted and whose event is still there; a refused one's body is not kept."),
+    Entry("delivery.no_payload", False, 409, "Nothing can be sent again: the delivery has no payload.", "Take one that was accepted, or that repeats one that was, and whose event is still there."),
     # workflow.*, config.*, template.*: what people write
     Entry("workflow.illegal_transition", False, 409, "The workflow's status does not allow this.", "Look at the status and at what it allows."),
     Entry("workflow.not_published", False, 409, "The workflow has no published version, or is archived.", "Publish the workflow first."),

@@ -89,11 +89,14 @@ def badge(status: str | None, label: str = "", *, large: bool = False) -> dict[s
 
 
 @register.inclusion_tag("lightfield/parts/document.html")
-def document(value: Any, *, name: str, identifier: str, is_open: bool | None = None) -> dict[str, Any]:
+def document(
+    value: Any, *, name: str, identifier: str, is_open: bool | None = None, has_size: bool = True
+) -> dict[str, Any]:
     """A JSON value as text, folded when it is long.
 
     Args:
         identifier: unique in the page; keeps it open when the page renews itself.
+        has_size: False where the page tells the size as it came: indented it is another one.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False)
     lines = text.count("\n") + 1
@@ -102,7 +105,7 @@ def document(value: Any, *, name: str, identifier: str, is_open: bool | None = N
         "identifier": identifier,
         "text": text[:SHOWN_CHARACTERS],
         "left_out": plain_words.size(len(text) - SHOWN_CHARACTERS) if len(text) > SHOWN_CHARACTERS else "",
-        "size": plain_words.size(len(text.encode(errors="replace"))),
+        "size": plain_words.size(len(text.encode(errors="replace"))) if has_size else "",
         "is_open": lines <= OPEN_LINES if is_open is None else is_open,
     }
 

@@ -148,9 +148,12 @@ def test_which_check_failed_is_for_those_who_may_change_the_trigger(workflow: Wo
     inbox.flush()
     path = page_of(Delivery.objects.get())
 
-    assert "no_matching_signature" in shown(a_person(*VIEWER, "triggers.change_trigger").get(path))
+    told = shown(a_person(*VIEWER, "triggers.change_trigger").get(path))
+    assert "no_matching_signature" in told
+    assert "No signature fits a live secret" in told
     hidden = shown(a_person(*VIEWER, name="vera").get(path))
     assert "no_matching_signature" not in hidden
+    assert "fits a live secret" not in hidden
     assert "shown to those who may change the trigger" in hidden
 
 
@@ -166,6 +169,7 @@ def test_the_inbox_can_be_narrowed_and_counts_what_came_to_nobody(workflow: Work
     everything = ada.get(INBOX)
     assert "1 request on" in shown(everything)
     assert "Throttled ×2" in shown(everything)
+    assert "The last came" in shown(ada.get(page_of(counted)))
     for query, wanted in {
         "verdict=throttled": [counted],
         "verdict=accepted": [delivery],

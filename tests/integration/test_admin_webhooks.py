@@ -89,6 +89,7 @@ def test_a_secret_is_replaced_and_the_one_before_ended_by_buttons(ada: Client) -
     old = WebhookSecret.objects.get()
     ada.post(path_of(workflow, "secrets/"), {"secret": OTHERS["github"], "grace": DAY})
     assert webhook_secrets.live(workflow.trigger.pk).count() == 2
+    assert "there can be no third" in page_of(ada, workflow).text
     assert len(page_of(ada, workflow).all("button", aria_label=f"End the secret …{old.last4}")) == 1
 
     ada.post(path_of(workflow, f"secrets/{old.pk}/end/"))
@@ -132,6 +133,7 @@ def test_the_address_is_renewed_with_a_grace_or_at_once(ada: Client) -> None:
 
     answer = ada.post(path_of(workflow, "rotate/"), {"previous": DAY}, follow=True)
     assert "The address before this one is valid until" in dom_of(answer).text
+    assert "can only be given with “not at all”" in dom_of(answer).text
     assert (post(old).status_code, post(address_of(workflow)).status_code) == (202, 202)
     refused = ada.post(path_of(workflow, "rotate/"), {"previous": DAY}, follow=True)
     assert "still valid" in dom_of(refused).text
@@ -151,6 +153,7 @@ def test_who_may_only_look_sees_neither_address_nor_secrets_and_changes_nothing(
     assert f"…{secret.last4}" not in page.text
     assert not page.all("button", aria_label="Copy the webhook address")
     assert "signed as GitHub does" in page.text
+    assert "minutes before or after" not in page.text  # GitHub signs no time
     token = Trigger.objects.get().token_hash
     for path in ("secrets/", f"secrets/{secret.pk}/end/", "rotate/"):
         assert viewer.post(path_of(workflow, path), {"previous": 0, "grace": DAY}).status_code == 403

@@ -1,7 +1,7 @@
 """The SQL that turns changes that Django makes into events.
 
-The function `tell` is the third door of the outbox; two are in `triggers.outbox`, and the fourth is the database's own
-(`capture_functions`), which tells the same. It is given what a record was and what it is now, finds the triggers that asked
+The function `tell` is the outbox's door for them; where the database captures by itself it has one of its own
+(`capture_functions`), which tells the same. All other doors are in `triggers.outbox`. It is given what a record was and what it is now, finds the triggers that asked
 for such a change, and stores one event for each of them. The version is pinned here, as with every capture.
 """
 

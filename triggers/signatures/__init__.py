@@ -1,6 +1,6 @@
 """Signed webhooks: is a request what its sender wrote, and recently? One file for each scheme; nothing here asks a database.
 
-`triggers.webhook_secrets` keeps the secrets, `triggers.services` asks both.
+`triggers.webhook_secrets` keeps the secrets, `triggers.receiving` asks both.
 """
 
 from __future__ import annotations
