@@ -21,8 +21,9 @@ from tests.factories import BY, a_published_workflow, a_workflow
 from triggers import services as triggers
 from triggers import tokens
 from triggers.deliveries import arrivals, desk, headers
-from triggers.deliveries.desk import MOST_OF_ONE, Desk
+from triggers.deliveries.desk import Desk
 from triggers.deliveries.models import Delivery, DeliveryVerdict, UnmatchedDay
+from triggers.deliveries.page import MOST_OF_ONE
 from triggers.models import OutboxEvent, Trigger
 from workflows import services
 from workflows.models import Workflow
