@@ -150,9 +150,14 @@ class Desk:
 
 def _store(page: Page) -> None:
     """Write a page and tell its decisions. Raises what the database does."""
-    params = {"notes": page.as_json(time.monotonic()), "unmatched": page.unmatched}
-    for trigger_id, delivery_id, verdict, code, count, detail, _age in sql.rows(WRITE, params):
+    for trigger_id, delivery_id, verdict, code, count, detail, _age in _written(page):
         _tell(trigger_id, delivery_id, verdict, code, count, json.loads(detail or "{}"))
+
+
+@sql.retrying_conflicts
+def _written(page: Page) -> list[tuple[Any, ...]]:
+    """Desks of several processes count in the same rows: who gives way has written nothing, and comes again."""
+    return sql.rows(WRITE, {"notes": page.as_json(time.monotonic()), "unmatched": page.unmatched})
 
 
 _desk = Desk()
