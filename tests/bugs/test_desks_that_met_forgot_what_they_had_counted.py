@@ -32,7 +32,7 @@ def test_given_desks_that_count_the_same_addresses_then_every_request_is_counted
     for number in range(ADDRESSES):
         a_workflow(name=f"w{number}")
     hashes = list(Trigger.objects.values_list("token_hash", flat=True))
-    shuffled = random.Random(7)  # noqa: S311
+    shuffled = random.Random(7)
     orders = [
         [shuffled.sample(hashes, shuffled.randint(2, ADDRESSES)) for _ in range(ROUNDS)] for _ in range(DESKS)
     ]
