@@ -6,6 +6,7 @@ from tests.mutants.mutant import breaking, edit, planted
 
 STATEMENTS = "triggers/deliveries/statements.py"
 DESK = "triggers/deliveries/desk.py"
+PAGE = "triggers/deliveries/page.py"
 HEADERS = "triggers/deliveries/headers.py"
 PRUNING = "triggers/deliveries/pruning.py"
 OUTBOX = "triggers/outbox.py"
@@ -69,7 +70,7 @@ MUTANTS = (
             "overflow-not-counted",
             "what is too much to be told in full is not counted either",
             edit(
-                DESK,
+                PAGE,
                 '            self.count(counter, note["address"], note["came_at"])\n',
                 "            pass\n",
             ),

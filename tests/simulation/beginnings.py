@@ -242,9 +242,3 @@ def _keep_effects(tables: Tables, step: Step, again: Step, at: datetime) -> None
             tables.add_effect(
                 Effect(tables.new_id(), again.run_id, effect.key, again.id, 0, *frozen, created_at=at)
             )
-
-
-@answers(outbox_statements.FORGET_BODIES)
-def forget_bodies(_: Tables, __: Params) -> Found:
-    """No webhook of the simulator is replayed by its body."""
-    return []

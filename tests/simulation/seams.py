@@ -195,6 +195,7 @@ def installed(around: Surroundings) -> Iterator[None]:
         (leases, "os", _Os(around)),
         (collecting, "collect", int),  # what was noted lies in Redis, and nothing of a run hangs on it
         (pruning, "prune_now_and_then", int),  # nor on a delivery, once its event is stored
+        (outbox, "forget_bodies", int),  # no webhook here is replayed by its body
         (uncaptured, "fold", int),  # nobody writes records here
         (planner_statistics, "refresh", list),  # rows in memory have no pages, and nobody plans
         *((module, "connection", _Line()) for module in (doors, leases, outbox)),

@@ -25,8 +25,8 @@ from triggers.deliveries.sending import As
 VIEW = Right(Scope.VIEWER, "triggers.view_delivery")
 SEND = Right(Scope.OPERATOR, "workflows.run_workflow")
 TEST = Right(Scope.BUILDER, "workflows.change_workflow")  # besides: a draft is what nobody has published yet
+PAYLOAD = Right(Scope.VIEWER, "triggers.view_outboxevent")  # what senders send
 DETAIL = Right(Scope.BUILDER, "triggers.change_trigger")  # which check of a signature failed
-VIEW_SAMPLES = Right(Scope.VIEWER, "triggers.view_outboxevent")
 CHANGE_SAMPLES = Right(Scope.BUILDER, "workflows.change_workflow")
 
 
@@ -70,12 +70,15 @@ class DeliverySerializer(DeliverySummarySerializer):
     detail = serializers.SerializerMethodField(
         help_text="What is known besides, e.g. which check of the signature failed. Null without the right to see it."
     )
-    body = serializers.JSONField(
-        read_only=True, allow_null=True, help_text="Of a body mismatch of at most 16 KiB: what was sent."
+    body = serializers.SerializerMethodField(
+        help_text="Of a body mismatch of at most 16 KiB: what was sent. Null without the right to see events."
     )
 
     def get_detail(self, delivery: Delivery) -> dict[str, Any] | None:
         return delivery.detail if caller_of(self.context["request"]).may(DETAIL) else None
+
+    def get_body(self, delivery: Delivery) -> Any:
+        return delivery.body if caller_of(self.context["request"]).may(PAYLOAD) else None
 
 
 class SendAgainSerializer(serializers.Serializer[Any]):
@@ -164,7 +167,7 @@ class SamplesActions(ApiViewSet):
     """What the inbox adds to a workflow."""
 
     sample_rights: ClassVar[dict[str, Right]] = {
-        "samples": VIEW_SAMPLES,
+        "samples": PAYLOAD,
         "take_samples": CHANGE_SAMPLES,
         "throw_samples_away": CHANGE_SAMPLES,
     }

@@ -4,9 +4,9 @@ An answer never waits for its delivery: to note costs a few microseconds and no 
 unknown one. Twice a second all that was noted is one statement. A process that is killed loses half a second of it;
 an accepted request is not among them, since it is written with its event.
 
-Bounded: at most 1,000 at once in full, of one address at most 100, 4 MiB in all. Beyond that they are counted, by
-address, verdict and minute. While the database is away, what is noted in full waits, since it can be written twice
-without harm; counters are dropped, since what was sent may have arrived.
+Bounded (`page`): what is beyond is counted, by address, verdict and minute. While the database is away, what is noted in
+full waits, since it can be written twice without harm; counters are dropped, since what was sent may have arrived. What
+it will never take is written one by one, so that one impossible note does not hold up all others for ever.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import logging
 import os
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from lightfield.kernel import sql
 from lightfield.kernel.errors import RequestRefused
@@ -30,84 +29,17 @@ from triggers.decisions import note as note_decision
 from triggers.decisions.verdicts import NOTED
 from triggers.deliveries.arrivals import Arrival
 from triggers.deliveries.models import ANSWERS, DeliveryVerdict
+from triggers.deliveries.page import Counter, Page
 from triggers.deliveries.statements import NOTED as WRITE
 
 logger = logging.getLogger(__name__)
 
 GATHER_SECONDS: Final = 0.5
 PAUSE_SECONDS: Final = 5.0  # after a failure
-MOST: Final = 1_000
-MOST_OF_ONE: Final = 100
-MOST_BYTES: Final = 4 << 20
-MOST_COUNTERS: Final = 1_000
+GRACE_SECONDS: Final = 5.0  # at the end of a process, for what its thread is writing
 MOST_BODY: Final = 16 << 10  # bytes of a mismatch's body that are kept
 # What repeats another event is told where that was found; the others by the flush, which finds out whose address it was.
 TOLD_ELSEWHERE: Final = frozenset({DeliveryVerdict.DUPLICATE, DeliveryVerdict.BODY_MISMATCH})
-
-Counter = tuple[int | None, str, str, str | None, int]  # trigger, hash of the address, verdict, code, answer
-
-
-@dataclass(slots=True)
-class Counted:
-    count: int
-    address: str
-    last_at: float  # monotonic
-
-
-@dataclass(slots=True)
-class Page:
-    """Notes up to their bounds. Not for two threads at once."""
-
-    notes: list[dict[str, Any]] = field(default_factory=list)
-    held: dict[tuple[int | None, str], int] = field(default_factory=dict)  # notes of one address
-    counters: dict[Counter, Counted] = field(default_factory=dict)
-    size: int = 0  # about, in bytes
-    unmatched: int = 0
-    dropped: int = 0
-
-    def write(self, note: dict[str, Any]) -> None:
-        of, size = (note["trigger_id"], note["token_hash"]), 1_000 + len(note["body"] or "")
-        is_full = len(self.notes) >= MOST or self.size + size > MOST_BYTES
-        if is_full or self.held.get(of, 0) >= MOST_OF_ONE:
-            counter = (*of, note["verdict"], note["code"], note["answer"])
-            self.count(counter, note["address"], note["came_at"])
-            return
-        self.held[of] = self.held.get(of, 0) + 1
-        self.size += size
-        self.notes.append(note)
-
-    def count(self, counter: Counter, address: str, at: float, *, times: int = 1) -> None:
-        found = self.counters.get(counter)
-        if found is not None:
-            found.count, found.address, found.last_at = found.count + times, address, at
-        elif len(self.counters) < MOST_COUNTERS:
-            self.counters[counter] = Counted(times, address, at)
-        else:
-            self.dropped += times
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.notes or self.counters or self.unmatched)
-
-    def as_json(self, now: float) -> str:
-        full = [
-            {**note, "age": now - note["came_at"], "count": 1, "is_counted": False} for note in self.notes
-        ]
-        counted = [
-            {
-                "trigger_id": trigger_id,
-                "token_hash": token_hash,
-                "verdict": verdict,
-                "code": code,
-                "answer": answer,
-                "address": found.address,
-                "age": now - found.last_at,
-                "count": found.count,
-                "is_counted": True,
-            }
-            for (trigger_id, token_hash, verdict, code, answer), found in self.counters.items()
-        ]
-        return json.dumps(full + counted)
 
 
 class Desk:
@@ -115,6 +47,7 @@ class Desk:
 
     def __init__(self, *, is_threaded: bool = True) -> None:
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # one flush at a time: who comes second finds it done
         self._page = Page()
         self._is_threaded = is_threaded
         self._something = threading.Event()
@@ -136,8 +69,20 @@ class Desk:
             self._page.unmatched += 1
         self._wake()
 
-    def flush(self) -> bool:
-        """Write what is there, in this thread. False: the database did not take it."""
+    def flush(self, *, grace: float = -1) -> bool:
+        """Write what is there, in this thread. False: the database did not take it.
+
+        Args:
+            grace: seconds to wait for a flush that is underway; -1: as long as it takes.
+        """
+        is_ours = self._writing.acquire(timeout=grace)
+        try:
+            return self._write()
+        finally:
+            if is_ours:
+                self._writing.release()
+
+    def _write(self) -> bool:
         with self._lock:
             page, self._page = self._page, Page()
         if page.dropped:
@@ -145,13 +90,27 @@ class Desk:
         if page.is_empty:
             return True
         try:
-            params = {"notes": page.as_json(time.monotonic()), "unmatched": page.unmatched}
-            found = sql.rows(WRITE, params)
-        except Exception as error:  # noqa: BLE001  whatever the database does, the process goes on
+            _store(page)
+        except (OperationalError, InterfaceError) as error:
             self._keep(page, error)
             return False
-        for trigger_id, delivery_id, verdict, code, count, detail, _age in found:
-            _tell(trigger_id, delivery_id, verdict, code, count, json.loads(detail or "{}"))
+        except Exception as error:  # noqa: BLE001  whatever the database does, the process goes on
+            return self._write_apart(page, error)
+        return True
+
+    def _write_apart(self, page: Page, error: Exception) -> bool:
+        """The database will never take all of this page: what it does not take alone is dropped."""
+        logger.warning("deliveries_written_apart", extra={"error": type(error).__name__})
+        parts = page.parts()
+        for position, part in enumerate(parts):
+            try:
+                _store(part)
+            except (OperationalError, InterfaceError) as away:
+                self._keep(Page.of(parts[position:]), away)
+                return False
+            except Exception as refused:  # noqa: BLE001
+                dropped = {"count": part.total, "error": type(refused).__name__}
+                logger.warning("deliveries_dropped", extra=dropped)
         return True
 
     def _keep(self, page: Page, error: Exception) -> None:
@@ -171,8 +130,9 @@ class Desk:
             return
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="deliveries", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="deliveries", daemon=True)
+                thread.start()  # may fail: then the next note tries again
+                self._thread = thread
         self._something.set()
 
     def _run(self) -> None:
@@ -180,9 +140,24 @@ class Desk:
             self._something.wait()
             time.sleep(max(GATHER_SECONDS, self._pause_until - time.monotonic()))
             self._something.clear()
-            if not self.flush():
-                self._something.set()
-            connection.close()  # back to the pool, which others need
+            try:
+                if not self.flush():
+                    self._something.set()
+                connection.close()  # back to the pool, which others need
+            except Exception:  # nobody would start another thread
+                logger.exception("deliveries_flush_failed")
+
+
+def _store(page: Page) -> None:
+    """Write a page and tell its decisions. Raises what the database does."""
+    for trigger_id, delivery_id, verdict, code, count, detail, _age in _written(page):
+        _tell(trigger_id, delivery_id, verdict, code, count, json.loads(detail or "{}"))
+
+
+@sql.retrying_conflicts
+def _written(page: Page) -> list[tuple[Any, ...]]:
+    """Desks of several processes count in the same rows: who gives way has written nothing, and comes again."""
+    return sql.rows(WRITE, {"notes": page.as_json(time.monotonic()), "unmatched": page.unmatched})
 
 
 _desk = Desk()
@@ -245,7 +220,10 @@ def note_refusal(arrival: Arrival, refusal: RequestRefused) -> None:
 def note_throttled(token_hash: str, address: str) -> None:
     """Count a request that was refused unread because there were too many: one row for each address and minute."""
     verdict = DeliveryVerdict.THROTTLED
-    _desk.count((None, token_hash, str(verdict), "webhook.throttled", ANSWERS[verdict]), address[:64])
+    try:
+        _desk.count((None, token_hash, str(verdict), "webhook.throttled", ANSWERS[verdict]), address[:64])
+    except Exception:
+        logger.exception("delivery_not_noted")
 
 
 def note_unmatched() -> None:
@@ -290,4 +268,11 @@ def _reset_after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_reset_after_fork)
-atexit.register(flush)
+
+
+def _flush_at_the_end() -> None:
+    """The thread may be in the middle of a page, and ends with the process: it is waited for."""
+    _desk.flush(grace=GRACE_SECONDS)
+
+
+atexit.register(_flush_at_the_end)

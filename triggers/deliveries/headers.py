@@ -53,6 +53,9 @@ PLAIN: Final = frozenset(
 _PREFIXES: Final = r"\b(?:whsec_|[sr]k_|gh[a-z]_|xox[a-z]-|lf_|eyJ)\S+|\bBearer\s+\S+"
 _PREFIXED: Final = re.compile(_PREFIXES, re.IGNORECASE)
 _TOKEN_LIKE: Final = re.compile(_PREFIXES + r"|[a-z0-9_+-]{32,}=*", re.IGNORECASE)
+# An address of ours has 43 such characters; one that is not this request's own may stand where an id should.
+_ADDRESS: Final = re.compile(r"(?<![a-z0-9_-])[a-z0-9_-]{43}(?![a-z0-9_-])", re.IGNORECASE)
+_SECRET_NAME: Final = re.compile(r"[a-z0-9]{24,}")  # no word of any language: somebody mistook name and value
 _UNSTORABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -69,7 +72,7 @@ def kept(headers: Iterable[tuple[str, str]], *, token: str) -> dict[str, str]:
             beyond += 1
             continue
         lowered = _clean(name.lower(), MOST_NAME)
-        if token and token.lower() in lowered:
+        if _is_secret(lowered, token):
             lowered = REDACTED
         found[lowered] = _shown(lowered, value, token)
     if beyond:
@@ -84,8 +87,15 @@ def text(value: str, *, token: str, most: int) -> str:
 
 def _shown(name: str, value: str, token: str) -> str:
     if name in IDS:
-        return _PREFIXED.sub(REDACTED, _without(token, _clean(value, 10 * MOST_VALUE)))[:MOST_VALUE]
+        without = _ADDRESS.sub(REDACTED, _without(token, _clean(value, 10 * MOST_VALUE)))
+        return _PREFIXED.sub(REDACTED, without)[:MOST_VALUE]
     return text(value, token=token, most=MOST_VALUE) if name in PLAIN else REDACTED
+
+
+def _is_secret(name: str, token: str) -> bool:
+    """In the names of headers an underscore cannot be told from a dash."""
+    own = token.lower().replace("_", "-")
+    return bool(own and own in name.replace("_", "-")) or bool(_SECRET_NAME.search(name))
 
 
 def _without(token: str, value: str) -> str:

@@ -45,6 +45,7 @@ counted AS (
   SELECT uuid_v7(), of_trigger, workflow_id, max(at), max(address), '{}', '', verdict,
     max(code), '{}', max(answer), sum(count), date_trunc('minute', at)
   FROM known WHERE is_counted GROUP BY of_trigger, workflow_id, verdict, date_trunc('minute', at)
+  ORDER BY of_trigger, verdict, date_trunc('minute', at)  -- as all processes do, so that they wait for each other in turn
   ON CONFLICT (trigger_id, verdict, minute) WHERE minute IS NOT NULL
     DO UPDATE SET count = held.count + EXCLUDED.count, at = EXCLUDED.at, address = EXCLUDED.address),
 unmatched AS (
