@@ -38,7 +38,7 @@ STOP_SECONDS = 60.0  # bin/up waits 30 for running steps
 UNTHROTTLED = dict.fromkeys(
     (
         *("LIGHTFIELD_WEBHOOK_RATE", "LIGHTFIELD_WEBHOOK_BURST"),
-        *("LIGHTFIELD_ADDRESS_RATE", "LIGHTFIELD_ADDRESS_BURST"),
+        *("LIGHTFIELD_SENDER_RATE", "LIGHTFIELD_SENDER_BURST"),
     ),
     "100000",
 )

@@ -36,8 +36,8 @@ STEP = {"key": "told", "type": "log", "config": {"message": "captured"}}
 USUAL = {  # the product's own
     "LIGHTFIELD_WEBHOOK_RATE": "300",
     "LIGHTFIELD_WEBHOOK_BURST": "600",
-    "LIGHTFIELD_ADDRESS_RATE": "1000",
-    "LIGHTFIELD_ADDRESS_BURST": "2000",
+    "LIGHTFIELD_SENDER_RATE": "1000",
+    "LIGHTFIELD_SENDER_BURST": "2000",
 }
 LOW = {**USUAL, "LIGHTFIELD_WEBHOOK_RATE": str(LIMIT), "LIGHTFIELD_WEBHOOK_BURST": str(LIMIT)}
 

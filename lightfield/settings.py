@@ -66,8 +66,8 @@ LIGHTFIELD_EGRESS_ALLOW = env.text("LIGHTFIELD_EGRESS_ALLOW")
 # Webhooks: requests a second, and how many at once after a pause. Of one address, of one sender, of one sender in vain.
 LIGHTFIELD_WEBHOOK_RATE = env.number("LIGHTFIELD_WEBHOOK_RATE", 300, least=0.01, most=1_000_000)
 LIGHTFIELD_WEBHOOK_BURST = env.whole("LIGHTFIELD_WEBHOOK_BURST", 600, least=1, most=1_000_000)
-LIGHTFIELD_ADDRESS_RATE = env.number("LIGHTFIELD_ADDRESS_RATE", 1000, least=0.01, most=1_000_000)
-LIGHTFIELD_ADDRESS_BURST = env.whole("LIGHTFIELD_ADDRESS_BURST", 2000, least=1, most=1_000_000)
+LIGHTFIELD_SENDER_RATE = env.number("LIGHTFIELD_SENDER_RATE", 1000, least=0.01, most=1_000_000)
+LIGHTFIELD_SENDER_BURST = env.whole("LIGHTFIELD_SENDER_BURST", 2000, least=1, most=1_000_000)
 LIGHTFIELD_REFUSED_RATE = env.number("LIGHTFIELD_REFUSED_RATE", 10, least=0.01, most=1_000_000)
 LIGHTFIELD_REFUSED_BURST = env.whole("LIGHTFIELD_REFUSED_BURST", 100, least=1, most=1_000_000)
 LIGHTFIELD_TRUSTED_PROXIES = env.networks("LIGHTFIELD_TRUSTED_PROXIES")  # whose X-Forwarded-For is believed

@@ -22,7 +22,7 @@ from tests.servers import _listen
 
 THREADS = 8
 # Servers of tests share an address and a Redis: what is sent in vain to one of them does not close the others.
-UNTHROTTLED = {"LIGHTFIELD_REFUSED_RATE": "1000000", "LIGHTFIELD_ADDRESS_RATE": "1000000"}
+UNTHROTTLED = {"LIGHTFIELD_REFUSED_RATE": "1000000", "LIGHTFIELD_SENDER_RATE": "1000000"}
 
 
 @dataclass

@@ -161,7 +161,7 @@ def test_the_inbox_can_be_narrowed_and_counts_what_came_to_nobody(workflow: Work
     delivery = deliver(workflow, {"n": 1}, **{"Idempotency-Key": "order-7"})
     desk.note_throttled(Trigger.objects.get().token_hash, "192.0.2.1")
     desk.note_throttled(Trigger.objects.get().token_hash, "192.0.2.1")
-    desk.note_unmatched()
+    desk.note_throttled("0" * 64, "192.0.2.1")  # nobody has this address
     inbox.flush()
     counted = Delivery.objects.get(verdict="throttled")
     ada = a_person()

@@ -64,11 +64,6 @@ class Desk:
             self._page.count(counter, address, time.monotonic())
         self._wake()
 
-    def count_unmatched(self) -> None:
-        with self._lock:
-            self._page.unmatched += 1
-        self._wake()
-
     def flush(self, *, grace: float = -1) -> bool:
         """Write what is there, in this thread. False: the database did not take it.
 
@@ -114,7 +109,7 @@ class Desk:
         return True
 
     def _keep(self, page: Page, error: Exception) -> None:
-        lost = sum(found.count for found in page.counters.values()) + page.unmatched
+        lost = sum(found.count for found in page.counters.values())
         logger.warning("deliveries_not_written", extra={"counted": lost, "error": type(error).__name__})
         self._pause_until = time.monotonic() + PAUSE_SECONDS
         with self._lock:
@@ -123,7 +118,6 @@ class Desk:
                 self._page.write(note)
             for counter, counted in newer.counters.items():
                 self._page.count(counter, counted.address, counted.last_at, times=counted.count)
-            self._page.unmatched = newer.unmatched
 
     def _wake(self) -> None:
         if not self._is_threaded or self._something.is_set():
@@ -157,7 +151,7 @@ def _store(page: Page) -> None:
 @sql.retrying_conflicts
 def _written(page: Page) -> list[tuple[Any, ...]]:
     """Desks of several processes count in the same rows: who gives way has written nothing, and comes again."""
-    return sql.rows(WRITE, {"notes": page.as_json(time.monotonic()), "unmatched": page.unmatched})
+    return sql.rows(WRITE, {"notes": page.as_json(time.monotonic())})
 
 
 _desk = Desk()
@@ -224,11 +218,6 @@ def note_throttled(token_hash: str, address: str) -> None:
         _desk.count((None, token_hash, str(verdict), "webhook.throttled", ANSWERS[verdict]), address[:64])
     except Exception:
         logger.exception("delivery_not_noted")
-
-
-def note_unmatched() -> None:
-    """Count a request to an address that belongs to no workflow. Nothing of it is kept, nor a hash of the address."""
-    _desk.count_unmatched()
 
 
 def flush() -> bool:

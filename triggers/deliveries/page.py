@@ -33,7 +33,6 @@ class Page:
     held: dict[tuple[int | None, str], int] = field(default_factory=dict)  # notes of one address
     counters: dict[Counter, Counted] = field(default_factory=dict)
     size: int = 0  # about, in bytes
-    unmatched: int = 0
     dropped: int = 0
 
     def write(self, note: dict[str, Any]) -> None:
@@ -59,13 +58,13 @@ class Page:
     @property
     def total(self) -> int:
         """Requests that it tells of."""
-        return len(self.notes) + sum(found.count for found in self.counters.values()) + self.unmatched
+        return len(self.notes) + sum(found.count for found in self.counters.values())
 
     def parts(self) -> list[Page]:
         """Each note and each counter on a page of its own."""
         found = [Page(notes=[note]) for note in self.notes]
         found += [Page(counters={counter: counted}) for counter, counted in self.counters.items()]
-        return found + ([Page(unmatched=self.unmatched)] if self.unmatched else [])
+        return found
 
     @classmethod
     def of(cls, parts: list[Page]) -> Page:
@@ -76,12 +75,11 @@ class Page:
                 whole.write(note)
             for counter, counted in part.counters.items():
                 whole.count(counter, counted.address, counted.last_at, times=counted.count)
-            whole.unmatched += part.unmatched
         return whole
 
     @property
     def is_empty(self) -> bool:
-        return not (self.notes or self.counters or self.unmatched)
+        return not (self.notes or self.counters)
 
     def as_json(self, now: float) -> str:
         full = [

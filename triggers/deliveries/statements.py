@@ -51,7 +51,7 @@ counted AS (
 unmatched AS (
   INSERT INTO triggers_unmatchedday AS held (day, count)
   SELECT (statement_timestamp() AT TIME ZONE 'UTC')::date, n FROM (
-    SELECT %(unmatched)s::bigint + (SELECT coalesce(sum(count), 0) FROM noted)
+    SELECT (SELECT coalesce(sum(count), 0) FROM noted)
       - (SELECT coalesce(sum(count), 0) FROM known) AS n) rest
   WHERE n > 0 ON CONFLICT (day) DO UPDATE SET count = held.count + EXCLUDED.count)
 SELECT of_trigger, CASE WHEN NOT is_counted THEN id END, verdict, code, count, detail, age FROM known

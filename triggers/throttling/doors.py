@@ -19,7 +19,7 @@ from triggers.throttling.buckets import Buckets, Limit
 from triggers.throttling.sharing import Sharing
 
 # Answers that say the sender did something wrong. Not those that only say "again": a repeated key, too much, away.
-IN_VAIN: Final = frozenset({400, 404, 408, 411, 413, 415})
+IN_VAIN: Final = frozenset({400, 404, 408, 413, 415})
 
 
 class Throttle:
@@ -74,7 +74,7 @@ def _throttle() -> Throttle:
     if _current is None:
         _current = Throttle(
             endpoint=Limit(settings.LIGHTFIELD_WEBHOOK_RATE, settings.LIGHTFIELD_WEBHOOK_BURST),
-            address=Limit(settings.LIGHTFIELD_ADDRESS_RATE, settings.LIGHTFIELD_ADDRESS_BURST),
+            address=Limit(settings.LIGHTFIELD_SENDER_RATE, settings.LIGHTFIELD_SENDER_BURST),
             refused=Limit(settings.LIGHTFIELD_REFUSED_RATE, settings.LIGHTFIELD_REFUSED_BURST),
         )
     return _current
