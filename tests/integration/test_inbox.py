@@ -225,6 +225,7 @@ def test_no_secret_of_a_request_is_found_anywhere(hook, inbox):
         "Accept-Language": f"x{token}y",
         "X-Event-Type": hook,
         "X-Correlation-Id": token,
+        "X-Request-Id": f"id{token}x",  # of no form by which an address is known
     }
     post(hook, **given)
     post(hook, b"{", content_type=f"text/plain; x={token}", **given)
