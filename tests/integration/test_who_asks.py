@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from django.db import NotSupportedError, connection, transaction
+from django.test import override_settings
 
 from crm.models import Opportunity
 from tests.capturing import capturing, told, watching
@@ -253,6 +254,26 @@ def test_given_what_was_compiled_otherwise_then_verify_tells_and_migrate_mends_i
     assert database.differences() == []
     Opportunity.objects.create(name="A deal")
     assert told() == ["created"]
+
+
+def test_given_a_publication_while_migrate_puts_the_triggers_there_then_it_is_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It committed before there was a trigger to compile it, and after `migrate` had looked at who asks."""
+    with override_settings(LIGHTFIELD_CAPTURE="orm"):
+        database.arrange()
+    published: list[Workflow] = []
+    put = database._put
+
+    def publish_first(cursor: Any, wanted: database.Wanted) -> None:
+        if not published:
+            published.extend(race(lambda: watching("opportunity", "created")))
+        put(cursor, wanted)
+
+    monkeypatch.setattr(database, "_put", publish_first)
+    database.arrange()
+
+    assert [one[2] for one in asking("opportunity", "created") or []] == [str(published[0].pk)]
 
 
 def test_given_the_other_mode_then_nothing_is_compiled() -> None:

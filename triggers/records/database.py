@@ -87,7 +87,6 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         cursor.execute(tell(new_id=_new_id()))
         if modes.is_database_capturing():
             cursor.execute(who_asks.COMPILE.format(as_owner=_as_owner(schema), lock=who_asks.LOCK))
-            cursor.execute(who_asks.COMPILE_NOW)
         wanted = _all_wanted(cursor, _as_owner(schema))
         there = _installed(cursor, wanted)
         for (oid, name), found in there.items():
@@ -96,6 +95,9 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         for oid, one in wanted.items():
             if _is_missing(oid, one, there):
                 _put(cursor, one)
+        if modes.is_database_capturing():
+            # Last: who publishes now has a trigger that compiles, or waits for us to commit one.
+            cursor.execute(who_asks.COMPILE_NOW)
 
 
 def differences() -> list[str]:
