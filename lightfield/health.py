@@ -19,15 +19,12 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 import psycopg
-import redis
-from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from executions import heartbeats
+from lightfield.kernel import impatient_redis
 from lightfield.kernel.db_deadline import DeadlineConnection, answer_within
 
 logger = logging.getLogger(__name__)
@@ -121,12 +118,7 @@ def _workers(ages: dict[str, float]) -> Part:
 
 
 def _ask_redis() -> Parts:
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=REDIS_SECONDS,
-        socket_connect_timeout=REDIS_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    client = impatient_redis.client(seconds=REDIS_SECONDS)
     with client:
         client.ping()
     return {"redis": OK}

@@ -22,11 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import redis
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from lightfield.kernel import wire
+from lightfield.kernel import impatient_redis, wire
 from lightfield.kernel.crashpoint import crashpoint
 
 logger = logging.getLogger(__name__)
@@ -233,12 +230,7 @@ _client: redis.Redis | None = None
 def _redis() -> redis.Redis:
     global _client
     if _client is None:
-        _client = redis.Redis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        _client = impatient_redis.client(seconds=TIMEOUT_SECONDS)
     return _client
 
 

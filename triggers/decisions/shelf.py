@@ -20,10 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from lightfield.kernel import impatient_redis
 from triggers.decisions.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -148,12 +146,7 @@ _client: redis.Redis | None = None
 def _redis() -> redis.Redis:
     global _client
     if _client is None:
-        _client = redis.Redis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # redis-py would repeat what may have happened
-        )
+        _client = impatient_redis.client(seconds=TIMEOUT_SECONDS)
     return _client
 
 

@@ -17,10 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import redis
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from lightfield.kernel import impatient_redis
 from triggers.throttling.buckets import Buckets, Spent
 
 logger = logging.getLogger(__name__)
@@ -120,12 +118,7 @@ _client: redis.Redis | None = None
 def _redis() -> redis.Redis:
     global _client
     if _client is None:
-        _client = redis.Redis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        _client = impatient_redis.client(seconds=TIMEOUT_SECONDS)
     return _client
 
 
