@@ -24,7 +24,7 @@ from workflows.models import Workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-COMPILED_AT = "SELECT xmin::text FROM pg_proc WHERE proname = 'lightfield_who_asks'"
+COMPILED_AT = "SELECT xmin::text FROM pg_proc WHERE proname = 'lightfield_askers'"
 STALE = "who asks for which changes was not compiled as it is published"
 
 
@@ -36,9 +36,10 @@ def _database_captures() -> Iterator[None]:
 
 
 def asking(entity: str = "opportunity", event: str = "updated") -> list[list[Any]] | None:
-    (found,) = one_row("SELECT lightfield_who_asks(%s, %s)", entity, event)
-    asked: list[list[Any]] | None = json.loads(found) if isinstance(found, str) else found
-    return asked
+    """[trigger, shard, workflow, version, fields] of each."""
+    (found,) = one_row("SELECT to_json(lightfield_askers(%s, %s))", entity, event)
+    asked = json.loads(found) if isinstance(found, str) else found
+    return None if asked is None else [[*one.values()] for one in asked]
 
 
 def one_row(statement: str, *params: str) -> Any:
@@ -244,8 +245,8 @@ def test_names_that_sql_would_read_otherwise_are_compiled_as_they_are(name: str)
 def test_given_what_was_compiled_otherwise_then_verify_tells_and_migrate_mends_it() -> None:
     watching("opportunity", "created")
     one_row(
-        "CREATE OR REPLACE FUNCTION lightfield_who_asks(entity text, event text) RETURNS jsonb LANGUAGE sql IMMUTABLE"
-        " AS 'SELECT NULL::jsonb'"
+        "CREATE OR REPLACE FUNCTION lightfield_askers(entity text, event text) RETURNS lightfield_asker[] LANGUAGE sql"
+        " IMMUTABLE AS 'SELECT NULL::lightfield_asker[]'"
     )
     assert database.differences() == [STALE]
 

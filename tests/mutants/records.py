@@ -298,8 +298,20 @@ MUTANTS = (
         planted(
             "database-asks-for-any-field",
             "where the database captures, a change of any field fires",
-            edit(FUNCTIONS, "CONTINUE WHEN NOT (asking -> 4 ?| changed OR asking -> 4 = '[]');", ""),
+            edit(FUNCTIONS, "CONTINUE WHEN NOT (asker.fields = '{{}}' OR diff ?| asker.fields);", ""),
             by=PATHS,
+        ),
+        planted(
+            "types-dropped-at-once",
+            "a save in the middle of the function before finds its type gone",
+            edit(DATABASE, "        if not superfluous and not missing:\n", "        if True:\n"),
+            by="test_row_types.py::test_given_functions_made_anew_then_the_type_before_leaves_one_migrate_later",
+        ),
+        planted(
+            "longer-values-cut",
+            "a column that a migration has just made longer is told as long as it was",
+            edit("triggers/records/columns.py", 'return re.sub(r"\\(.*?\\)", "", kind) if', "return kind if"),
+            by="test_row_types.py::test_given_a_column_that_grew_longer_then_its_values_are_told_whole",
         ),
     ),
     *breaking(

@@ -8,6 +8,7 @@ as text. What is no number in JSON is a text: NaN, Infinity, an instant that is 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from django.db import connection
@@ -22,6 +23,10 @@ EQUAL_AS_TOLD = (
     *("smallint", "integer", "bigint", "boolean", "uuid", "numeric", "double precision", "jsonb"),
     *("date", "timestamp with time zone"),
 )
+# What `_spelled` makes of these.
+TOLD_AS = {"timestamp with time zone": "text", "interval": "numeric", "bytea": "text"}
+ROW_TYPE = "lightfield_row_"
+MOST_NAME_BYTES = 63  # PostgreSQL cuts longer ones
 INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 
@@ -33,6 +38,37 @@ def fields_sql(watch: Watch, row: str) -> str:
 def left_fields_sql(watch: Watch, row: str) -> str:
     """The same where a column may be gone, which is null then. Instants are spelled as PostgreSQL does."""
     return _object(f"{literal(name)}, {left_value_sql(field, row)}" for name, field in watch.fields.items())
+
+
+def row_type(watch: Watch) -> tuple[str, str] | None:
+    """A type whose JSON is that of the watched fields: its name, and CREATE TYPE. None: they have names that no type takes.
+
+    JSON of a row takes half the time of JSON made pair by pair. The name tells what is in it, so it is never another type.
+    """
+    if any(len(name.encode()) > MOST_NAME_BYTES for name in watch.fields):
+        return None
+    columns = ", ".join(f"{quoted(name)} {_told_type(field)}" for name, field in watch.fields.items())
+    name = ROW_TYPE + hashlib.sha256(columns.encode()).hexdigest()[:16]
+    return name, f"CREATE TYPE {name} AS ({columns})"
+
+
+def row_sql(watch: Watch, row: str) -> str:
+    """What becomes the same JSON as `fields_sql`."""
+    found = row_type(watch)
+    if found is None:
+        return fields_sql(watch, row)
+    return f"ROW({', '.join(value_sql(field, row) for field in watch.fields.values())})::{found[0]}"
+
+
+def _told_type(field: AnyField) -> str:
+    """The type of `value_sql`. Without a length where that means any: a cast would cut, as long as a longer column is news."""
+    kind = field.db_type(connection) or "text"
+    if kind.endswith("[]") and _spelled(kind.removesuffix("[]"), "u.item"):
+        return "jsonb"
+    bare = kind.partition("(")[0]
+    if bare in TOLD_AS:
+        return TOLD_AS[bare]
+    return re.sub(r"\(.*?\)", "", kind) if bare in ("varchar", "numeric") else kind
 
 
 def _object(of_pairs: Iterable[str]) -> str:
@@ -57,6 +93,13 @@ def documents_of(watch: Watch) -> list[str]:
     ]
 
 
+def is_doubtful_sql(field: AnyField, row: str) -> str:
+    """Whether there is anything in one of those; a quick look."""
+    column = f"{row}.{quoted(field.column)}"
+    is_jsonb = field.db_type(connection) == "jsonb"
+    return f"{column} NOT IN ('{{}}', 'null')" if is_jsonb else f"{column} IS NOT NULL"
+
+
 def documents_sql(watch: Watch) -> str:
     """The same as an array."""
     return f"ARRAY[{', '.join(map(literal, documents_of(watch)))}]::text[]"
@@ -64,7 +107,8 @@ def documents_sql(watch: Watch) -> str:
 
 def instant_sql(expression: str, *, may_be_infinite: bool = True) -> str:
     """Infinity has no such form."""
-    spelled = f"to_char({expression} AT TIME ZONE 'UTC', '{INSTANT}')"
+    # By an interval: the name of a zone is looked up each time.
+    spelled = f"to_char({expression} AT TIME ZONE INTERVAL '0', '{INSTANT}')"
     return f"coalesce({spelled}, {expression}::text)" if may_be_infinite else spelled
 
 
@@ -74,6 +118,13 @@ def table_sql(watch: Watch) -> str:
 
 def pk_sql(watch: Watch) -> str:
     return quoted(watch.pk.column)
+
+
+def pk_text_sql(watch: Watch, row: str) -> str:
+    """What is a text in JSON."""
+    kind = (watch.pk.rel_db_type(connection) or "").partition("(")[0]
+    is_told_as_text = kind in ("uuid", *TEXTS)
+    return f"{row}.{pk_sql(watch)}" + ("" if is_told_as_text else "::text")
 
 
 def pk_type(watch: Watch) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from lightfield.kernel import sql
 from triggers.records import modes, watching, who_asks
 from triggers.records.capture_functions import capture_created, capture_updated
-from triggers.records.columns import quoted, table_sql
+from triggers.records.columns import ROW_TYPE, quoted, row_type, table_sql
 from triggers.records.statements import CUT, CUT_VALUES, DATABASE_TRIGGER, tell
 from triggers.records.watching import Watch
 
@@ -62,6 +62,7 @@ class Wanted:
     table: str  # as SQL names it
     functions: dict[str, str]  # CREATE FUNCTION by name
     triggers: dict[str, str]
+    types: dict[str, str] = field(default_factory=dict)  # CREATE TYPE by name
 
     @property
     def digest(self) -> str:
@@ -86,15 +87,22 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         cursor.execute(CUT)
         cursor.execute(tell(new_id=_new_id()))
         if modes.is_database_capturing():
+            cursor.execute(who_asks.ASKER)
             cursor.execute(who_asks.COMPILE.format(as_owner=_as_owner(schema), lock=who_asks.LOCK))
         wanted = _all_wanted(cursor, _as_owner(schema))
         there = _installed(cursor, wanted)
-        for (oid, name), found in there.items():
-            if oid not in wanted or name not in wanted[oid].triggers or found.state != wanted[oid].digest:
-                cursor.execute(f"DROP TRIGGER {quoted(name)} ON {found.table}")
-        for oid, one in wanted.items():
-            if _is_missing(oid, one, there):
-                _put(cursor, one)
+        superfluous = [
+            (name, found.table)
+            for (oid, name), found in there.items()
+            if oid not in wanted or name not in wanted[oid].triggers or found.state != wanted[oid].digest
+        ]
+        missing = [one for oid, one in wanted.items() if _is_missing(oid, one, there)]
+        for name, table in superfluous:
+            cursor.execute(f"DROP TRIGGER {quoted(name)} ON {table}")
+        for one in missing:
+            _put(cursor, one)
+        if not superfluous and not missing:
+            _forget_types(cursor, wanted)
         if modes.is_database_capturing():
             # Last: who publishes now has a trigger that compiles, or waits for us to commit one.
             cursor.execute(who_asks.COMPILE_NOW)
@@ -178,6 +186,10 @@ def _all_wanted(cursor: Any, as_owner: str) -> dict[int, Wanted]:
 
 
 def _put(cursor: Any, wanted: Wanted) -> None:
+    for name, text in wanted.types.items():
+        cursor.execute("SELECT to_regtype(%s) IS NULL", [name])
+        if cursor.fetchone() == (True,):
+            cursor.execute(text)
     for name, text in wanted.functions.items():
         cursor.execute(text)
         # Triggers fire all the same. But nobody who may make a table can put it there and tell events of his own.
@@ -186,6 +198,18 @@ def _put(cursor: Any, wanted: Wanted) -> None:
         cursor.execute(text.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
         cursor.execute(f"COMMENT ON TRIGGER {quoted(name)} ON {wanted.table} IS '{wanted.digest}'")
     logger.info("watched_table_arranged", extra={"table": wanted.table, "triggers": sorted(wanted.triggers)})
+
+
+def _forget_types(cursor: Any, wanted: dict[int, Wanted]) -> None:
+    """Types of earlier functions; at the next occasion, for a save may be in the middle of one of those still."""
+    in_use = [name for one in wanted.values() for name in one.types]
+    cursor.execute(
+        "SELECT t.oid::regtype::text FROM pg_type t WHERE starts_with(t.typname, %s) AND t.typtype = 'c'"
+        " AND pg_type_is_visible(t.oid) AND t.typname <> ALL(%s)",
+        [ROW_TYPE, in_use],
+    )
+    for (name,) in cursor.fetchall():
+        cursor.execute(f"DROP TYPE {name}")
 
 
 def _wanted(watch: Watch, as_owner: str) -> Wanted:
@@ -207,6 +231,7 @@ def _capturing(watch: Watch, as_owner: str) -> Wanted:
             DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE {on} {name}()",
             f"{DATABASE_TRIGGER}_new": f"CREATE TRIGGER {DATABASE_TRIGGER}_new AFTER INSERT {on} {made}()",
         },
+        dict([found] if (found := row_type(watch)) else []),
     )
 
 

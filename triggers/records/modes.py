@@ -17,12 +17,13 @@ from triggers import causes
 
 MODES = ("orm", "trigger")
 MARK = " /*lightfield:seen*/"
-# So the text of a statement ends, ahead of the mark, whose writes a run caused: `<trace id> <depth of the event> <run id>`.
-BY = " /*lightfield:by {}*/"
+# So the text of a statement begins whose writes a run caused: `<trace id> <depth of the event> <run id>`.
+BY = "/*lightfield:by {}*/ "
 LOADED = "loaded"  # in their place: loaddata puts back what was, and nothing has happened
-# What the database trigger reads there. At the end, where no value can stand.
-BY_PATTERN = " /[*]lightfield:by (loaded|[0-9a-z]+ [0-9]+ [0-9a-f-]+)[*]/( /[*]lightfield:seen[*]/)?$"
-BY_LENGTH = 160  # at most, with the mark
+# What the database trigger reads there. At the beginning no value can stand, and looking costs next to nothing.
+BY_BEGINS = "/*lightfield:by "
+BY_PATTERN = "^/[*]lightfield:by (loaded|[0-9a-z]+ [0-9]+ [0-9a-f-]+)[*]/ "
+BY_LENGTH = 160  # at most
 
 
 def in_a_transaction(using: str = DEFAULT_DB_ALIAS) -> AbstractContextManager[None]:
@@ -84,7 +85,7 @@ def _signed(name: str) -> Callable[..., Any]:
     by = BY.format(name)
 
     def sign(execute: Callable[..., Any], text: Any, params: Any, many: bool, context: Any) -> Any:
-        is_new = isinstance(text, str) and not text.endswith(by)
-        return execute(text + by if is_new else text, params, many, context)
+        is_new = isinstance(text, str) and not text.startswith(by)
+        return execute(by + text if is_new else text, params, many, context)
 
     return sign

@@ -10,20 +10,27 @@ from __future__ import annotations
 
 from typing import Final
 
-# Inlined, for it is immutable, SQL and nothing else; so not STRICT, and without a search path.
-# entity -> event -> [[trigger, shard, workflow, version, [field, ...]], ...]; null where nobody asks.
-_SOURCE: Final = """'SELECT ' || quote_literal((
-      SELECT coalesce(jsonb_object_agg(e.entity, e.events), jsonb_build_object()) FROM (
-        SELECT a.entity, jsonb_object_agg(a.event, a.asking) AS events FROM (
-          SELECT t.config ->> 'entity' AS entity, t.config ->> 'event' AS event,
-            jsonb_agg(jsonb_build_array(t.id, t.shard, t.workflow_id, w.active_version_id,
-                                        coalesce(t.config -> 'fields', '[]')) ORDER BY t.id) AS asking
-          FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
-          WHERE t.kind = 'record' AND w.status = 'active' AND t.config ->> 'entity' IS NOT NULL
-            AND t.config ->> 'event' IS NOT NULL
-          GROUP BY 1, 2) a
-        GROUP BY 1) e)) || '::jsonb -> entity -> event'"""
-_STORED: Final = "(SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure('lightfield_who_asks(text, text)'))"
+# One of those who ask: a row and not JSON, for PL/pgSQL reads it without an expression.
+ASKER: Final = """
+DO $lightfield$ BEGIN
+  IF to_regtype('lightfield_asker') IS NULL THEN
+    CREATE TYPE lightfield_asker AS (trigger_id bigint, shard smallint, workflow_id uuid, version_id bigint, fields text[]);
+  END IF;
+END $lightfield$
+"""
+# Inlined, for it is immutable, SQL and nothing else; so not STRICT, and without a search path. Null where nobody asks.
+_SOURCE: Final = """'SELECT ' || coalesce('CASE ' || (
+      SELECT string_agg(format('WHEN entity = %L AND event = %L THEN %L::lightfield_asker[]', a.entity, a.event, a.askers),
+                        ' ' ORDER BY a.entity, a.event)
+      FROM (
+        SELECT t.config ->> 'entity' AS entity, t.config ->> 'event' AS event,
+          array_agg(ROW(t.id, t.shard, t.workflow_id, w.active_version_id, ARRAY(
+            SELECT jsonb_array_elements_text(coalesce(t.config -> 'fields', '[]'))))::lightfield_asker ORDER BY t.id) AS askers
+        FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id
+        WHERE t.kind = 'record' AND w.status = 'active' AND t.config ->> 'entity' IS NOT NULL
+          AND t.config ->> 'event' IS NOT NULL
+        GROUP BY 1, 2) a) || ' END', 'NULL::lightfield_asker[]')"""
+_STORED: Final = "(SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure('lightfield_askers(text, text)'))"
 
 # Who finds nothing to change need not wait for others: what they change they compile themselves. Who does waits for
 # them, and looks again at what they left.
@@ -38,9 +45,9 @@ BEGIN
       USING ERRCODE = 'feature_not_supported', HINT = 'Publish, pause, resume and archive in READ COMMITTED.';
   END IF;
   PERFORM pg_advisory_xact_lock({{lock}});
-  EXECUTE format('CREATE OR REPLACE FUNCTION lightfield_who_asks(entity text, event text) RETURNS jsonb '
+  EXECUTE format('CREATE OR REPLACE FUNCTION lightfield_askers(entity text, event text) RETURNS lightfield_asker[] '
                  'LANGUAGE sql IMMUTABLE PARALLEL SAFE AS %L', {_SOURCE});
-  REVOKE EXECUTE ON FUNCTION lightfield_who_asks(text, text) FROM PUBLIC;
+  REVOKE EXECUTE ON FUNCTION lightfield_askers(text, text) FROM PUBLIC;
 END $lightfield$
 """
 COMPILE_NOW: Final = "SELECT lightfield_compile_who_asks()"
