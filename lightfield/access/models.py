@@ -1,4 +1,4 @@
-"""API keys (hashed), the audit trail, and stored answers of idempotent requests."""
+"""API keys (hashed), credentials (sealed), the audit trail, and stored answers of idempotent requests."""
 
 from __future__ import annotations
 
@@ -37,6 +37,29 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class Credential(models.Model):
+    """A secret that steps send to the hosts it is bound to. Its value is never read back: see `access.credentials`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=40, unique=True)  # as templates call it: {{ secret.<name> }}
+    description = models.CharField(max_length=200, blank=True)
+    hosts = models.JSONField(default=list)  # exact ones, normal form: see `access.credential_hosts`
+    # Sealed by the key ring and bound to id, name and hosts: a row changed in the database no longer opens.
+    ciphertext = models.TextField(editable=False)
+    last4 = models.CharField(max_length=4, blank=True, editable=False)  # empty unless the value is long
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.CharField(max_length=200, editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_by = models.CharField(max_length=200, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)  # to the minute
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class AuditEntry(models.Model):
