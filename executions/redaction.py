@@ -26,7 +26,8 @@ def shown_request(request: dict[str, Any]) -> dict[str, Any]:
         shown["headers"] = {
             name: REDACTED if is_secret(str(name)) else value for name, value in request["headers"].items()
         }
-    for header in shown.pop("sealed_headers", ()):  # references, never values
+    shown.pop("sealed_headers", None)
+    for header in request.get("sealed_headers", ()):  # references, never values
         shown["headers"][header["name"]] = str(SealedHeader.from_json(header))
     if isinstance(request.get("url"), str):
         shown["url"] = _shown_url(request["url"])

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, TypeAlias, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import CoreSchema, core_schema
@@ -36,7 +36,13 @@ class SecretText:
     __slots__ = ("parts",)
 
     def __init__(self, parts: Iterable[Part]) -> None:
-        self.parts: tuple[Part, ...] = tuple(part for part in parts if part)
+        merged: list[Part] = []
+        for part in filter(None, parts):
+            if merged and not isinstance(part, SecretName) and not isinstance(merged[-1], SecretName):
+                merged[-1] += part
+            else:
+                merged.append(part)
+        self.parts: tuple[Part, ...] = tuple(merged)
 
     @property
     def names(self) -> frozenset[str]:
@@ -110,6 +116,6 @@ def _places(annotation: Any, seen: tuple[type, ...]) -> Iterator[Place]:
     elif origin in (list, tuple, set, frozenset):
         yield from ((ANY, *place) for place in _places(arguments[0], seen))
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in seen:
-        for name, field in cast(type[BaseModel], annotation).model_fields.items():
+        for name, field in annotation.model_fields.items():
             for place in _places(field.annotation or NoneType, (*seen, annotation)):
                 yield (field.alias or name, *place)

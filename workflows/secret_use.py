@@ -9,7 +9,7 @@ from lightfield.kernel import sql
 
 # The plan of a version names the secrets of each step that reads any.
 USERS = """
-SELECT DISTINCT name, w.id, w.name FROM workflows_workflow w
+SELECT DISTINCT n.name, w.id, w.name FROM workflows_workflow w
 JOIN workflows_workflowversion v ON v.id = w.active_version_id
 CROSS JOIN LATERAL jsonb_path_query(v.plan, '$[*].secrets[*]') AS s(found) CROSS JOIN LATERAL (SELECT s.found #>> '{}') n(name)
 WHERE w.status <> 'archived' AND n.name = ANY(%(names)s::text[]) ORDER BY w.name, w.id

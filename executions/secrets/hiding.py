@@ -26,14 +26,16 @@ SHORTEST: Final = 6  # characters of a spelling: a shorter one would be found ev
 TAIL: Final = 6  # characters of a secret that the end of a cut body must not show
 # What JSON encoders write as \uXXXX although they need not: Go's <>&, .NET's "'+` besides.
 _ESCAPED: Final = ("<>&", "<>&'", "<>&'\"+`")
+_DIGIT: Final = re.compile("[A-Za-z0-9+/_-]")
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """One way to write a secret. `margin`: characters on either side that hold bits of it too (base64)."""
+    """One way to write a secret. `before`, `after`: whether the neighbouring digit of base64 holds bits of it too."""
 
     text: str
-    margin: int = 0
+    before: bool = False
+    after: bool = False
 
 
 def spellings_of(value: str) -> frozenset[Spelling]:
@@ -75,8 +77,8 @@ def _base64(raw: bytes, shift: int) -> Iterator[Spelling]:
     core = whole.rstrip("=")
     has_shared_end = (shift + len(raw)) % 3 != 0
     core = core[(0, 2, 3)[shift] : -1 if has_shared_end else None]
-    yield Spelling(core, margin=1)
-    yield Spelling(core.replace("+", "-").replace("/", "_"), margin=1)
+    yield Spelling(core, shift > 0, has_shared_end)
+    yield Spelling(core.replace("+", "-").replace("/", "_"), shift > 0, has_shared_end)
 
 
 class Hider:
@@ -100,7 +102,7 @@ class Hider:
             return body
         for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
             known = [(one, one.text.encode(encoding, "replace")) for one in self._spellings]
-            present = [_BytesSpelling(raw, one.margin) for one, raw in known if raw in body]
+            present = [_BytesSpelling(raw, one.before, one.after) for one, raw in known if raw in body]
             body = _without(body, present, REDACTED.encode(encoding))
         return self._without_tail(body)
 
@@ -130,7 +132,8 @@ class Hider:
 @dataclass(frozen=True)
 class _BytesSpelling:
     text: bytes
-    margin: int
+    before: bool
+    after: bool
 
 
 _current: ContextVar[Hider | None] = ContextVar("secrets_of_this_attempt", default=None)
@@ -204,17 +207,26 @@ def _without(text: AnyStr, present: Iterable[Any], marker: AnyStr) -> AnyStr:
     places = sorted(place for one in present for place in _places(text, one))
     if not places:
         return text
-    kept, end = [], 0
+    kept: list[AnyStr] = []
+    end = 0
     for start, stop in places:
         if start > end or not kept:
             kept += [text[end:start], marker]
         end = max(end, stop)
-    return text[:0].join([*kept, text[end:]])
+    kept.append(text[end:])
+    return text[:0].join(kept)
 
 
 def _places(text: AnyStr, one: Any) -> Iterator[tuple[int, int]]:
     at = text.find(one.text)
     while at >= 0:
         stop = at + len(one.text)
-        yield max(0, at - one.margin), min(len(text), stop + one.margin)
+        has_before = one.before and _is_digit(text[max(0, at - 1) : at])
+        has_after = one.after and _is_digit(text[stop : stop + 1])
+        yield at - has_before, stop + has_after
         at = text.find(one.text, stop)
+
+
+def _is_digit(text: str | bytes) -> bool:
+    """Of base64, in either alphabet."""
+    return bool(_DIGIT.fullmatch(text if isinstance(text, str) else text.decode("latin-1")))

@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
 from lightfield.access import cells, credential_hosts, credentials
 from lightfield.access.credential_hosts import InvalidHost
+from lightfield.access.credentials import Use
 from lightfield.access.look_only import PageAdmin
 from lightfield.access.models import Credential
 from lightfield.kernel.errors import RequestRefused
@@ -49,7 +50,8 @@ class CredentialForm(forms.ModelForm):
         is_new = self.instance._state.adding
         self.fields["value"].required = is_new
         self.fields["value"].help_text = NEW_HELP if is_new else KEPT_HELP
-        self.fields["name"].help_text = "As templates call it: {{ secret.name }}."
+        if "name" in self.fields:  # not for those who may only look
+            self.fields["name"].help_text = "As templates call it: {{ secret.name }}."
         if not is_new:
             self.initial["hosts"] = "\n".join(self.instance.hosts)
 
@@ -75,13 +77,17 @@ class CredentialForm(forms.ModelForm):
         return value
 
     def clean(self) -> dict[str, Any]:
-        """Ask for the value where the change needs it, beside the field rather than on a page of errors."""
+        """What the service would refuse, said beside the field."""
         cleaned = super().clean() or self.cleaned_data
         stored = Credential.objects.filter(pk=self.instance.pk).first()
         if stored is not None and not cleaned.get("value") and "value" not in self.errors:
             name, hosts = cleaned.get("name", stored.name), cleaned.get("hosts", stored.hosts)
             if name != stored.name or set(hosts) - set(stored.hosts):
                 self.add_error("value", "Another name, or one more host, needs the value again.")
+        if stored is not None and cleaned.get("name", stored.name) != stored.name:
+            uses = credentials.users_of([stored.name])[stored.name]
+            if uses:
+                self.add_error("name", f"Workflows read it by its present name: {_named(uses)}.")
         return cleaned
 
     def _post_clean(self) -> None:
@@ -127,7 +133,12 @@ class CredentialAdmin(PageAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        return _hiding_the_value(super().changeform_view)(request, object_id, form_url, extra_context)
+        view = sensitive_post_parameters("value")(super().changeform_view)
+        try:
+            return view(request, object_id, form_url, extra_context)
+        except RequestRefused as error:  # something changed between the form's look and the deed
+            messages.error(request, error.message)
+            return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Credential, form: Any, change: bool) -> None:
         by = request.user.get_username()
@@ -146,13 +157,12 @@ class CredentialAdmin(PageAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Django's page of what would be deleted, with the workflows that would fail."""
-        row = Credential.objects.filter(pk=_uuid(object_id)).first()
+        row = Credential.objects.filter(pk=_uuid(object_id) or UUID(int=0)).first()
         uses = credentials.users_of([row.name])[row.name] if row else []
         if uses and request.method == "POST":
-            named = ", ".join(use.name for use in uses[:5])
             messages.error(
                 request,
-                f"{row} is used by {named}. Publish them without it first; the API deletes it nonetheless with ?force=true.",
+                f"{row} is used by {_named(uses)}. Publish them without it first; the API deletes it nonetheless with ?force=true.",
             )
             return HttpResponseRedirect(reverse("admin:access_credential_change", args=[object_id]))
         return super().delete_view(request, object_id, extra_context)
@@ -191,9 +201,9 @@ class CredentialAdmin(PageAdmin):
         return cells.moment(row.updated_at)
 
 
-def _hiding_the_value(view: Any) -> Any:
-    """What a report of an unforeseen error says of the form's fields."""
-    return sensitive_post_parameters("value")(view)
+def _named(uses: list[Use]) -> str:
+    more = f" and {len(uses) - 5} more" if len(uses) > 5 else ""
+    return ", ".join(use.name for use in uses[:5]) + more
 
 
 def _uuid(text: str) -> UUID | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -49,11 +50,13 @@ class CredentialSerializer(serializers.ModelSerializer[Credential]):
     @extend_schema(responses=UseSerializer(many=True))
     def get_used_by(self, row: Credential) -> list[dict[str, Any]]:
         """One question for all rows of a page."""
-        if "uses" not in self.context:
-            rows = self.instance if self.parent is None else self.parent.instance
-            names = [one.name for one in ([rows] if isinstance(rows, Credential) else rows or [])]
-            self.context["uses"] = credentials.users_of(names)
-        return list(UseSerializer(self.context["uses"].get(row.name, []), many=True).data)
+        return list(UseSerializer(self._uses[row.name], many=True).data)
+
+    @cached_property
+    def _uses(self) -> dict[str, list[credentials.Use]]:
+        above: Any = self.parent
+        rows: Any = [self.instance] if above is None else above.instance
+        return credentials.users_of([row.name for row in rows])
 
 
 class NewCredentialSerializer(serializers.Serializer[Any]):

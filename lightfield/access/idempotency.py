@@ -73,7 +73,7 @@ class Claim:
     def store(self, response: Response) -> None:
         """Keep the answer. Raises ClaimLost when somebody else took the claim over."""
         text = JSONRenderer().render(response.data).decode()
-        body = keyring.encrypt(text, bound_to=_binding(self.id))
+        body = keyring.encrypt(text, bound_to=binding(self.id))
         if not self._row().update(status_code=response.status_code, body=body):
             raise ClaimLost
 
@@ -137,7 +137,7 @@ def _claim(*, principal: str, key: str, digest: bytes) -> Claim | Response:
         raise RequestRefused("idempotency.key_reused")
     if status_code is None:
         raise RequestRefused("idempotency.in_flight")
-    content = json.loads(keyring.decrypt(body, bound_to=_binding(row_id)))
+    content = json.loads(keyring.decrypt(body, bound_to=binding(row_id)))
     content_type = PROBLEM_TYPE if status_code >= 400 else None
     return Response(content, status=status_code, headers={REPLAYED: "true"}, content_type=content_type)
 
@@ -163,5 +163,6 @@ def _digest(request: Request) -> bytes:
     return hashlib.sha256(line + strict_json.digest(body)).digest()
 
 
-def _binding(row_id: int) -> str:
+def binding(row_id: int) -> str:
+    """What a stored answer is bound to."""
     return f"stored-answer:{row_id}"
