@@ -49,12 +49,12 @@ def _problems_of_step(step: StepSpec, at: str) -> Iterator[Problem]:
     slots = slots_of(step_type.Config)
     for pointer, source in templates_in(step.config):
         try:
-            reads_secrets = bool(compile_template(source).secret_names)
+            secret_names = compile_template(source).secret_names
         except TemplateFault as fault:
             if fault.code == NOT_ALLOWED:
                 yield Problem(at + pointer, fault.code, fault.detail)
             continue
-        if reads_secrets and not is_slot(_place(pointer), slots):
+        if secret_names and not is_slot(_place(pointer), slots):
             places = ", ".join(sorted("/".join(slot) for slot in slots))
             yield Problem(at + pointer, NOT_ALLOWED, ELSEWHERE.format(places=places) if slots else NOWHERE)
 

@@ -122,7 +122,9 @@ class Hider:
 
     def _without_tail(self, body: bytes) -> bytes:
         for one in self._spellings:
-            raw = one.text.encode()
+            raw = one.text.encode("utf-8", "replace")
+            if raw[:TAIL] not in body[-len(raw) :]:
+                continue
             for length in range(min(len(raw) - 1, len(body)), TAIL - 1, -1):
                 if body.endswith(raw[:length]):
                     return body[: len(body) - length] + REDACTED.encode()

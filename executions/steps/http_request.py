@@ -40,7 +40,7 @@ class HttpRequestConfig(StepConfig):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     url: Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARS)]
     headers: Annotated[dict[str, Scalar | SecretText], Field(default_factory=dict, max_length=90)]
-    auth: Auth | None = None
+    auth: Annotated[Auth | None, Field(description="who it comes from: type bearer, basic or header")] = None
     query: Annotated[Values, Field(default_factory=dict, max_length=200)]
     json_body: Annotated[JsonValue, Field(alias="json")] = None
     body: str | None = None

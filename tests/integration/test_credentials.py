@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from lightfield.access import credentials, keyring
 from lightfield.access.models import AuditEntry, Credential, StoredAnswer
@@ -208,6 +211,34 @@ def test_given_a_publish_and_a_delete_at_once_then_no_published_workflow_lacks_i
         if is_published:
             services.archive(workflow_id=workflow.pk, by=BY)
             credentials.delete(credential_id=row.pk, by=BY)
+
+
+def test_given_a_publish_that_is_not_through_then_a_delete_waits_for_it():
+    """The publish has looked, and its version is not yet there for others to see."""
+    row = a_credential()
+    has_looked = threading.Event()
+
+    def publish() -> None:
+        with transaction.atomic():
+            assert credentials.kept_for(["stripe"]) == {"stripe": ["api.stripe.com"]}
+            has_looked.set()
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(is_locked, row).result(), "nobody can take the row meanwhile"
+
+    def delete() -> None:
+        assert has_looked.wait(5)
+        credentials.delete(credential_id=row.pk, by=BY)
+
+    assert race(publish, delete) == [None, None]
+    assert not Credential.objects.exists()
+
+
+def is_locked(row: Credential) -> bool:
+    try:
+        with transaction.atomic():
+            return not Credential.objects.select_for_update(skip_locked=True).filter(pk=row.pk).exists()
+    finally:
+        connection.close()
 
 
 def test_publishing_asks_whether_the_secret_is_there_and_bound_to_the_host():
