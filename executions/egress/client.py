@@ -122,7 +122,10 @@ def _with_our_fields(
     method: str, target: Target, fields: Fields, body: bytes | None, late: set[bytes]
 ) -> Fields:
     ours: Fields = [(b"Host", target.host_header.encode("ascii")), (b"Accept-Encoding", b"gzip, deflate")]
-    given = {name.lower() for name, _ in fields} | late
+    given = {name.lower() for name, _ in fields}
+    if given & late:
+        raise PermanentStepError("egress.invalid_header", "A header stands there twice, once with a secret.")
+    given |= late
     if b"user-agent" not in given:
         ours.append((b"User-Agent", USER_AGENT.encode("ascii")))
     if b"accept" not in given:

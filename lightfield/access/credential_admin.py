@@ -106,7 +106,6 @@ class CredentialForm(forms.ModelForm):
 class CredentialAdmin(PageAdmin):
     """Values are typed in and never shown; who uses a secret is told where it could be deleted."""
 
-    plural = "Secrets"
     form = CredentialForm
     fields = ("name", "description", "hosts", "value")
     list_display = ("name_code", "description", "bound_to", "hint", "used_in", "used", "changed")
@@ -156,10 +155,10 @@ class CredentialAdmin(PageAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Django's page of what would be deleted, with the workflows that would fail."""
+        """Django's page that asks once more; whoever is still used is not asked about."""
         row = Credential.objects.filter(pk=_uuid(object_id) or UUID(int=0)).first()
         uses = credentials.users_of([row.name])[row.name] if row else []
-        if uses and request.method == "POST":
+        if uses:
             messages.error(
                 request,
                 f"{row} is used by {_named(uses)}. Publish them without it first; the API deletes it nonetheless with ?force=true.",

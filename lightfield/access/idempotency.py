@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
+import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import UnreadablePostError
@@ -154,13 +155,13 @@ def _refusal(view: APIView, claim: Claim, error: Exception) -> Response:
 
 
 def _digest(request: Request) -> bytes:
-    """SHA-256 over method, path with query, and body: what makes two requests the same."""
+    """A keyed SHA-256 over method, path with query, and body: what makes two requests the same."""
     try:
         body = request._request.body
     except UnreadablePostError as error:
         raise RequestRefused("payload.incomplete") from error
     line = f"{request.method} {request.get_full_path()}\n".encode()
-    return hashlib.sha256(line + strict_json.digest(body)).digest()
+    return hmac.digest(settings.SECRET_KEY.encode(), line + strict_json.digest(body), "sha256")
 
 
 def binding(row_id: int) -> str:

@@ -56,6 +56,7 @@ class Credential(models.Model):
     last_used_at = models.DateTimeField(null=True, editable=False)  # to the minute
 
     class Meta:
+        verbose_name = "secret"  # what people know it as: {{ secret.name }}
         ordering = ("name",)
 
     def __str__(self) -> str:
@@ -87,7 +88,8 @@ class StoredAnswer(models.Model):
     id = models.BigAutoField(primary_key=True)
     principal = models.CharField(max_length=100)  # the key or user: keys of two callers never meet
     key = models.CharField(max_length=255)
-    request_digest = models.BinaryField(max_length=32)  # sha256 of method, path and body
+    # A keyed hash of method, path and body: a plain one would let whoever reads the table guess at a secret that was sent.
+    request_digest = models.BinaryField(max_length=32)
     status_code = models.PositiveSmallIntegerField(null=True)  # NULL while it is being answered
     body = models.TextField(
         blank=True, db_default=""

@@ -233,9 +233,7 @@ def test_the_pages_of_secrets_fit_a_phone_and_forget_what_was_typed_in(
     page.run(f"document.querySelector('[name=value]').value = {json.dumps(typed)}")
     page.run("document.querySelector('[name=hosts]').value = '*.example.com'")
     page.run("document.querySelector('[name=_save]').click()")
-    page.wait_until(
-        "document.body.innerText.includes('Name each host')"
-    )
+    page.wait_until("document.body.innerText.includes('Name each host')")
 
     assert page.run("document.querySelector('[name=value]').type") == "password"
     assert not page.run(f"document.documentElement.outerHTML.includes({json.dumps(typed)})")

@@ -280,6 +280,13 @@ def test_a_redirect_to_another_bound_host_goes_with_it(bellboy, settings):
     ] * 2
 
 
+def test_a_header_that_stands_there_twice_is_not_sent(bellboy, far_end):
+    run = run_of(bellboy, calling(far_end.url, headers={"X-Key": "plain", "x-key": "{{ secret.api }}"}))
+
+    assert error_of(run)["code"] == "egress.invalid_header"
+    assert far_end.requests == []
+
+
 def test_two_workflows_on_one_kept_connection_send_each_their_own(bellboy, settings, far_end):
     credentials.create(sent={"name": "other", "value": OTHER, "hosts": [far_end.endpoint]}, by=BY)
     for token in ("api", "other"):

@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ('last_used_at', models.DateTimeField(editable=False, null=True)),
             ],
             options={
+                'verbose_name': 'secret',
                 'ordering': ('name',),
             },
         ),
