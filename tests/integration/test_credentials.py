@@ -221,9 +221,9 @@ def test_given_a_publish_that_is_not_through_then_a_delete_waits_for_it():
     def publish() -> None:
         with transaction.atomic():
             assert credentials.kept_for(["stripe"]) == {"stripe": ["api.stripe.com"]}
-            has_looked.set()
             with ThreadPoolExecutor(1) as pool:
                 assert pool.submit(is_locked, row).result(), "nobody can take the row meanwhile"
+            has_looked.set()
 
     def delete() -> None:
         assert has_looked.wait(5)
