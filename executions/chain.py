@@ -35,6 +35,7 @@ from executions.leases import Hold, keeper, worker_name
 from executions.looking_ahead import is_careful, next_intent
 from executions.lost_replies import committed_unheard, persist
 from executions.outcomes import Retry
+from executions.secrets import hiding
 from executions.settlements import Settled, Settlement
 from executions.settling import settle, settle_together
 from executions.states import StepStatus
@@ -218,8 +219,8 @@ class Chain:
         context = context_of(self.step, limit_seconds=limit, before_sending=self._may_send)
         crowd.wait_for_answer(self.step.workflow_id)
         try:
-            with acting(self.step):
-                output = step_type.send(self.request, context)
+            with acting(self.step), hiding.secrets() as hider:
+                output = hider.json(step_type.send(self.request, context))
         finally:
             crowd.answer_came(self.step.workflow_id)
         return checked_output(output)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from executions.egress.headers import REDACTED, is_secret
+from executions.secrets.sealed import SealedHeader
 
 _FIRST: Final = ("method", "url", "headers", "body")  # jsonb keeps no order
 # Narrower than for headers: `primary_key` in a body is no secret.
@@ -25,6 +26,9 @@ def shown_request(request: dict[str, Any]) -> dict[str, Any]:
         shown["headers"] = {
             name: REDACTED if is_secret(str(name)) else value for name, value in request["headers"].items()
         }
+    shown.pop("sealed_headers", None)
+    for header in request.get("sealed_headers", ()):  # references, never values
+        shown["headers"][header["name"]] = str(SealedHeader.from_json(header))
     if isinstance(request.get("url"), str):
         shown["url"] = _shown_url(request["url"])
     if isinstance(request.get("body"), str):

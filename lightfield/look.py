@@ -49,6 +49,7 @@ SECTIONS: Final = (
     (
         "Access",
         (
+            ("Secrets", "lock", "access", "credential"),
             ("API keys", "key", "access", "apikey"),
             ("People", "person", "auth", "user"),
             ("Groups", "group", "auth", "group"),

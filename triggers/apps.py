@@ -10,7 +10,7 @@ class TriggersConfig(AppConfig):
     verbose_name = "Triggers and events"
 
     def ready(self) -> None:
-        from triggers import kinds, publication  # noqa: F401  registers trigger types and publication hooks
+        from triggers import kinds, publication, sealed  # noqa: F401  registers trigger types, hooks and what is encrypted
         from triggers.records import checks, database, registration  # noqa: F401  registers the checks
 
         registration.register_all(getattr(settings, "LIGHTFIELD_WATCH", {}))

@@ -22,7 +22,7 @@ class Sealed:
 
 def new_token(workflow_id: UUID) -> Sealed:
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    return Sealed(hash_of(token), keyring.encrypt(token, bound_to=_binding(workflow_id)))
+    return Sealed(hash_of(token), keyring.encrypt(token, bound_to=binding(workflow_id)))
 
 
 def hash_of(token: str) -> str:
@@ -32,8 +32,9 @@ def hash_of(token: str) -> str:
 
 def shown(token_ciphertext: str, *, workflow_id: UUID) -> str:
     """The token itself. Raises `keyring.UnreadableSecret`."""
-    return keyring.decrypt(token_ciphertext, bound_to=_binding(workflow_id))
+    return keyring.decrypt(token_ciphertext, bound_to=binding(workflow_id))
 
 
-def _binding(workflow_id: UUID) -> str:
+def binding(workflow_id: UUID) -> str:
+    """What a token's ciphertext is bound to."""
     return f"trigger-token:{workflow_id}"

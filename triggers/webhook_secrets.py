@@ -159,7 +159,7 @@ def _opened(sealed: Iterable[tuple[str, str]]) -> list[str]:
     texts = []
     for secret_id, ciphertext in sealed:
         try:
-            texts.append(keyring.decrypt(ciphertext, bound_to=_binding(secret_id)))
+            texts.append(keyring.decrypt(ciphertext, bound_to=binding(secret_id)))
         except keyring.UnreadableSecret as error:
             logger.error("webhook_secret_unreadable", extra={"secret_id": secret_id, "error": error.message})
     return texts
@@ -168,7 +168,7 @@ def _opened(sealed: Iterable[tuple[str, str]]) -> list[str]:
 @functools.lru_cache(maxsize=4)
 def _dummy(_ring: str) -> str:
     """Something of a secret's length to decrypt under this key ring."""
-    return keyring.encrypt(secrets.token_urlsafe(32), bound_to=_binding(NOBODY))
+    return keyring.encrypt(secrets.token_urlsafe(32), bound_to=binding(NOBODY))
 
 
 def _replace(trigger: Trigger, signing: str, text: str, seconds: int, *, by: str) -> WebhookSecret:
@@ -180,7 +180,7 @@ def _replace(trigger: Trigger, signing: str, text: str, seconds: int, *, by: str
         id=secret_id,
         trigger=trigger,
         signing=signing,
-        ciphertext=keyring.encrypt(text, bound_to=_binding(str(secret_id))),
+        ciphertext=keyring.encrypt(text, bound_to=binding(str(secret_id))),
         last4=text[-4:],
     )
     audit.record(
@@ -209,5 +209,6 @@ def _locked(workflow_id: UUID, *, also_archived: bool = False) -> Trigger:
     return trigger
 
 
-def _binding(secret_id: str) -> str:
+def binding(secret_id: str) -> str:
+    """What a secret's ciphertext is bound to."""
     return f"webhook-secret:{secret_id}"

@@ -19,6 +19,7 @@ from liquid.builtin.output import OutputNode
 
 from lightfield.kernel.errors import PermanentStepError
 from workflows.problems import pointer_to
+from workflows.secret_text import ROOT
 from workflows.templating.compiler import Compiler
 from workflows.templating.expression_compiler import Reference
 from workflows.templating.faults import (
@@ -30,6 +31,7 @@ from workflows.templating.faults import (
 )
 from workflows.templating.frame import Frame
 from workflows.templating.reader import parse
+from workflows.templating.secret_parts import SecretParts
 from workflows.templating.values import present, weigh
 
 __all__ = [
@@ -49,10 +51,11 @@ QUOTED = 200  # characters of a template that an error repeats
 class Template:
     """One compiled template.
 
-    `references` are the paths it reads from the context: root and the literal part of the path.
+    `references` are the paths it reads from the context: root and the literal part of the path. `secret_names` are the
+    secrets whose places it keeps: it renders to a `SecretText` then, which holds no value.
     """
 
-    __slots__ = ("_value", "_write", "references", "source")
+    __slots__ = ("_secrets", "_value", "_write", "references", "source")
 
     def __init__(self, source: str, nodes: list[Node]) -> None:
         compiler = Compiler()
@@ -61,10 +64,17 @@ class Template:
         self._value = compiler.expression(lone.expression) if lone else None
         self._write = None if lone else compiler.block(nodes)
         self.references: frozenset[Reference] = frozenset(compiler.references)
+        self._secrets = SecretParts(nodes) if any(root == ROOT for root, _ in self.references) else None
+
+    @property
+    def secret_names(self) -> frozenset[str]:
+        return self._secrets.names if self._secrets else frozenset()
 
     def render(self, context: Mapping[str, Any], budget: Budget) -> Any:
-        """The value (a lone output) or the text. Raises `TemplateFault`."""
+        """The value (a lone output), the text, or the `SecretText`. Raises `TemplateFault`."""
         frame = Frame(context, budget)
+        if self._secrets is not None:
+            return self._secrets.render(frame, budget)
         if self._value is not None:
             value = present(self._value(frame))
             budget.emit(weigh(value, budget, CONFIG_LIMIT))
@@ -94,7 +104,7 @@ def compile_template(source: str) -> Template:
     """The compiled template, from a bounded cache.
 
     Raises:
-        TemplateFault: `template.syntax`, `template.unknown_filter` or `template.limit`.
+        TemplateFault: `template.syntax`, `template.unknown_filter`, `template.limit` or `secret.not_allowed_here`.
     """
     if len(source) > SOURCE_LIMIT:
         raise too_much(f"A template may have {SOURCE_LIMIT:,} characters, not {len(source):,}.")

@@ -17,7 +17,7 @@ from lightfield.access import audit
 from lightfield.kernel import sql
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import LostRace, RequestRefused
-from workflows import hooks, validation
+from workflows import hooks, secret_rules, validation
 from workflows.definitions import Definition, checksum, dump, merge, parse_definition
 from workflows.models import Workflow, WorkflowStatus, WorkflowVersion
 
@@ -179,8 +179,9 @@ def archive(*, workflow_id: UUID, by: str) -> Workflow:
 
 def _storable(raw: object) -> tuple[dict[str, Any], list[hooks.Deposit]]:
     """The normalised document of a draft, with nothing in it that must not be stored; what was in it is deposited."""
-    document = dump(parse_definition(raw))
-    problems = hooks.problems_of_storing(document)
+    definition = parse_definition(raw)
+    document = dump(definition)
+    problems = [*secret_rules.problems_of(definition), *hooks.problems_of_storing(document)]
     if problems:
         raise RequestRefused("config.invalid_definition", problems=problems)
     return hooks.take_out(document)

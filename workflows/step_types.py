@@ -71,6 +71,7 @@ class StepType(ABC, Generic[C]):
     name: ClassVar[str]
     lane: ClassVar[Lane]
     summary: ClassVar[str]  # one line for people
+    # A field of type `workflows.secret_text.SecretSlot`, at any depth, takes templates with secrets; no other does.
     Config: ClassVar[type[BaseModel]]
 
 
@@ -91,9 +92,19 @@ class SlowStepType(StepType[C]):
     # while the outcome of the step before it is still to be written, which saves a transaction.
     freezes_early: ClassVar[bool] = False
 
+    def secrets_go_to(self, config: JsonObject) -> object:  # noqa: ARG002  for those who know
+        """The URL that secrets are sent to, as written in the config; None: it is known when the step runs.
+
+        Publishing judges its host, unless that is filled in by a template.
+        """
+        return None
+
     @abstractmethod
     def freeze(self, config: C) -> JsonObject:
-        """The request as JSON. It is stored before anything is sent and never rendered again."""
+        """The request as JSON. It is stored before anything is sent and never rendered again.
+
+        A `SecretText` goes into it as `as_json()`: a reference. Its value is there in `send` only, by egress.
+        """
 
     @abstractmethod
     def send(self, request: JsonObject, context: StepContext) -> JsonObject:

@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from lightfield.kernel.errors import Problem
-from workflows import step_types
+from workflows import secret_rules, step_types
 from workflows.definitions import Definition, StepSpec, TriggerSpec, dump, in_document_order
 from workflows.expressions import TemplateFault, compile_template, is_template, templates_in
 from workflows.problems import pointer_to, problems_of_model
+from workflows.secret_text import NOT_ALLOWED, ROOT
 from workflows.trigger_types import find_trigger_type, trigger_type_names
 
 # Roots whose fields are known; `trigger` and steps may have any.
@@ -24,12 +25,16 @@ def problems_of(definition: Definition) -> list[Problem]:
 
     Pointers lead into `dump(definition)`, which has the same places as the document it was parsed from.
     """
-    problems = [*_trigger_problems(definition.trigger), *_steps_problems(definition.steps)]
+    problems = [
+        *_trigger_problems(definition.trigger),
+        *_steps_problems(definition.steps),
+        *secret_rules.problems_of(definition),
+    ]
     return in_document_order(dump(definition), problems)[:PROBLEMS_LIMIT]
 
 
 def plan_of(definition: Definition) -> list[dict[str, Any]]:
-    """What the engine needs to know of each step, JSON-safe: key, type, lane and max_attempts.
+    """What the engine needs to know of each step, JSON-safe: key, type, lane and max_attempts; `secrets` if it reads any.
 
     Raises:
         RequestRefused: `config.unknown_step_type`.
@@ -40,6 +45,7 @@ def plan_of(definition: Definition) -> list[dict[str, Any]]:
             "type": step.type,
             "lane": step_types.get(step.type).lane,
             "max_attempts": step.retry.max_attempts,
+            **({"secrets": names} if (names := secret_rules.names_in(step.config)) else {}),
         }
         for step in definition.steps
     ]
@@ -84,7 +90,8 @@ def _template_problems(step: StepSpec, at: str, earlier: set[str], known: set[st
         try:
             references = compile_template(source).references
         except TemplateFault as fault:
-            yield Problem(pointer, fault.code, fault.detail)
+            if fault.code != NOT_ALLOWED:  # told by `secret_rules`
+                yield Problem(pointer, fault.code, fault.detail)
             continue
         for root, path in sorted(references, key=str):
             detail = _reference_flaw(root, path, step.key, earlier, known)
@@ -96,13 +103,11 @@ def _reference_flaw(
     root: str, path: tuple[str | int, ...], own: str, earlier: set[str], known: set[str]
 ) -> str:
     """Why a path cannot be read from the step `own`; empty when it can."""
-    if root == "trigger" or root in earlier:
+    if root in ("trigger", ROOT) or root in earlier:
         return ""
     if root in KNOWN_FIELDS:
         fields = KNOWN_FIELDS[root]
         return "" if not path or path[0] in fields else f"{root} has only {', '.join(sorted(fields))}."
-    if root == "secret":
-        return "Secrets cannot be read in templates."
     if root == own:
         return f"The step {root} cannot read its own output."
     if root in known:

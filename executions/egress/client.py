@@ -13,6 +13,7 @@ import requests
 from executions.egress.conversation import Request
 from executions.egress.exchange import Exchange
 from executions.egress.headers import Fields, encode_fields, is_secret
+from executions.egress.hidden import LateHeaders
 from executions.egress.policy import Policy
 from executions.egress.resolver import Resolver
 from executions.egress.transport import GuardedAdapter, Outbound
@@ -50,6 +51,7 @@ class Client:
     """One policy with its connections. Thread-safe; close it to give the connections up."""
 
     def __init__(self, policy: Policy, tls: ssl.SSLContext | None = None) -> None:
+        self._allow = policy.allow
         self._adapter = GuardedAdapter(Connector(policy, Resolver(), tls or _tls_context()))
         self._session = _Session()
         self._session.trust_env = False  # no proxies and no .netrc from the environment
@@ -72,6 +74,7 @@ class Client:
         max_bytes: int = MAX_BYTES,
         allow_redirects: bool = False,
         before_sending: Callable[[], None] | None = None,
+        late_headers: LateHeaders | None = None,
     ) -> Answer:
         """See `executions.egress.request`."""
         if method not in METHODS:
@@ -80,8 +83,9 @@ class Client:
         fields = encode_fields(headers or {})
         exchange = Exchange(host=target.host, seconds=timeout_seconds, before_sending=before_sending)
         try:
-            for _ in range(MAX_REDIRECTS + 1):
-                answer = self._send(method, target, fields, body, exchange, max_bytes)
+            for hop in range(MAX_REDIRECTS + 1):
+                late = late_headers.for_hop(target, self._allow, is_first=hop == 0) if late_headers else []
+                answer = self._send(method, target, fields, body, exchange, max_bytes, late)
                 if not allow_redirects or answer.status_code not in _REDIRECTS:
                     return answer
                 target, method, body, fields = _next_hop(answer, target, method, body, fields)
@@ -100,9 +104,10 @@ class Client:
         body: bytes | None,
         exchange: Exchange,
         max_bytes: int,
+        late: Fields,
     ) -> Answer:
-        sent_fields = _with_our_fields(method, target, fields, body)
-        checked = Request(method, target.path, sent_fields, body, max_bytes, exchange)
+        sent_fields = _with_our_fields(method, target, fields, body, {name.lower() for name, _ in late})
+        checked = Request(method, target.path, sent_fields, body, max_bytes, exchange, late)
         response = self._session.send(Outbound(target=target, checked=checked), proxies={})
         return Answer(
             status_code=response.status_code,
@@ -113,9 +118,14 @@ class Client:
         )
 
 
-def _with_our_fields(method: str, target: Target, fields: Fields, body: bytes | None) -> Fields:
+def _with_our_fields(
+    method: str, target: Target, fields: Fields, body: bytes | None, late: set[bytes]
+) -> Fields:
     ours: Fields = [(b"Host", target.host_header.encode("ascii")), (b"Accept-Encoding", b"gzip, deflate")]
     given = {name.lower() for name, _ in fields}
+    if given & late:
+        raise PermanentStepError("egress.invalid_header", "A header stands there twice, once with a secret.")
+    given |= late
     if b"user-agent" not in given:
         ours.append((b"User-Agent", USER_AGENT.encode("ascii")))
     if b"accept" not in given:

@@ -7,13 +7,14 @@ unknown transfer encodings, malformed heads) and says when a connection may serv
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import h11
 
 from executions.egress.exchange import Exchange
 from executions.egress.headers import Fields
+from executions.egress.hidden import Hidden
 from executions.egress.wires import IDLE_SECONDS, Wire
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import StepError
@@ -38,6 +39,7 @@ class Request:
     body: bytes | None
     max_bytes: int  # of the answer's body, before and after decoding
     exchange: Exchange
+    late: Fields = field(default_factory=list, repr=False)  # headers that nothing but the wire sees
 
 
 @dataclass
@@ -83,10 +85,12 @@ class Conversation:
 
     def _write_request(self) -> None:
         request, protocol = self._request, self._protocol
-        raw = protocol.send(h11.Request(method=request.method, target=request.path, headers=request.fields))
+        raw = protocol.send(
+            h11.Request(method=request.method, target=request.path, headers=[*request.fields, *request.late])
+        )
         if request.body:
             raw += protocol.send(h11.Data(data=request.body))
-        raw += protocol.send(h11.EndOfMessage())
+        raw = Hidden(raw + protocol.send(h11.EndOfMessage()))
         self._exchange.phase = "send"
         try:
             self._wire.write(raw, self._exchange)

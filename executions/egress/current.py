@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from executions.egress.client import MAX_BYTES, Answer, Client
+from executions.egress.hidden import LateHeaders
 from executions.egress.policy import Policy, parse_allow
 
 
@@ -71,12 +72,15 @@ def request(
     max_bytes: int = MAX_BYTES,
     allow_redirects: bool = False,
     before_sending: Callable[[], None] | None = None,
+    late_headers: LateHeaders | None = None,
 ) -> Answer:
     """Send one HTTP request to the outside and return the answer, whatever its status.
 
     `timeout_seconds` is for everything from the name lookup to the last byte, redirects included.
     `max_bytes` is for the decoded body of a success; of other answers at most 64 KiB are read, and cut.
     `before_sending` is called right before the first byte of each request; what it raises keeps the request here.
+    `late_headers` is asked right before each request connects, and by where it goes says which more headers it has; hooks and
+    tracebacks see none of those.
     `url` may hold characters beyond ASCII and spaces in path and query; `params` are added to its query.
 
     At most one request leaves per call (and per hop, where redirects are allowed): nothing is sent again.
@@ -98,4 +102,5 @@ def request(
         max_bytes=max_bytes,
         allow_redirects=allow_redirects,
         before_sending=before_sending,
+        late_headers=late_headers,
     )

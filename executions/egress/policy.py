@@ -47,6 +47,13 @@ class AllowList:
             or any(port == listed for _, listed in self.endpoints)
         )
 
+    def names(self, target: Target) -> bool:
+        """Whether an entry means this very host and port; a network means none in particular."""
+        if target.host == "localhost":
+            return (_LOOPBACK, target.port) in self.endpoints
+        literal = None if target.literal is None else addresses.unmapped(target.literal)
+        return (target.host, target.port) in self.hosts or (literal, target.port) in self.endpoints
+
     def holds(self, host: str, port: int, ip: IPAddress) -> bool:
         if addresses.carried(ip) is not None or ip.is_unspecified or ip.is_multicast:
             return False  # another address in disguise, or none: these are never meant

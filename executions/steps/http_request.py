@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlencode
 
@@ -13,10 +14,15 @@ from pydantic import Field, JsonValue, model_validator
 from executions import egress
 from executions.egress.headers import is_secret
 from executions.egress.urls import MAX_URL_CHARS, parse_target
+from executions.secrets import hiding
+from executions.secrets.opening import SecretHeaders
+from executions.secrets.sealed import SealedHeader
 from executions.steps import http_answers
 from executions.steps.http_answers import classify
+from executions.steps.http_auth import Auth
 from lightfield.kernel import strict_json, traceparent
 from lightfield.kernel.errors import PermanentStepError, RequestRefused, StepError, TransientStepError
+from workflows.secret_text import SecretText
 from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepContext, register
 
 __all__ = ["HttpRequest", "HttpRequestConfig", "classify"]
@@ -33,7 +39,8 @@ Values = dict[str, Scalar | list[Scalar] | None]
 class HttpRequestConfig(StepConfig):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     url: Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARS)]
-    headers: Annotated[dict[str, Scalar], Field(default_factory=dict, max_length=90)]
+    headers: Annotated[dict[str, Scalar | SecretText], Field(default_factory=dict, max_length=90)]
+    auth: Annotated[Auth | None, Field(description="who it comes from: type bearer, basic or header")] = None
     query: Annotated[Values, Field(default_factory=dict, max_length=200)]
     json_body: Annotated[JsonValue, Field(alias="json")] = None
     body: str | None = None
@@ -52,12 +59,19 @@ class HttpRequestConfig(StepConfig):
             raise ValueError("Give one of json, body and form.")
         return self
 
+    @model_validator(mode="after")
+    def _one_header_of_a_name(self) -> Self:
+        if self.auth and self.auth.header_name.lower() in {name.lower() for name in self.headers}:
+            raise ValueError(f"The header {self.auth.header_name} stands in headers and comes from auth.")
+        return self
+
 
 @register
 class HttpRequest(SlowStepType[HttpRequestConfig]):
     """Send one HTTP request; succeed on 2xx only.
 
-    Config: see `HttpRequestConfig`. Times in seconds. `query` is added to the URL's own; a list gives a name
+    Config: see `HttpRequestConfig`. Times in seconds. `auth` makes one header; in its texts and in the values of
+        headers, and nowhere else, `{{ secret.name }}` may stand: see docs/secrets.md. `query` is added to the URL's own; a list gives a name
         several times, null leaves it out. `timeout_seconds` is the total for one attempt.
 
     Output: `{"status_code", "headers", "body"}`; header names in lower case, Set-Cookie redacted. The body is
@@ -85,11 +99,15 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
     Config = HttpRequestConfig
     freezes_early = True
 
+    def secrets_go_to(self, config: JsonObject) -> object:
+        return config.get("url")
+
     def freeze(self, config: HttpRequestConfig) -> JsonObject:
         """Raises PermanentStepError: `egress.invalid_url`, `egress.denied_scheme`, `config.invalid`."""
-        headers = {name: _text(value) for name, value in config.headers.items() if name.lower() not in _OURS}
+        headers, sealed = _headers(config)
         body, content_type = _body(config)
-        if content_type and not any(name.lower() == "content-type" for name in headers):
+        given = {name.lower() for name in [*headers, *(header.name for header in sealed)]}
+        if content_type and "content-type" not in given:
             headers["Content-Type"] = content_type
         request: JsonObject = {
             "method": config.method,
@@ -100,6 +118,8 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
             "on_unknown": config.on_unknown,
             "allow_redirects": config.allow_redirects,
         }
+        if sealed:
+            request["sealed_headers"] = [header.as_json() for header in sealed]
         try:
             strict_json.check(request, max_bytes=MAX_BODY_BYTES + 65_536)
         except RequestRefused as error:
@@ -126,16 +146,38 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
                 timeout_seconds=seconds,
                 allow_redirects=request["allow_redirects"],
                 before_sending=context.before_sending,
+                late_headers=SecretHeaders(request.get("sealed_headers", ())),
             )
         except StepError as error:
             error.metadata["attempt"] = context.attempt
             raise
+        answer = replace(answer, body=hiding.hidden(answer.body))
         if classify(answer.status_code).code is None:
             return http_answers.output(answer.status_code, answer.headers, answer.body)
         raise _refusal(answer, request["headers"], context)
 
     def time_limit(self, request: JsonObject) -> float:
         return float(request["timeout_seconds"]) + MARGIN_SECONDS
+
+
+def _headers(config: HttpRequestConfig) -> tuple[dict[str, str], list[SealedHeader]]:
+    """Headers as text, and those whose values are only there when they are sent."""
+    plain: dict[str, str] = {}
+    sealed: list[SealedHeader] = []
+    for name, value in config.headers.items():
+        if name.lower() in _OURS:
+            continue
+        if isinstance(value, SecretText):
+            sealed.append(SealedHeader(name, value))
+        else:
+            plain[name] = _text(value)
+    if config.auth is not None:
+        header = config.auth.header()
+        if header.text.names:
+            sealed.append(header)
+        else:
+            plain[header.name] = header.filled_in({})
+    return plain, sealed
 
 
 def _refusal(answer: egress.Answer, headers: dict[str, str], context: StepContext) -> StepError:

@@ -40,6 +40,7 @@ LEASE_GRACE_SECONDS = 30  # a lease that ended is found by the sweep and taken o
 class Subject(StrEnum):
     """What an invariant speaks of; the value is the table whose rows are counted as checked."""
 
+    CREDENTIALS = "access_credential"
     WORKFLOWS = "workflows_workflow"
     VERSIONS = "workflows_workflowversion"
     TRIGGERS = "triggers_trigger"

@@ -17,6 +17,7 @@ from executions.verifying import (
     effects,
     events,
     runs,
+    sealed,
     steps,
     stories,
     ticks,
@@ -36,6 +37,7 @@ GROUPS: dict[str, tuple[Invariant, ...]] = {
     "Attempts": attempts.INVARIANTS,
     "Effects": effects.INVARIANTS,
     "Timelines": stories.INVARIANTS,
+    "Secrets": sealed.INVARIANTS,
 }
 INVARIANTS: tuple[Invariant, ...] = tuple(chain.from_iterable(GROUPS.values()))
 SHOWN = 20  # ids named for each broken invariant; the count is of all

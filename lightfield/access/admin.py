@@ -16,7 +16,7 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from lightfield.access import cells
+from lightfield.access import cells, credential_admin  # noqa: F401  registers
 from lightfield.access.keys import create_key, revoke_key
 from lightfield.access.look_only import LookOnlyAdmin, PageAdmin
 from lightfield.access.models import ApiKey, AuditEntry, Scope

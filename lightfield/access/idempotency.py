@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
+import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import UnreadablePostError
@@ -73,7 +74,7 @@ class Claim:
     def store(self, response: Response) -> None:
         """Keep the answer. Raises ClaimLost when somebody else took the claim over."""
         text = JSONRenderer().render(response.data).decode()
-        body = keyring.encrypt(text, bound_to=_binding(self.id))
+        body = keyring.encrypt(text, bound_to=binding(self.id))
         if not self._row().update(status_code=response.status_code, body=body):
             raise ClaimLost
 
@@ -137,7 +138,7 @@ def _claim(*, principal: str, key: str, digest: bytes) -> Claim | Response:
         raise RequestRefused("idempotency.key_reused")
     if status_code is None:
         raise RequestRefused("idempotency.in_flight")
-    content = json.loads(keyring.decrypt(body, bound_to=_binding(row_id)))
+    content = json.loads(keyring.decrypt(body, bound_to=binding(row_id)))
     content_type = PROBLEM_TYPE if status_code >= 400 else None
     return Response(content, status=status_code, headers={REPLAYED: "true"}, content_type=content_type)
 
@@ -154,14 +155,15 @@ def _refusal(view: APIView, claim: Claim, error: Exception) -> Response:
 
 
 def _digest(request: Request) -> bytes:
-    """SHA-256 over method, path with query, and body: what makes two requests the same."""
+    """A keyed SHA-256 over method, path with query, and body: what makes two requests the same."""
     try:
         body = request._request.body
     except UnreadablePostError as error:
         raise RequestRefused("payload.incomplete") from error
     line = f"{request.method} {request.get_full_path()}\n".encode()
-    return hashlib.sha256(line + strict_json.digest(body)).digest()
+    return hmac.digest(settings.SECRET_KEY.encode(), line + strict_json.digest(body), "sha256")
 
 
-def _binding(row_id: int) -> str:
+def binding(row_id: int) -> str:
+    """What a stored answer is bound to."""
     return f"stored-answer:{row_id}"

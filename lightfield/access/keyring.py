@@ -77,6 +77,23 @@ def decrypt(ciphertext: str, *, bound_to: str) -> str:
     return opened.decode()
 
 
+def first_key_id() -> str:
+    """The key that encrypts. Raises `InvalidSetting`."""
+    return next(iter(_ring()))
+
+
+def key_ids() -> list[str]:
+    """All keys of the ring, the first one first. Raises `InvalidSetting`."""
+    return list(_ring())
+
+
+def key_id_of(ciphertext: str) -> str:
+    """The key that sealed it, whether it is on the ring or not; "?" for what is no ciphertext."""
+    prefix, _, rest = ciphertext.partition(".")
+    key_id, _, encoded = rest.partition(".")
+    return key_id if prefix == PREFIX and encoded else "?"
+
+
 def _associated(key_id: str, bound_to: str) -> bytes:
     return f"{PREFIX}.{key_id}.{bound_to}".encode()
 

@@ -1,4 +1,4 @@
-"""API keys (hashed), the audit trail, and stored answers of idempotent requests."""
+"""API keys (hashed), credentials (sealed), the audit trail, and stored answers of idempotent requests."""
 
 from __future__ import annotations
 
@@ -39,6 +39,30 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
 
+class Credential(models.Model):
+    """A secret that steps send to the hosts it is bound to. Its value is never read back: see `access.credentials`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=40, unique=True)  # as templates call it: {{ secret.<name> }}
+    description = models.CharField(max_length=200, blank=True)
+    hosts = models.JSONField(default=list)  # exact ones, normal form: see `access.credential_hosts`
+    # Sealed by the key ring and bound to id, name and hosts: a row changed in the database no longer opens.
+    ciphertext = models.TextField(editable=False)
+    last4 = models.CharField(max_length=4, blank=True, editable=False)  # empty unless the value is long
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.CharField(max_length=200, editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_by = models.CharField(max_length=200, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)  # to the minute
+
+    class Meta:
+        verbose_name = "secret"  # what people know it as: {{ secret.name }}
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class AuditEntry(models.Model):
     """Who did what to what, when. Append-only, also in the database."""
 
@@ -64,7 +88,8 @@ class StoredAnswer(models.Model):
     id = models.BigAutoField(primary_key=True)
     principal = models.CharField(max_length=100)  # the key or user: keys of two callers never meet
     key = models.CharField(max_length=255)
-    request_digest = models.BinaryField(max_length=32)  # sha256 of method, path and body
+    # A keyed hash of method, path and body: a plain one would let whoever reads the table guess at a secret that was sent.
+    request_digest = models.BinaryField(max_length=32)
     status_code = models.PositiveSmallIntegerField(null=True)  # NULL while it is being answered
     body = models.TextField(
         blank=True, db_default=""

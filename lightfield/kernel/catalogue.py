@@ -112,6 +112,13 @@ CATALOGUE: dict[str, Entry] = _table(
     # secret.*: what is kept encrypted
     Entry("secret.unreadable", False, 500, "A stored secret cannot be decrypted.", "Put the key it was encrypted with back into LIGHTFIELD_ENCRYPTION_KEYS."),
     Entry("secret.no_scheme", False, 409, "The workflow's webhook has no signature scheme, so it needs no secret.", "Set signature.scheme in the trigger first."),
+    Entry("secret.invalid", False, 422, "The secret has wrong or unknown fields.", "Follow the pointers in `errors`."),
+    Entry("secret.duplicate", False, 409, "Another secret has this name.", "Choose another name, or change the one that has it."),
+    Entry("secret.value_needed", False, 422, "A secret goes to a new host or gets a new name only together with its value.", "Send `value` with the change: who does not know a secret cannot send it elsewhere."),
+    Entry("secret.in_use", False, 409, "Published workflows use the secret.", "Publish them without it first; with ?force=true it is deleted, and their runs fail with secret.unknown."),
+    Entry("secret.not_allowed_here", False, 422, "A secret stands where it could be seen.", "Write {{ secret.name }} without filters, in a header's value or in `auth` of a step."),
+    Entry("secret.unknown", False, 422, "There is no secret of this name.", "Make it in the admin or by POST /api/v1/credentials, or correct the name."),
+    Entry("secret.wrong_host", False, 422, "A secret was to go to a host that it is not bound to; nothing was sent.", "Correct the URL, or bind the secret to that host, with port unless it is 443. Without https it goes only to what LIGHTFIELD_EGRESS_ALLOW names as host:port."),
     # rotation.*: a secret or an address takes the place of another
     Entry("rotation.in_progress", False, 409, "The one before the present one is still valid, and there can be two at a time.", "End the older one first, or wait until it ends; with 0 seconds all older ones end at once."),
     # http.*: a request went out, or tried to. `url_host`, `status_code`, `attempt` and `retry_after` are in the metadata

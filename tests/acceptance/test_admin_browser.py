@@ -17,12 +17,14 @@ from django.test import Client
 from django.utils import timezone
 
 from executions.models import Run
+from lightfield.access import credentials
 from lightfield.kernel import bells
 from tests.admin_client import a_person
 from tests.bellboy import Bellboy
 from tests.browser import Browser, Page, a_browser, installed_chromium
 from tests.clockwork import a_schedule, an_overdue
-from tests.factories import a_definition, a_published_workflow, a_workflow, an_event
+from tests.factories import BY, a_definition, a_published_workflow, a_workflow, an_event
+from tests.integration.test_credentials import SENT, calling
 from tests.signing import a_signed_workflow
 from tests.staging import nap, say
 from triggers import previews, ticking
@@ -208,6 +210,33 @@ def test_the_page_of_a_webhook_fits_a_phone_and_shows_a_made_secret_once(
 
     assert not page.run(f"document.documentElement.outerHTML.includes({json.dumps(secret)})")
     assert page.run(f"document.body.innerText.includes({json.dumps('…' + secret[-4:])})")
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_the_pages_of_secrets_fit_a_phone_and_forget_what_was_typed_in(
+    page: Page, live_server: Any, is_dark: bool
+) -> None:
+    row = credentials.create(sent={**SENT, "description": "Quarterly reconciliation of invoices"}, by=BY)
+    a_published_workflow(name="Reconcile invoices with the ledger", steps=[calling()])
+    base = f"{live_server.url}/admin/access/credential/"
+    for width in (PHONE, DESK):
+        page.show_as(width=width, is_dark=is_dark)
+        for path in ("", "add/", f"{row.pk}/change/", f"{row.pk}/delete/"):
+            page.open(base + path)
+            assert page.run("document.documentElement.scrollWidth") <= width, path
+            assert not page.run(CONTRAST), path
+            assert not page.run(f"document.documentElement.outerHTML.includes({json.dumps(SENT['value'])})")
+
+    page.open(f"{base}{row.pk}/change/")
+    typed = "typed in and refused"
+    page.run(f"document.querySelector('[name=value]').value = {json.dumps(typed)}")
+    page.run("document.querySelector('[name=hosts]').value = '*.example.com'")
+    page.run("document.querySelector('[name=_save]').click()")
+    page.wait_until("document.body.innerText.includes('Name each host')")
+
+    assert page.run("document.querySelector('[name=value]').type") == "password"
+    assert not page.run(f"document.documentElement.outerHTML.includes({json.dumps(typed)})")
     assert page.complaints == []
 
 

@@ -34,6 +34,7 @@ TABLES = [
     "workflows_workflow",
     "workflows_workflowversion",
     "access_auditentry",
+    "access_credential",
     "crm_opportunity",
     "triggers_uncapturedwrite",
 ]
@@ -106,7 +107,19 @@ RETRIED = step_with("s.status = 'completed' AND s.attempts >= 3 AND s.lost = 0")
 
 MISSED = "kind = 'schedule' AND config->>'missed'"
 
+A_SECRET = (
+    "INSERT INTO access_credential (id, name, description, hosts, ciphertext, last4, created_by, updated_by) "
+    "VALUES (gen_random_uuid(), 'a', '', '[]', '{}', '', '', '')"
+)
+
 PLANTS = [
+    # --- secrets
+    Plant("sealed-opens", A_SECRET.format("lf1.gone.AAAA")),
+    Plant("sealed-opens", A_SECRET.format("plain text")),
+    Plant(
+        "sealed-opens",
+        "UPDATE triggers_trigger SET token_ciphertext = overlay(token_ciphertext PLACING 'xx' FROM 30)",
+    ),
     # --- workflows and versions
     Plant(
         "version-unchanged",

@@ -118,8 +118,8 @@ MUTANTS = (
             "what a slow step changes is nobody's doing",
             edit(
                 "executions/chain.py",
-                "            with acting(self.step):\n                output = step_type.send(self.request, context)\n",
-                "            output = step_type.send(self.request, context)\n",
+                "            with acting(self.step), hiding.secrets() as hider:\n",
+                "            with hiding.secrets() as hider:\n",
             ),
             by="test_causes.py::test_a_slow_step_acts_for_its_run_when_it_freezes_and_when_it_sends",
         ),

@@ -65,7 +65,6 @@ def test_a_sound_definition_has_no_problems():
         ("{{ nobody.id }}", "There is no nobody: use trigger, run, workflow or the key of an earlier step."),
         ("{{ second.id }}", "The step second comes later; a step can read earlier steps only."),
         ("{{ first.id }}", "The step first cannot read its own output."),
-        ("{{ secret.stripe }}", "Secrets cannot be read in templates."),
         ("{{ run.secret }}", "run has only id, trace_id."),
         ("{{ workflow.owner }}", "workflow has only id, name, version."),
         ("{{ trigger.a | append: nobody.id }}", "There is no nobody"),

@@ -1,0 +1,121 @@
+"""What a template with `{{ secret.name }}` becomes: text with references in it, never with values. Pure.
+
+A config model says that a place takes secrets by its type: `SecretSlot`. Everywhere else pydantic refuses a `SecretText`, and
+before that publishing refuses the template. No JSON can pass for one: only the templates make them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import CoreSchema, core_schema
+
+ROOT: Final = "secret"  # {{ secret.name }}
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+NOT_ALLOWED: Final = "secret.not_allowed_here"
+ANY: Final = "*"  # in a place: any key of an object, any item of a list
+
+Part: TypeAlias = "str | SecretName"
+Place = tuple[str, ...]
+
+
+class SecretName(str):
+    """The name of a secret where its value will stand. Its type tells it from text."""
+
+    __slots__ = ()
+
+
+class SecretText:
+    """Text and references in their order. `str()` shows it as its author wrote it, without any value."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        merged: list[Part] = []
+        for part in filter(None, parts):
+            if merged and not isinstance(part, SecretName) and not isinstance(merged[-1], SecretName):
+                merged[-1] += part
+            else:
+                merged.append(part)
+        self.parts: tuple[Part, ...] = tuple(merged)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(str(part) for part in self.parts if isinstance(part, SecretName))
+
+    def __str__(self) -> str:
+        return "".join(
+            f"{{{{ secret.{part} }}}}" if isinstance(part, SecretName) else part for part in self.parts
+        )
+
+    __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretText) and self.as_json() == other.as_json()
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
+
+    def as_json(self) -> list[Any]:
+        """For a frozen request: `["Bearer ", {"secret": "stripe"}]`."""
+        return [{ROOT: str(part)} if isinstance(part, SecretName) else part for part in self.parts]
+
+    @classmethod
+    def from_json(cls, parts: Iterable[Any]) -> SecretText:
+        return cls(part if isinstance(part, str) else SecretName(part[ROOT]) for part in parts)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> CoreSchema:
+        """Instances only: neither text nor any JSON becomes one."""
+        return core_schema.is_instance_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_: Any) -> dict[str, Any]:
+        return {"type": "string"}
+
+
+SecretSlot: TypeAlias = str | SecretText  # the type of a config's field that takes secrets
+
+
+def parts_of(value: SecretSlot) -> tuple[Part, ...]:
+    """Of a slot's value, whether there is a secret in it or not."""
+    return value.parts if isinstance(value, SecretText) else (value,)
+
+
+@lru_cache(maxsize=256)
+def slots_of(model: type[BaseModel]) -> frozenset[Place]:
+    """The places of a config that take secrets, `ANY` for any key: `("headers", "*")`."""
+    return frozenset(_places(model, ()))
+
+
+def is_slot(place: Iterable[str | int], slots: Iterable[Place]) -> bool:
+    path = [str(part) for part in place]
+    return any(
+        len(slot) == len(path) and all(want in (ANY, have) for want, have in zip(slot, path, strict=True))
+        for slot in slots
+    )
+
+
+def _places(annotation: Any, seen: tuple[type, ...]) -> Iterator[Place]:
+    if annotation is SecretText:
+        yield ()
+        return
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _places(arguments[0], seen)
+    elif origin in (Union, UnionType):
+        for branch in arguments:
+            yield from _places(branch, seen)
+    elif origin is dict:
+        yield from ((ANY, *place) for place in _places(arguments[1], seen))
+    elif origin in (list, tuple, set, frozenset):
+        yield from ((ANY, *place) for place in _places(arguments[0], seen))
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in seen:
+        for name, field in annotation.model_fields.items():
+            for place in _places(field.annotation or NoneType, (*seen, annotation)):
+                yield (field.alias or name, *place)
