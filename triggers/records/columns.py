@@ -8,6 +8,7 @@ as text. What is no number in JSON is a text: NaN, Infinity, an instant that is 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from django.db import connection
@@ -22,6 +23,7 @@ EQUAL_AS_TOLD = (
     *("smallint", "integer", "bigint", "boolean", "uuid", "numeric", "double precision", "jsonb"),
     *("date", "timestamp with time zone"),
 )
+ARRAY = re.compile(r"(.+)\[[0-9]*\]")
 INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 
@@ -115,10 +117,16 @@ def value_sql(field: AnyField, row: str) -> str:
     """What is told of one field of the row with this alias."""
     column = f"{row}.{quoted(field.column)}"
     kind = field.db_type(connection) or ""
-    if kind.endswith("[]") and (spelled := _spelled(kind.removesuffix("[]"), "u.item")):
+    if (of_items := item_type(kind)) and (spelled := _spelled(of_items, "u.item")):
         every = f"SELECT coalesce(jsonb_agg({spelled} ORDER BY u.n), '[]') FROM unnest({column}) WITH ORDINALITY u(item, n)"
         return f"CASE WHEN {column} IS NOT NULL THEN ({every}) END"
     return _spelled(kind, column) or column
+
+
+def item_type(kind: str) -> str:
+    """Of an array such as `date[]` or `varchar(100)[50]`, the type of its items; empty of any other type."""
+    found = ARRAY.fullmatch(kind)
+    return found[1] if found else ""
 
 
 def _spelled(kind: str, value: str) -> str:
