@@ -83,6 +83,7 @@ def run_and_settle(
     if not isinstance(step_type, TransactionalStepType):
         settlement = outcome_of(step, is_claimed=is_claimed, worker=worker)
         return settlement, settle(settlement)
+    transacting.refuse_to_nest()
 
     def settle_result(result: Completed, noted: dict[str, Any] | None) -> tuple[Settlement, Settled]:
         if isinstance(_checked(result), Wait):

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from executions.attempts import acting, checked_request, digest_of
 from executions.claims import StepInHand
@@ -45,6 +45,12 @@ FOR NO KEY UPDATE OF r, s
 """
 
 
+def refuse_to_nest() -> None:
+    """Whoever rolls back around it would undo what a run counts as done. Raises RuntimeError."""
+    if connection.in_atomic_block:
+        raise RuntimeError("the transaction of a step must be the outermost one")
+
+
 def written_with(
     step: StepInHand,
     step_type: TransactionalStepType[Any],
@@ -65,13 +71,15 @@ def written_with(
     noted = _noted(step, config) if step_type.has_effect else None
     for number in range(1, MOST_TRIES + 1):
         try:
-            return _once(step, step_type, config, context, partial(settle, noted=noted))
+            return _once(step, step_type, config, context, lambda result: settle(result, noted))
         except (WriteConflict, OperationalError, IntegrityError) as error:
             if not _may_pass(error):
                 raise
             if number == MOST_TRIES:
                 raise _verdict(error) from error
-            logger.info("transaction_repeated", extra={"run_id": step.run_id, "step": step.key, "try": number})
+            logger.info(
+                "transaction_repeated", extra={"run_id": step.run_id, "step": step.key, "try": number}
+            )
             time.sleep(random.uniform(0.005, 0.05) * number)  # noqa: S311  jitter, not a secret
     raise AssertionError("unreachable")
 
@@ -83,7 +91,7 @@ def _once(
     context: StepContext,
     settle: Callable[[Completed], R],
 ) -> R:
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         _lock(step)
         if step_type.has_effect:
             transaction.on_commit(partial(crashpoint, "CP-R2"))  # ahead of the bells
@@ -143,4 +151,3 @@ def _verdict(error: Exception) -> Exception:
     if isinstance(error, WriteConflict):
         return error.otherwise
     return error if isinstance(error, OperationalError) else _collided()
-

@@ -29,7 +29,12 @@ MOST_VALUES: Final = 100  # in one list
 OPERATORS: Final = get_args(Operator)
 NEGATIVES: Final = {"is_not": "is", "does_not_contain": "contains", "is_none_of": "is_any_of"}
 ORDER: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-TYPES: Final = {Form.NUMBER: "numeric", Form.BOOLEAN: "boolean", Form.INSTANT: "timestamptz", Form.TEXT: "text"}
+TYPES: Final = {
+    Form.NUMBER: "numeric",
+    Form.BOOLEAN: "boolean",
+    Form.INSTANT: "timestamptz",
+    Form.TEXT: "text",
+}
 FALSE: Final = "false"
 
 
@@ -50,7 +55,7 @@ class _Operand:
     prefix: str
     params: dict[str, Any] = field(default_factory=dict)
 
-    def param(self, value: str | list[str | None]) -> str:
+    def param(self, value: str | list[str]) -> str:
         name = f"{self.prefix}_{len(self.params)}"
         self.params[name] = value
         return f"%({name})s::text" + ("[]" if isinstance(value, list) else "")
@@ -83,9 +88,7 @@ def condition_of(entity: Entity, name: str, operator: str, value: Any, prefix: s
         else:
             sql = _of_column(entity, operand, positive, value)
     except _Unfit as unfit:
-        raise RequestRefused(
-            "config.invalid", problems=[Problem("", "config.invalid", str(unfit))]
-        ) from None
+        raise RequestRefused("config.invalid", problems=[Problem("", "config.invalid", str(unfit))]) from None
     is_negated = operator in NEGATIVES or (operator == "is_set" and truth_of(value) is False)
     return Condition(f"({sql}) IS NOT TRUE" if is_negated else sql, operand.params)
 
@@ -143,7 +146,9 @@ def _of_scalar(
         return _is_one_of(operand, value if isinstance(value, list) else [value], read, kind, folds=folds)
     if operator == "contains":
         if not is_text:
-            raise _Unfit(f"{operator} goes with texts, lists and objects, and {operand.name} is none of them.")
+            raise _Unfit(
+                f"{operator} goes with texts, lists and objects, and {operand.name} is none of them."
+            )
         return _contains_text(f"{column}::text", operand, value, folds=folds)
     if value is None:
         return FALSE
@@ -215,7 +220,9 @@ def _text(value: Any) -> str:
 
 
 def _of_list(operand: _Operand, operator: str, value: Any, *, folds: bool) -> str:
-    column = f"ARRAY(SELECT upper(u) FROM unnest({operand.column}) u)" if folds else f"{operand.column}::text[]"
+    column = (
+        f"ARRAY(SELECT upper(u) FROM unnest({operand.column}) u)" if folds else f"{operand.column}::text[]"
+    )
     if operator == "is_set":
         return f"cardinality({operand.column}) > 0"
     if operator in ORDER:
@@ -226,7 +233,7 @@ def _of_list(operand: _Operand, operator: str, value: Any, *, folds: bool) -> st
     texts = [_text(one) for one in values if one is not None]
     if operator == "contains" and len(texts) < len(values):
         return FALSE  # none of these lists holds null
-    given = operand.param([text.upper() for text in texts] if folds else list(texts))
+    given = operand.param(texts)
     if folds:
         given = f"ARRAY(SELECT upper(v) FROM unnest({given}) v)"
     return f"{column} {({'is': '=', 'contains': '@>', 'is_any_of': '&&'})[operator]} {given}"
@@ -272,7 +279,9 @@ def _json_contains(operand: _Operand, value: Any) -> str:
     parts = [f"WHEN 'array' THEN {has_all}"]
     if value is not None and not isinstance(value, list | dict):
         text = operand.param(value if isinstance(value, str) else json.dumps(value))
-        parts.append(f"WHEN 'object' THEN {column} ? {text}" if isinstance(value, str) else "WHEN 'object' THEN false")
+        parts.append(
+            f"WHEN 'object' THEN {column} ? {text}" if isinstance(value, str) else "WHEN 'object' THEN false"
+        )
         parts.append(f"WHEN 'null' THEN false ELSE strpos({column} #>> '{{}}', {text}) > 0")
     return f"CASE jsonb_typeof({column}) {' '.join(parts)} END"
 

@@ -27,7 +27,9 @@ from workflows.step_types import (
 )
 
 MOST_RECORDS: Final = 100
-MOST_BYTES: Final = 900_000  # of JSON; a step's output may have 1 MiB, and the first record stands in it twice
+MOST_BYTES: Final = (
+    900_000  # of JSON; a step's output may have 1 MiB, and the first record stands in it twice
+)
 
 
 class Filter(StepConfig):
@@ -79,9 +81,9 @@ class FindRecords(TransactionalStepType[FindRecordsConfig]):
         entity = ENTITIES[config["entity"]]
         problems = []
         for number, one in enumerate(config.get("filters", [])):
-            if any(templates_in([one["operator"], one.get("value")])):
-                one = {**one, "operator": "is_set"}  # judged once it is filled in
-            problems += _flaws_of_filter(entity, one, f"/filters/{number}", f"f{number}")
+            is_open = any(templates_in([one["operator"], one.get("value")]))  # judged once it is filled in
+            known = {**one, "operator": "is_set"} if is_open else one
+            problems += _flaws_of_filter(entity, known, f"/filters/{number}", f"f{number}")
         for number, name in enumerate(config.get("sort", [])):
             if flaw := _unknown(entity, name.removeprefix("-")):
                 problems.append(Problem(f"/sort/{number}", "record.unknown_field", flaw))
@@ -100,7 +102,9 @@ class FindRecords(TransactionalStepType[FindRecordsConfig]):
         with connection.cursor() as cursor:
             cursor.execute(_statement(entity, conditions, order), {**params, "limit": config.limit})
             records = [told(entity, record_id, _kept(fields)) for record_id, fields in cursor.fetchall()]
-        return Completed({"records": records, "count": len(records), "first": records[0] if records else None})
+        return Completed(
+            {"records": records, "count": len(records), "first": records[0] if records else None}
+        )
 
 
 def _flaws_of_filter(entity: Entity, one: dict[str, Any], at: str, prefix: str) -> list[Problem]:

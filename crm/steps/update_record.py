@@ -27,7 +27,9 @@ from workflows.step_types import (
 class UpdateRecordConfig(StepConfig):
     entity: EntityName
     id: str = Field(max_length=100, description="Such as {{ trigger.id }}.")
-    fields: Values = Field(description="Those to change, as PATCH takes them; custom.plan is one of your own.")
+    fields: Values = Field(
+        description="Those to change, as PATCH takes them; custom.plan is one of your own."
+    )
 
 
 @register
@@ -62,7 +64,9 @@ class UpdateRecord(TransactionalStepType[UpdateRecordConfig]):
 def _locked(entity: Entity, text: str) -> Record:
     """The record of this id, which nobody else changes until the transaction ends. Raises PermanentStepError."""
     try:
-        found: Record = entity.model._default_manager.select_for_update(no_key=True).get(pk=UUID(text.strip()))
+        found: Record = entity.model._default_manager.select_for_update(no_key=True).get(
+            pk=UUID(text.strip())
+        )
     except (ValueError, entity.model.DoesNotExist):
         detail = f"There is no {entity.name} with the id {text[:100]!r}."
         raise permanent("record.not_found", [Problem("/id", "record.not_found", detail)]) from None

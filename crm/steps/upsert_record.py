@@ -81,7 +81,12 @@ class UpsertRecord(TransactionalStepType[UpsertRecordConfig]):
 
 
 def _changed(
-    entity: Entity, match: Match, record: Record, config: UpsertRecordConfig, context: StepContext, place: Places
+    entity: Entity,
+    match: Match,
+    record: Record,
+    config: UpsertRecordConfig,
+    context: StepContext,
+    place: Places,
 ) -> Completed:
     fields = config.fields
     if match.is_by_name:

@@ -19,15 +19,15 @@ def step(type_: str, key: str = "it", **config: Any) -> dict[str, Any]:
     return {"key": key, "type": type_, "config": config}
 
 
-def create(entity: str, key: str = "it", **fields: Any) -> dict[str, Any]:
+def create(entity: str, *, key: Any = "it", **fields: Any) -> dict[str, Any]:
     return step("create_record", key, entity=entity, fields=fields)
 
 
-def update(entity: str, record_id: object, key: str = "it", **fields: Any) -> dict[str, Any]:
+def update(entity: str, record_id: object, *, key: Any = "it", **fields: Any) -> dict[str, Any]:
     return step("update_record", key, entity=entity, id=str(record_id), fields=fields)
 
 
-def upsert(entity: str, match: dict[str, Any], key: str = "it", **fields: Any) -> dict[str, Any]:
+def upsert(entity: str, match: dict[str, Any], *, key: Any = "it", **fields: Any) -> dict[str, Any]:
     return step("upsert_record", key, entity=entity, match=match, fields=fields)
 
 

@@ -21,27 +21,52 @@ PLURAL = {model._meta.model_name: kind for kind, model in KINDS.items()}
 # A value for every field that may be set, references aside.
 FULL: dict[str, dict[str, Any]] = {
     "account": {
-        **{"name": "Acme", "website": "acme.example", "industry": ["Tools", "Anvils"], "headcount": "11-50"},
+        "name": "Acme",
+        "website": "acme.example",
+        "industry": ["Tools", "Anvils"],
+        "headcount": "11-50",
         **{name: name for name in ("last_funding_type", "linkedin", "twitter", "facebook", "instagram")},
-        **{"how_they_make_money": "Anvils.", "account_status": "Fine.", "custom": {"tier": {"level": 1.5}}},
+        "how_they_make_money": "Anvils.",
+        "account_status": "Fine.",
+        "custom": {"tier": {"level": 1.5}},
         "primary_address": {"city": "Tucson", "latitude": 32.25, "longitude": None},
     },
     "contact": {
-        **{"first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "title": "Countess"},
-        **{"instagram": "@ada", "profile_photo_url": "https://example.com/ada.png", "do_not_contact": True},
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "email": "ada@example.com",
+        "title": "Countess",
+        "instagram": "@ada",
+        "profile_photo_url": "https://example.com/ada.png",
+        "do_not_contact": True,
         "custom": {"plans": ["pro", None, 7]},
     },
     "opportunity": {
-        **{"name": "Big", "stage": "open", "pipeline": "new", "amount": 1234.5, "opportunity_status": "Warm."},
-        **{"last_interaction_at": "2026-03-01T09:00:00+01:00", "custom": {}},
+        "name": "Big",
+        "stage": "open",
+        "pipeline": "new",
+        "amount": 1234.5,
+        "opportunity_status": "Warm.",
+        "last_interaction_at": "2026-03-01T09:00:00+01:00",
+        "custom": {},
     },
     "meeting": {
-        **{"title": "A talk", "start_date": NINE, "end_date": TEN, "description": "Of all.", "transcript": "…"},
-        **{"meeting_url": "https://meet.example/1", "organizer_email": "ada@example.com", "custom": {"a": 1}},
-        **{"attendee_emails": ["ada@example.com", "bob@example.com"], "privacy_setting": "metadata"},
+        "title": "A talk",
+        "start_date": NINE,
+        "end_date": TEN,
+        "description": "Of all.",
+        "transcript": "…",
+        "meeting_url": "https://meet.example/1",
+        "organizer_email": "ada@example.com",
+        "custom": {"a": 1},
+        "attendee_emails": ["ada@example.com", "bob@example.com"],
+        "privacy_setting": "metadata",
     },
     "task": {
-        **{"title": "Call", "status": "in_progress", "description": "Now.", "due_at": NINE},
+        "title": "Call",
+        "status": "in_progress",
+        "description": "Now.",
+        "due_at": NINE,
         "custom": {"n": 12345678901234567},
     },
     "note": {"title": "Called", "content": "**Yes**", "custom": {"deep": [[[[1]]]]}},
@@ -66,9 +91,7 @@ def test_every_kind_and_every_field_is_tried() -> None:
 
 
 @pytest.mark.parametrize("entity", FULL)
-def test_a_created_record_is_told_as_the_api_and_record_triggers_tell_it(
-    entity: str, api: ApiCaller
-) -> None:
+def test_a_created_record_is_told_as_the_api_and_record_triggers_tell_it(entity: str, api: ApiCaller) -> None:
     watching(entity, "created")
 
     output = output_of(create(entity, **FULL[entity]))
@@ -112,9 +135,9 @@ def test_templates_give_values_their_types() -> None:
 
 def test_what_one_step_creates_another_refers_to() -> None:
     output = output_of(
-        create("account", "acme", name="Acme"),
-        create("contact", "ada", email="ada@example.com", account="{{ acme.id }}"),
-        create("opportunity", "deal", name="Deal", account="{{ acme.id }}", champion="{{ ada.id }}"),
+        create("account", key="acme", name="Acme"),
+        create("contact", key="ada", email="ada@example.com", account="{{ acme.id }}"),
+        create("opportunity", key="deal", name="Deal", account="{{ acme.id }}", champion="{{ ada.id }}"),
     )
 
     deal = Opportunity.objects.get(pk=output["id"])
@@ -143,7 +166,7 @@ def test_nothing_to_change_changes_nothing() -> None:
 
 
 def test_one_field_of_custom_is_set_and_the_others_stay() -> None:
-    made = output_of(create("account", name="Acme", custom={"a": 1}, **{"custom.b.c": [2]}))
+    made = output_of(create("account", **{"name": "Acme", "custom": {"a": 1}, "custom.b.c": [2]}))
 
     output = output_of(update("account", made["id"], **{"custom.a": "{{ trigger.n }}", "custom.d": None}))
 

@@ -79,7 +79,10 @@ def cases() -> Iterator[tuple[str, str, Any]]:
                 yield from ((name, operator, value) for value in (True, False))
             elif operator in LISTED:
                 yield from ((name, operator, value) for value in LISTS.get(name, []))
-            elif operator not in ("contains", "does_not_contain") or name not in ("amount", "last_interaction_at"):
+            elif operator not in ("contains", "does_not_contain") or name not in (
+                "amount",
+                "last_interaction_at",
+            ):
                 yield from ((name, operator, value) for value in values)
 
 
@@ -169,7 +172,9 @@ def test_filters_of_every_kind_of_field(filters: list[tuple[Any, ...]], found: l
         primary_address={"city": "Tucson"},
         owner=owner,
     )
-    Account.objects.create(name="Bolt", website="https://bolt.example", industry=["Tools"], custom={"tier": 2})
+    Account.objects.create(
+        name="Bolt", website="https://bolt.example", industry=["Tools"], custom={"tier": 2}
+    )
     Account.objects.create(name="Crate")
     meant = {"{owner}": owner.pk, "{acme}": str(acme.pk)}
 
@@ -274,7 +279,18 @@ def test_the_first_record_counts_twice() -> None:
     assert error_of(find("note"))["code"] == "step.output_too_large"
 
 
-HOSTILE = ["'; DROP TABLE crm_note; --", "%s", "%(limit)s", "a' OR '1'='1", "\\", '"', "{}", "$1", "100%", "😀"]
+HOSTILE = [
+    "'; DROP TABLE crm_note; --",
+    "%s",
+    "%(limit)s",
+    "a' OR '1'='1",
+    "\\",
+    '"',
+    "{}",
+    "$1",
+    "100%",
+    "😀",
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -288,7 +304,9 @@ def test_whatever_the_value_is_it_is_a_value(operator: str, text: str) -> None:
     assert len(found_by("note", (f"custom.{text}", operator, value), sort=[f"-custom.{text}"])) == 1
 
 
-@pytest.mark.parametrize("name", ["nothing", "id; --", "account__name", "account_id", "custom.", "", "customs.x", '"', "pk"])
+@pytest.mark.parametrize(
+    "name", ["nothing", "id; --", "account__name", "account_id", "custom.", "", "customs.x", '"', "pk"]
+)
 def test_only_fields_that_there_are_can_be_asked_for(name: str) -> None:
     with pytest.raises(PermanentStepError) as refused:
         found_by("note", (name, "is_set"))
@@ -321,7 +339,10 @@ def test_only_fields_that_there_are_can_be_asked_for(name: str) -> None:
 def test_a_value_that_does_not_go_with_its_field_is_refused_with_its_place(
     name: str, operator: str, value: Any
 ) -> None:
-    error = error_of(find("opportunity", ("name", "is_set"), (name, operator, "{{ trigger.value }}")), payload={"value": value})
+    error = error_of(
+        find("opportunity", ("name", "is_set"), (name, operator, "{{ trigger.value }}")),
+        payload={"value": value},
+    )
 
     assert error["code"] == "config.invalid"
     assert error["metadata"]["pointer"] == "/filters/1/value"

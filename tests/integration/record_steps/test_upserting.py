@@ -15,7 +15,10 @@ ACME = "https://acme.example"
 
 
 def test_a_contact_is_created_and_then_found_by_its_address_whatever_its_case() -> None:
-    made = output_of(upsert("contact", {"email": "{{ trigger.email }}"}, title="Countess"), payload={"email": "Ada@Example.com"})
+    made = output_of(
+        upsert("contact", {"email": "{{ trigger.email }}"}, title="Countess"),
+        payload={"email": "Ada@Example.com"},
+    )
     found = output_of(upsert("contact", {"email": "ada@EXAMPLE.COM"}, first_name="Ada"))
 
     assert (made["created"], found["created"]) == (True, False)
