@@ -14,7 +14,6 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -94,7 +93,7 @@ def _once(
     with transaction.atomic():
         _lock(step)
         if step_type.has_effect:
-            transaction.on_commit(partial(crashpoint, "CP-R2"))  # ahead of the bells
+            transaction.on_commit(lambda: crashpoint("CP-R2"))  # ahead of the bells
         with acting(step), _told_apart():
             result = step_type.run(config, context)
         if step_type.has_effect:
