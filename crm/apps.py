@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class CrmConfig(AppConfig):
     name = "crm"
     verbose_name = "Records"
+
+    def ready(self) -> None:
+        from crm import steps  # noqa: F401  registers the record steps

@@ -7,7 +7,7 @@ problem, with the place in what was sent; it is asked only once, by writing, so 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -41,8 +41,25 @@ def create_record(*, record: Record, by: str) -> None:
         LostRace: what it refers to was deleted at that moment.
     """
     with _refusals_told(type(record)):
-        record.save(force_insert=True)
-    _tell("created", record, by=by)
+        insert(record, by=by)
+
+
+def insert(record: Record, *, by: str, **told: Any) -> None:
+    """As `create_record`, inside the caller's transaction, which what the database refuses undoes: IntegrityError.
+
+    `told` stands in the audit trail beside the deed.
+    """
+    record.save(force_insert=True)
+    _tell("created", record, by=by, **told)
+
+
+def change(record: Record, changes: Mapping[str, Any], *, by: str, **told: Any) -> None:
+    """As `edit_record`, of a record that the caller's transaction has locked. As `insert` otherwise."""
+    for name, value in changes.items():
+        setattr(record, name, value)
+    if changes:
+        record.save(update_fields=[*changes, "updated_at"])
+        _tell("edited", record, by=by, fields=sorted(changes), **told)
 
 
 @sql.retrying_conflicts
@@ -55,12 +72,8 @@ def edit_record(*, model: type[AnyRecord], record_id: UUID, changes: Mapping[str
         Record.DoesNotExist: there is none, or no longer.
     """
     record = _locked(model, record_id)
-    for name, value in changes.items():
-        setattr(record, name, value)
-    if changes:
-        with _refusals_told(model):
-            record.save(update_fields=[*changes, "updated_at"])
-        _tell("edited", record, by=by, fields=sorted(changes))
+    with _refusals_told(model) if changes else nullcontext():
+        change(record, changes, by=by)
     return record
 
 
@@ -91,16 +104,16 @@ def _refusals_told(model: type[Record]) -> Iterator[None]:
             # Foreign keys are looked at now and not at COMMIT, where nobody could tell the caller.
             connection.check_constraints()
     except IntegrityError as error:
-        refusal = _refusal(error, model)
+        if sql.sqlstate(error) == FOREIGN_KEY_VIOLATION:
+            raise LostRace from error
+        refusal = refusal_of(error, model)
         if refusal is None:
             raise
         raise refusal from error
 
 
-def _refusal(error: IntegrityError, model: type[Record]) -> Exception | None:
+def refusal_of(error: IntegrityError, model: type[Record]) -> RequestRefused | None:
     """What to tell the caller. None: nothing that a caller could have done better."""
-    if sql.sqlstate(error) == FOREIGN_KEY_VIOLATION:
-        return LostRace()
     name = error.__cause__.diag.constraint_name if error.__cause__ else None  # type: ignore[attr-defined]
     constraint = next((known for known in model._meta.constraints if known.name == name), None)
     if constraint is None or name not in PLACES:

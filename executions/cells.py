@@ -166,8 +166,7 @@ def _run_fast(ids: list[int]) -> None:
     ]
     for step, hold in zip(steps, holds, strict=True):
         try:
-            settlement = engine.outcome_of(step, is_claimed=True, worker=worker_name())
-            settled = settle(settlement)
+            settlement, settled = engine.run_and_settle(step, is_claimed=True, worker=worker_name())
         except LostRace:
             logger.info("step_lost_to_another", extra={"step_run_id": step.step_run_id})
         else:

@@ -1,13 +1,16 @@
-"""Fast steps: rendered first, then written with everything that follows in one transaction each."""
+"""Fast steps: rendered first, then run and written with everything that follows in one transaction each."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from executions import reports
+from executions import reports, transacting
 from executions.attempts import acting, checked_output, context_of, judge, rendered_config, step_type_of
 from executions.claims import StepInHand, live_step
 from executions.outcomes import Retry
@@ -17,7 +20,8 @@ from executions.states import StepStatus
 from executions.timeline import entry
 from lightfield.kernel import logs
 from lightfield.kernel.errors import LostRace, PermanentStepError
-from workflows.step_types import Completed, FastStepType, Wait
+from workflows import step_types
+from workflows.step_types import Completed, FastStepType, TransactionalStepType, Wait
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +53,7 @@ def advance_run(run_id: str) -> str | None:
     """
     step = live_step(run_id)
     while step is not None and _may_run(step):
-        settlement = outcome_of(step)
-        settled = settle(settlement)
+        settlement, settled = run_and_settle(step)
         following = settlement.next_step
         if following is None:
             return None
@@ -69,17 +72,48 @@ def _may_run(step: StepInHand) -> bool:
     return step.status == StepStatus.READY or (step.status == StepStatus.WAITING and step.is_due)
 
 
+def run_and_settle(
+    step: StepInHand, *, is_claimed: bool = False, worker: str = ""
+) -> tuple[Settlement, Settled]:
+    """Run one fast step and write what came of it: one transaction, a transactional step's own rows included.
+
+    Raises LostRace; what a transactional step wrote is undone by it.
+    """
+    step_type = step_types.find(step.type)
+    if not isinstance(step_type, TransactionalStepType):
+        settlement = outcome_of(step, is_claimed=is_claimed, worker=worker)
+        return settlement, settle(settlement)
+    transacting.refuse_to_nest()
+
+    def settle_result(result: Completed, noted: dict[str, Any] | None) -> tuple[Settlement, Settled]:
+        if isinstance(_checked(result), Wait):
+            raise PermanentStepError("step.invalid_output", "A transactional step cannot wait.")
+        settlement = _completed(step, result, is_claimed=is_claimed, worker=worker)
+        if noted is not None:
+            answer = checked_output(result.answer or {})
+            settlement = replace(settlement, effect="done", noted=noted, answer=answer)
+        return settlement, settle(settlement)
+
+    try:
+        with _told_of(step):
+            config, context = rendered_config(step), context_of(step, limit_seconds=FAST_SECONDS)
+            return transacting.written_with(step, step_type, config, context, settle_result)
+    except (LostRace, OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
+        settlement = _failure(step, error, is_claimed=is_claimed, worker=worker)
+    return settlement, settle(settlement)
+
+
 def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") -> Settlement:
-    """Run one fast step and say what came of it. Writes nothing.
+    """Run one fast step that is not transactional and say what came of it. Writes nothing.
 
     Not claimed, the attempt is opened and closed by the settlement itself.
     """
     if step.status == StepStatus.WAITING and step.last_outcome == "ok":
         return reports.completed(step, {"until": step.due_at.isoformat().replace("+00:00", "Z")})
-    opens = not is_claimed
-    told = [] if is_claimed else reports.started_entries(step)
     try:
-        with logs.bound(run_id=step.run_id, step=step.key, trace_id=step.trace_id):
+        with _told_of(step):
             step_type = step_type_of(step)
             assert isinstance(step_type, FastStepType)
             config, context = rendered_config(step), context_of(step, limit_seconds=FAST_SECONDS)
@@ -87,17 +121,36 @@ def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") 
                 returned = step_type.run(config, context)
             result = _checked(returned)
     except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
-        verdict = judge(error, step if is_claimed else step.opened(), was_intended=False)
-        logger.info("step_failed", extra={"run_id": step.run_id, "step": step.key, "error": str(error)})
-        if isinstance(verdict, Retry):
-            return reports.retried(step, verdict, told=told, opens=opens, worker=worker)
-        return reports.failed(step, verdict, told=told, opens=opens, worker=worker)
+        return _failure(step, error, is_claimed=is_claimed, worker=worker)
+    return _completed(step, result, is_claimed=is_claimed, worker=worker)
+
+
+def _told_of(step: StepInHand) -> AbstractContextManager[None]:
+    return logs.bound(run_id=step.run_id, step=step.key, trace_id=step.trace_id)
+
+
+def _failure(step: StepInHand, error: Exception, *, is_claimed: bool, worker: str) -> Settlement:
+    verdict = judge(error, step if is_claimed else step.opened(), was_intended=False)
+    logger.info("step_failed", extra={"run_id": step.run_id, "step": step.key, "error": str(error)})
+    told, opens = _started(step, is_claimed), not is_claimed
+    if isinstance(verdict, Retry):
+        return reports.retried(step, verdict, told=told, opens=opens, worker=worker)
+    return reports.failed(step, verdict, told=told, opens=opens, worker=worker)
+
+
+def _completed(step: StepInHand, result: Completed | Wait, *, is_claimed: bool, worker: str) -> Settlement:
+    told, opens = _started(step, is_claimed), not is_claimed
     if isinstance(result, Wait):
         return reports.asleep(step, result.seconds, told=told, opens=opens, worker=worker)
     told += _logged(step if is_claimed else step.opened(), result)
     return reports.completed(
         step, result.output, skip_rest=result.skip_rest, told=told, opens=opens, worker=worker
     )
+
+
+def _started(step: StepInHand, is_claimed: bool) -> reports.Entries:
+    """A claim has told the start already."""
+    return [] if is_claimed else reports.started_entries(step)
 
 
 def _checked(result: Completed | Wait) -> Completed | Wait:

@@ -32,6 +32,8 @@ class Settlement:
     error: dict[str, Any] | None = None
     delay_seconds: float | None = None
     effect: str | None = None  # "done", "by_attempts", or None: stays as it is
+    # A transactional step: its effect's key, request and digest (hex), intended and done by this very settlement.
+    noted: dict[str, Any] | None = None
     answer: dict[str, Any] | None = None
     may_have_happened: bool = False  # of this attempt
     next_step: dict[str, Any] | None = None  # its entry of the version's plan
@@ -53,7 +55,7 @@ class Settlement:
             and self.was == StepStatus.RUNNING
             and self.status == StepStatus.COMPLETED
             and self.effect == "done"
-            and not (self.opens or self.raises_fence or self.skipped or self.keeps_lease)
+            and not (self.opens or self.raises_fence or self.skipped or self.keeps_lease or self.noted)
         )
 
 

@@ -25,7 +25,29 @@ from lightfield.kernel.errors import LostRace
 
 logger = logging.getLogger(__name__)
 
-SETTLE = f"""
+# The effect was intended before anything was sent, and is decided now.
+DECIDE = """e AS (
+  UPDATE executions_effect e SET decided_at = r.at, answer = %(answer)s::jsonb,
+    status = CASE WHEN %(effect)s::text = 'done' THEN 'done'
+      WHEN %(may_have_happened)s::bool OR EXISTS (
+        SELECT 1 FROM executions_attempt x WHERE x.step_run_id = e.step_run_id
+          AND (x.outcome = 'unknown' OR (x.outcome = 'lost' AND x.intent_at IS NOT NULL)))
+        OR EXISTS (  -- the key came with a replay: what may have happened under it then may still have happened
+          SELECT 1 FROM executions_run x JOIN executions_effect kept ON kept.scope = x.replay_of_id
+          WHERE x.id = e.scope AND kept.key = e.key) THEN 'unknown'
+      ELSE 'abandoned' END
+  FROM st, r WHERE %(effect)s::text IS NOT NULL AND e.step_run_id = st.id AND e.decided_at IS NULL
+  RETURNING 1),"""
+
+# The effect of a transactional step is intended and done in one: what it wrote shares this transaction.
+NOTE = """e AS (
+  INSERT INTO executions_effect (scope, key, step_run_id, fence, status, request, request_digest, answer, created_at,
+    decided_at)
+  SELECT r.id, x.key, st.id, st.fence, 'done', x.request, decode(x.digest, 'hex'), %(answer)s::jsonb, r.at, r.at
+  FROM st, r, jsonb_to_record(%(noted)s::jsonb) AS x(key text, request jsonb, digest text)
+  RETURNING 1),"""
+
+_SETTLE = """
 WITH r AS (
   UPDATE executions_run SET
     seq = seq + jsonb_array_length(%(entries)s::jsonb),
@@ -52,48 +74,52 @@ st AS (
   RETURNING s.id, s.position, s.due_at, s.fence, s.attempts),
 a AS (  -- the open attempt is closed …
   UPDATE executions_attempt a SET outcome = %(outcome)s::text, error_code = %(error_code)s::text,
-    error = %(error)s::jsonb, finished_at = r.at
+    error = %(error)s::jsonb, finished_at = r.at{intended}
   FROM st, r WHERE NOT %(opens)s::bool AND %(outcome)s::text IS NOT NULL AND a.step_run_id = st.id
     AND a.number = st.attempts AND a.fence = %(fence)s::int AND a.outcome IS NULL
   RETURNING 1),
 o AS (  -- … or, for a fast step, opened and closed at once
   INSERT INTO executions_attempt (step_run_id, number, fence, worker, alone, started_at, finished_at, outcome,
-    error_code, error)
+    error_code, error, intent_at)
   SELECT st.id, st.attempts, st.fence, %(worker)s::text, false, r.at, r.at, %(outcome)s::text,
-    %(error_code)s::text, %(error)s::jsonb
+    %(error_code)s::text, %(error)s::jsonb, {intent_at}
   FROM st, r WHERE %(opens)s::bool RETURNING 1),
-e AS (
-  UPDATE executions_effect e SET decided_at = r.at, answer = %(answer)s::jsonb,
-    status = CASE WHEN %(effect)s::text = 'done' THEN 'done'
-      WHEN %(may_have_happened)s::bool OR EXISTS (
-        SELECT 1 FROM executions_attempt x WHERE x.step_run_id = e.step_run_id
-          AND (x.outcome = 'unknown' OR (x.outcome = 'lost' AND x.intent_at IS NOT NULL)))
-        OR EXISTS (  -- the key came with a replay: what may have happened under it then may still have happened
-          SELECT 1 FROM executions_run x JOIN executions_effect kept ON kept.scope = x.replay_of_id
-          WHERE x.id = e.scope AND kept.key = e.key) THEN 'unknown'
-      ELSE 'abandoned' END
-  FROM st, r WHERE %(effect)s::text IS NOT NULL AND e.step_run_id = st.id AND e.decided_at IS NULL
-  RETURNING 1),
+{ledger}
 n AS (
-  INSERT INTO executions_steprun {STEP_COLUMNS}
+  INSERT INTO executions_steprun {columns}
   SELECT r.id, r.workflow_id, st.position + 1, %(next_key)s::text, %(next_type)s::text, %(next_lane)s::text,
     %(next_max_attempts)s::int, 'ready', 0, 0, 0, 0, false, NULL, '', r.at, 0, false, NULL, NULL
   FROM r, st WHERE %(next_key)s::text IS NOT NULL RETURNING id, status),
 k AS (
-  INSERT INTO executions_steprun {STEP_COLUMNS}
+  INSERT INTO executions_steprun {columns}
   SELECT r.id, r.workflow_id, x.position, x.key, x.type, x.lane, x.max_attempts, 'skipped', 0, 0,
     0, 0, false, NULL, '', r.at, 0, false, NULL, r.at
   FROM r, st, jsonb_to_recordset(%(skipped)s::jsonb)
     AS x(position int, key text, type text, lane text, max_attempts int)),
-t AS ({timeline.APPEND})
+t AS ({append})
 SELECT CASE WHEN (SELECT count(*) FROM st) = 1
          AND (%(outcome)s::text IS NULL OR (SELECT count(*) FROM a) + (SELECT count(*) FROM o) = 1)
          AND (%(effect)s::text IS DISTINCT FROM 'done' OR (SELECT count(*) FROM e) = 1)
        THEN 1 ELSE lost_race() END,
        (SELECT id FROM n), (SELECT status FROM n), (SELECT due_at FROM st),
-       %(lane)s::text <> 'fast' AND {LANE_STANDS}
+       %(lane)s::text <> 'fast' AND {lane_stands}
          OR (%(next_lane)s::text = %(lane)s::text AND EXISTS (SELECT 1 FROM n))
 """
+
+
+def _statement(ledger: str, *, intended: bool) -> str:
+    return _SETTLE.format(
+        ledger=ledger,
+        intended=", intent_at = r.at" if intended else "",
+        intent_at="r.at" if intended else "NULL::timestamptz",
+        columns=STEP_COLUMNS,
+        append=timeline.APPEND,
+        lane_stands=LANE_STANDS,
+    )
+
+
+SETTLE = _statement(DECIDE, intended=False)
+SETTLE_NOTED = _statement(NOTE, intended=True)
 
 
 def settle(settlement: Settlement) -> Settled:
@@ -108,7 +134,7 @@ def settle(settlement: Settlement) -> Settled:
     following = s.next_step or {}
     run_failed = s.run_status == RunStatus.FAILED
     found = sql.row(
-        SETTLE,
+        SETTLE_NOTED if s.noted else SETTLE,
         {
             "run_id": s.run_id,
             "step_run_id": s.step_run_id,
@@ -131,6 +157,7 @@ def settle(settlement: Settlement) -> Settled:
             "error": sql.json(s.error),
             "delay_seconds": s.delay_seconds,
             "effect": s.effect,
+            "noted": sql.json(s.noted),
             "answer": sql.json(s.answer),
             "may_have_happened": s.may_have_happened,
             "next_key": following.get("key"),

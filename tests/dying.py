@@ -99,7 +99,7 @@ def mortals(database: str) -> Iterator[Mortals]:
 
 
 def deeds(key: str) -> dict[str, Callable[[], Any]]:
-    """What people do with the workflow that has this key."""
+    """What people do with the workflow that has this key, and workers with the run."""
     from uuid import UUID
 
     from workflows import services
@@ -108,7 +108,22 @@ def deeds(key: str) -> dict[str, Callable[[], Any]]:
         "publish": lambda: services.publish(workflow_id=UUID(key), by="somebody mortal"),
         "archive": lambda: services.archive(workflow_id=UUID(key), by="somebody mortal"),
         "deliver": lambda: _deliver(key),
+        "advance": lambda: _advance(key),
+        "advance in a cell": lambda: _advance_in_a_cell(key),
     }
+
+
+def _advance(run_id: str) -> None:
+    from executions import engine
+
+    engine.advance([run_id])
+
+
+def _advance_in_a_cell(run_id: str) -> None:
+    from executions import cells
+    from executions.models import StepRun
+
+    cells.run_here([StepRun.objects.get(run=run_id, finished_at=None).pk], "fast")
 
 
 def _deliver(token: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from workflows import step_types
-from workflows.step_types import Completed, FastStepType, SlowStepType, StepContext
+from workflows.step_types import Completed, FastStepType, SlowStepType, StepContext, TransactionalStepType
 
 
 class AnyConfig(BaseModel):
@@ -45,6 +45,19 @@ class ScriptedFast(FastStepType[AnyConfig]):
     """A fast step whose `run` is a function of (config, context)."""
 
     summary = "Does what a test says."
+    Config = AnyConfig
+
+    def __init__(self) -> None:
+        self.script: Callable[[AnyConfig, StepContext], Any] = lambda config, context: Completed({"ok": True})
+
+    def run(self, config: AnyConfig, context: StepContext) -> Any:
+        return self.script(config, context)
+
+
+class ScriptedTransactional(TransactionalStepType[AnyConfig]):
+    """A step that runs inside the engine's transaction; `run` is a function of (config, context)."""
+
+    summary = "Writes what a test says."
     Config = AnyConfig
 
     def __init__(self) -> None:

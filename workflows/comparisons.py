@@ -91,9 +91,9 @@ def _own_key(value: Any) -> tuple[str, Any]:
 def _readings(text: str, suffix: str) -> Keys:
     """What else a text may stand for. Two texts are equal as instants, but not as numbers: "007" is not "7"."""
     readings = {
-        (f"truth{suffix}", _truth(text)),
-        (f"number{suffix}", _number(text)),
-        ("instant", _instant(text)),
+        (f"truth{suffix}", truth_of(text)),
+        (f"number{suffix}", number_of(text)),
+        ("instant", instant_of(text)),
     }
     return {(kind, key) for kind, key in readings if key is not None}
 
@@ -101,12 +101,12 @@ def _readings(text: str, suffix: str) -> Keys:
 def is_set(left: Any, right: Any = None) -> bool:
     """`right` may turn the question round: false (or "false") asks for what is not set."""
     there = left is not None and left not in ("", [], {})
-    return there is not (_truth(right) is False)
+    return there is not (truth_of(right) is False)
 
 
 def _ordered(holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def compare_order(left: Any, right: Any) -> bool:
-        for key in (_number, _instant, _only_text):
+        for key in (number_of, instant_of, _only_text):
             a, b = key(left), key(right)
             if a is not None and b is not None:
                 return holds(a, b)
@@ -119,7 +119,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _number(value: Any) -> int | float | None:
+def number_of(value: Any) -> int | float | None:
     if _is_number(value):
         return value  # type: ignore[no-any-return]  # just checked
     if isinstance(value, str) and NUMERIC.fullmatch(value):
@@ -127,7 +127,7 @@ def _number(value: Any) -> int | float | None:
     return None
 
 
-def _instant(value: Any) -> datetime | None:
+def instant_of(value: Any) -> datetime | None:
     if not isinstance(value, str) or not ISO_DATE.fullmatch(value):
         return None
     try:
@@ -137,7 +137,7 @@ def _instant(value: Any) -> datetime | None:
         return None
 
 
-def _truth(value: Any) -> bool | None:
+def truth_of(value: Any) -> bool | None:
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower())
     return value if isinstance(value, bool) else None

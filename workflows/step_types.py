@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -56,6 +56,7 @@ class Completed:
     output: JsonObject
     skip_rest: bool = False  # the later steps become `skipped` and the run `completed`
     logged: str | None = None  # a message for the timeline (`step.logged`)
+    answer: JsonObject | None = None  # of a transactional step: what the ledger keeps of its effect
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,37 @@ class StepType(ABC, Generic[C]):
     # A field of type `workflows.secret_text.SecretSlot`, at any depth, takes templates with secrets; no other does.
     Config: ClassVar[type[BaseModel]]
 
+    def unpublishable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002
+        """What else is wrong with a config whose shape is right, pointers into it. Templates are not filled in."""
+        return []
+
 
 class FastStepType(StepType[C]):
-    """Runs inside the engine's own transaction: no network, no waiting, milliseconds."""
+    """Computes its outcome in milliseconds: no network, no waiting, and nothing written that must be written once."""
 
     lane: ClassVar[Lane] = "fast"
 
     @abstractmethod
     def run(self, config: C, context: StepContext) -> Completed | Wait:
         """Do the step. Raises `StepError`."""
+
+
+class TransactionalStepType(FastStepType[C]):
+    """A fast step that reads or writes this database: `run` shares one transaction with all that follows from it.
+
+    What it wrote, its effect, its outcome and the next step are there together or not at all, so whatever dies or
+    runs twice, it is written exactly once. `run` may be called again after its transaction was undone: it changes
+    nothing but rows, on Django's default connection, and commits nothing itself.
+
+    It may raise `WriteConflict` where another try would find what somebody else has just committed.
+    """
+
+    # False: it only reads, and leaves nothing in the ledger.
+    has_effect: ClassVar[bool] = True
+
+    @abstractmethod
+    def run(self, config: C, context: StepContext) -> Completed:
+        """Do the step, inside the transaction. Raises `StepError` or `WriteConflict`; all that it wrote is undone."""
 
 
 class SlowStepType(StepType[C]):
@@ -158,7 +181,9 @@ def validate_config(step_type: AnyStepType, raw: JsonObject, *, at: str = "") ->
     A string with a template in it may become anything, so it is accepted wherever another type or form is
     wanted; `load_config` judges the rendered value. `at` is the config's pointer in the caller's document.
     """
-    return config_problems(step_type.Config, raw, at=at)
+    if problems := config_problems(step_type.Config, raw, at=at):
+        return problems
+    return [replace(problem, pointer=at + problem.pointer) for problem in step_type.unpublishable(raw)]
 
 
 def config_problems(model: type[BaseModel], raw: JsonObject, *, at: str = "") -> list[Problem]:

@@ -38,14 +38,37 @@ INVARIANTS = (
         name="completed-step-has-done-effect",
         number="I17",
         subject=Subject.STEPS,
-        says="A completed slow step has a done effect and no other, unless it was taken over by a replay.",
+        says="A completed step that acts outside or writes records has a done effect and no other, unless it was taken "
+        "over by a replay.",
         broken="""
             SELECT s.id FROM executions_steprun s
             LEFT JOIN executions_effect e ON e.step_run_id = s.id AND e.status = 'done'
-            WHERE s.status = 'completed' AND s.lane <> 'fast' AND NOT s.reused AND e.id IS NULL
+            WHERE s.status = 'completed' AND (s.lane <> 'fast' OR s.type = ANY (%(writing_types)s::text[]))
+              AND NOT s.reused AND e.id IS NULL
             UNION ALL
             SELECT s.id FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
             WHERE s.status = 'completed' AND e.status <> 'done'""",
+    ),
+    Invariant(
+        name="written-with-its-step",
+        number="I17",
+        subject=Subject.EFFECTS,
+        says="The effect of a step that writes records is done by the very transaction that completed the step, and by no "
+        "other; step and effect name the same record.",
+        broken="""
+            SELECT e.id FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
+            WHERE s.lane = 'fast' AND ((e.status, s.status) <> ('done', 'completed')
+              OR e.decided_at IS DISTINCT FROM s.finished_at
+              OR (e.answer ? 'created' AND (e.answer->'id', e.answer->'created')
+                  IS DISTINCT FROM (s.output->'id', s.output->'created')))""",
+    ),
+    Invariant(
+        name="record-created-once",
+        subject=Subject.EFFECTS,
+        says="No two steps say that they created the same record.",
+        broken="""
+            SELECT min(id) FROM executions_effect WHERE status = 'done' AND answer->'created' = 'true'
+            GROUP BY answer->'type', answer->'id' HAVING count(*) > 1""",
     ),
     Invariant(
         name="intent-before-send",

@@ -13,6 +13,8 @@ from executions.dispatcher import MOST_TRIES
 from executions.states import FINAL_RUN, FINAL_STEP, LIVE_RUN, LIVE_STEP
 from executions.sweeper import margin_seconds
 from lightfield.kernel.catalogue import CATALOGUE
+from workflows import step_types
+from workflows.step_types import TransactionalStepType
 
 # What each type of entry tells: from which status to which, None where there is none. Waiting runs are told as
 # running and queued steps as ready: admission locks no run and so tells nothing. Every change of a step goes
@@ -86,6 +88,11 @@ def parameters() -> dict[str, Any]:
         "margin": margin_seconds(),
         "most_tries": MOST_TRIES,
         "codes": sorted(CATALOGUE),
+        "writing_types": sorted(
+            one.name
+            for one in step_types.all_types()
+            if isinstance(one, TransactionalStepType) and one.has_effect
+        ),
     }
 
 

@@ -120,6 +120,48 @@ STARTERS: Final = (
         ],
     ),
     Starter(
+        "contacts",
+        "Keep contacts up to date",
+        "A webhook tells of a person: the contact is found by its address or created, and gets a task.",
+        "contacts",
+        WEBHOOK,
+        [
+            {
+                "key": "contact",
+                "type": "upsert_record",
+                "config": {
+                    "entity": "contact",
+                    "match": {"email": "{{ trigger.email }}"},
+                    "fields": {"first_name": "{{ trigger.name | default: nil }}"},
+                },
+            },
+            {
+                "key": "open",
+                "type": "find_records",
+                "config": {
+                    "entity": "task",
+                    "filters": [
+                        {"field": "custom.contact", "operator": "is", "value": "{{ contact.id }}"},
+                        {"field": "status", "operator": "is", "value": "todo"},
+                    ],
+                },
+            },
+            {
+                "key": "idle",
+                "type": "condition",
+                "config": {"left": "{{ open.count }}", "operator": "is", "right": 0},
+            },
+            {
+                "key": "task",
+                "type": "create_record",
+                "config": {
+                    "entity": "task",
+                    "fields": {"title": "Call {{ trigger.email }}", "custom.contact": "{{ contact.id }}"},
+                },
+            },
+        ],
+    ),
+    Starter(
         "schedule",
         "Every working day at nine",
         "A request goes out at nine o'clock, from Monday to Friday, also on the days when clocks change.",

@@ -93,7 +93,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("template.unresolved", False, 422, "A template refers to a value that is not there.", "Correct the path, or add | default: to it."),
     Entry("template.limit", False, 422, "A template is too large or does too much.", "Simplify the template or its data."),
     Entry("template.failed", False, 422, "A template could not be rendered.", "Correct the filter's arguments or the data."),
-    # record.*: what people and programs write into the CRM. Those without a status stand in `errors` only
+    # record.*: what people, programs and steps write into the CRM. Those without a status stand in `errors`, or end a step
     Entry("record.invalid", False, 422, "The record has wrong or unknown fields.", "Follow the pointers in `errors`."),
     Entry("record.duplicate", False, 409, "Another record has this natural key.", "Change that record, or give this one another value at the pointer."),
     Entry("record.missing_field", False, None, "A field that the record needs was not sent.", "Send the field at the pointer."),
@@ -101,6 +101,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("record.read_only_field", False, None, "The field is set by the system.", "Leave the field out."),
     Entry("record.invalid_value", False, None, "The field cannot have this value.", "Send a value of the kind that /api/docs names."),
     Entry("record.not_found", False, None, "There is no record with this id.", "Send the id of a record that exists."),
+    Entry("record.ambiguous", False, None, "More than one record matches, so none was changed.", "Match by what only one record has, such as an e-mail address, or mend the records that are alike."),
     # trigger.*: what starts a workflow
     Entry("trigger.unknown_entity", False, 422, "No watched model has this name.", "Name one that the detail and GET /api/v1/watchables list, or watch the model as docs/howto/watch-your-models.md says."),
     Entry("trigger.unknown_field", False, 422, "The watched model has no such field, or one that is set at every save.", "Name one of the fields that the detail lists."),
@@ -157,6 +158,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("step.worker_lost", False, None, "The step ended its process three times while running alone, or lost it ten times.", "Look at the step's memory use and native code; replay when mended."),
     Entry("step.unexpected", True, None, "The step raised an error that it does not declare.", "See the metadata and the worker's log under the trace id."),
     Entry("step.timeout", True, None, "The step did not end within its time limit.", "Raise the step's timeout or make the work smaller."),
+    Entry("step.conflict", True, None, "Others changed the same records at the same moment, time and again.", "Nothing, if a retry succeeds; else look for what changes these records so often, or holds them for so long."),
     Entry("step.invalid_output", False, None, "The step's output is not JSON that can be kept.", "Change the step type: finite numbers, text without NUL, at most 32 levels."),
     Entry("step.output_too_large", False, None, "The step's output is too large to keep.", "Ask for less data." ),
     Entry("engine.dispatch_failed", False, None, "The event could not be turned into a run three times.", "See the event's metadata; dispatch it again from the admin."),

@@ -46,6 +46,8 @@ POINTS = frozenset(
         "CP-S7",  # worker: settled, no bell rung
         "CP-S8",  # worker: bells rung, message not acknowledged
         "CP-S9",  # worker: next step continued, no intent
+        "CP-R1",  # record step: record written, nothing settled, not committed
+        "CP-R2",  # record step: committed, no bell rung, the run not gone on
         "CP-T1",  # ticks: trigger locked and due instants computed, nothing written
         "CP-T2",  # ticks: ticks and events committed, no bell rung
         "CP-X1",  # sweeper: expired steps found and stamped, no bell rung

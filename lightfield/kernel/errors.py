@@ -89,3 +89,14 @@ class PermanentStepError(StepError):
     """Trying again cannot succeed (bad configuration, unresolved template, 400)."""
 
     retryable = False
+
+
+class WriteConflict(Exception):
+    """Somebody else wrote at the same moment what this transaction was about to: undo it and run it again.
+
+    `otherwise` is the step's error if it happens every time.
+    """
+
+    def __init__(self, otherwise: StepError) -> None:
+        self.otherwise = otherwise
+        super().__init__(str(otherwise))

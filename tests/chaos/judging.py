@@ -6,7 +6,7 @@ import collections
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos import ends, fences, logs, schedules
+from tests.chaos import ends, fences, judging_steps, logs, schedules
 from tests.chaos.books import Arrival, Books
 from tests.chaos.fences import TOLERANCE, Log, Told
 from tests.chaos.pace import own_time
@@ -23,14 +23,14 @@ RUNS = "SELECT r.id::text, w.name, r.status, r.error_code FROM executions_run r 
 EFFECTS = """
 SELECT e.key, e.status, extract(epoch FROM e.decided_at)::float8, e.answer->>'status_code', e.request->>'on_unknown',
   s.status, s.reused
-FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id
+FROM executions_effect e JOIN executions_steprun s ON s.id = e.step_run_id WHERE s.lane <> 'fast'
 """
 ATTEMPTS = """
 SELECT e.key, extract(epoch FROM a.intent_at)::float8,
   extract(epoch FROM CASE WHEN s.status IN ('cancelled', 'failed') AND a.number = s.attempts THEN greatest(a.finished_at, e.decided_at)
                           ELSE coalesce(a.finished_at, now()) END)::float8
 FROM executions_attempt a JOIN executions_effect e ON e.step_run_id = a.step_run_id
-JOIN executions_steprun s ON s.id = a.step_run_id WHERE a.intent_at IS NOT NULL
+JOIN executions_steprun s ON s.id = a.step_run_id WHERE a.intent_at IS NOT NULL AND s.lane <> 'fast'
 """
 KILLERS = """
 SELECT DISTINCT split_part(a.worker, ':', 2)::int FROM executions_attempt a JOIN executions_steprun s ON s.id = a.step_run_id
@@ -83,6 +83,15 @@ def judge(stack: Stack, books: Books) -> Judgement:
     for rule, found in schedules.contradictions(stack).items():
         for words in found:
             judgement.blame(rule, words)
+    steps = stack.ask(judging_steps.STEPS)
+    of_steps = judging_steps.contradictions(
+        steps, stack.ask(judging_steps.NOTES), stack.ask(judging_steps.COMPANIES)
+    )
+    for rule, found in of_steps.items():
+        judgement.broken[rule] += found
+    judgement.facts["record steps"] = (
+        f"{len(steps)}, {sum(step[2] == 'completed' for step in steps)} completed"
+    )
     judgement.facts["ticks of schedules"] = schedules.lateness(stack)
     _judge_zombies(judgement, stack, books)
     _judge_processes(judgement, stack, books)

@@ -25,7 +25,19 @@ TRACKS: dict[str, tuple[str, ...]] = {
         *("CP-W1", "CP-W2", "CP-W3", "CP-W4"),
         *("CP-L1", "CP-L2", "CP-L3", "CP-P1", "CP-P2"),
     ),
-    "worker-fast": ("CP-D1", "CP-D2", "CP-D3", "CP-D4", "CP-D5", "CP-X1", "CP-X2", "CP-T1", "CP-T2"),
+    "worker-fast": (
+        "CP-D1",
+        "CP-D2",
+        "CP-D3",
+        "CP-D4",
+        "CP-D5",
+        "CP-R1",
+        "CP-R2",
+        "CP-X1",
+        "CP-X2",
+        "CP-T1",
+        "CP-T2",
+    ),
     "worker-http": ("CP-S1", "CP-S2", "CP-S3", "CP-S4", "CP-S5", "CP-S6", "CP-S7", "CP-S8", "CP-S9"),
 }
 ROLE = {point: role for role, points in TRACKS.items() for point in points}

@@ -1,4 +1,4 @@
-"""What runs while things break: six workflows, drawn at random from the seed; others only where a fault wants them."""
+"""What runs while things break: seven workflows, drawn at random from the seed; others only where a fault wants them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 from lightfield.local.boot import CannotStart
 from lightfield.local.calls import Api
+from tests.chaos import judging_steps
 
 WEBHOOK = {"type": "webhook", "config": {"signature": {"scheme": "none"}}}
 RETRY = {"max_attempts": 10, "base_seconds": 0.2, "cap_seconds": 2}
 CALLS = 4  # of one and the same request, at most
 # How often each is drawn. `fast` has no slow step; it also serves the bursts.
-WEIGHTS = {"two": 30, "flaky": 15, "careful": 15, "mixed": 15, "keys": 15, "fast": 10}
+WEIGHTS = {"two": 30, "flaky": 15, "careful": 15, "mixed": 15, "keys": 15, "fast": 10, "records": 15}
 
 
 def call(sink: str, key: str, path: str, **config: Any) -> dict[str, Any]:
@@ -26,6 +27,21 @@ def call(sink: str, key: str, path: str, **config: Any) -> dict[str, Any]:
 
 def say(key: str, words: str) -> dict[str, Any]:
     return {"key": key, "type": "log", "config": {"message": words}}
+
+
+def record_step(key: str, kind: str, **config: Any) -> dict[str, Any]:
+    return {"key": key, "type": kind, "config": config, "retry": RETRY}
+
+
+def record_steps(sink: str) -> list[dict[str, Any]]:
+    """Runs meet at forty accounts; each makes a note of its own, named after it, and changes it in the end."""
+    company, note = {"name": "Chaos {{ trigger.number | modulo: 40 }}"}, {"title": "{{ run.id }}:noted"}
+    return [
+        record_step("company", "upsert_record", entity="account", match=company, fields={"headcount": "{{ run.id }}"}),
+        record_step("noted", "create_record", entity="note", fields={**note, "account": "{{ company.id }}"}),
+        call(sink, "sent", "/keys/slow-150"),
+        record_step("told", "update_record", entity="note", id="{{ noted.id }}", fields={"content": "{{ sent.status_code }}"}),
+    ]  # fmt: skip
 
 
 def definitions(sink: str) -> dict[str, list[dict[str, Any]]]:
@@ -47,6 +63,7 @@ def definitions(sink: str) -> dict[str, list[dict[str, Any]]]:
         ],
         "keys": [call(sink, "first", "/keys/slow-400"), call(sink, "second", "/keys/ok")],
         "fast": [say("one", "1"), say("two", "2")],
+        "records": record_steps(sink),
     }
 
 
@@ -81,6 +98,10 @@ def publish(api: Api, sink: str) -> dict[str, str]:
         workflow = insist(api, "/api/v1/workflows", definition)
         insist(api, f"/api/v1/workflows/{workflow['id']}/publish")
         addresses[name] = workflow["webhook_url"]
+    watch = {"type": "record", "config": {"entity": "note", "event": "created"}}
+    noted = {"schema": 1, "name": judging_steps.WATCHER, "trigger": watch, "steps": [say("told", "ok")]}
+    watcher = insist(api, "/api/v1/workflows", noted)
+    insist(api, f"/api/v1/workflows/{watcher['id']}/publish")
     return addresses
 
 

@@ -74,7 +74,7 @@ def test_who_starts_a_schedule_by_hand_is_offered_what_a_tick_brings(ada: Client
 
 def test_a_starter_is_offered_put_into_the_editor_and_stored(ada: Client) -> None:
     # Given the page with its starters, and one that was chosen
-    assert len(dom_of(ada.get(ADD)).all("a", class_="lf-starter")) == 6
+    assert len(dom_of(ada.get(ADD)).all("a", class_="lf-starter")) == len(STARTERS)
     editor = dom_of(ada.get(f"{ADD}?starter=manual")).one("textarea", name="definition")
 
     # When its text is saved as it stands

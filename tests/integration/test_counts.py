@@ -12,15 +12,16 @@ from django.db import connection, transaction
 from django.test import Client
 
 from benchmarks.saves import counted
-from crm.models import Opportunity
-from executions import sweeper
+from crm.models import Account, Opportunity
+from executions import engine, sweeper
 from executions.models import Run, StepRun
 from lightfield.kernel import sql
 from tests.bellboy import TASKS, Bellboy
 from tests.capturing import capturing, payloads, watching
 from tests.factories import a_published_workflow
+from tests.integration.record_steps.playing import create, find, update, upsert
 from tests.jotter import Jotter
-from tests.staging import answer_with_cells_here, let_time_pass, nap, say, slow
+from tests.staging import a_run, answer_with_cells_here, let_time_pass, nap, say, slow
 from triggers import services
 from triggers.models import Trigger
 from workflows import services as workflows
@@ -145,6 +146,73 @@ def test_a_run_of_fast_steps_costs_one_transaction_for_each_and_one_message(
 
     assert transactions <= 5  # capture, dispatch, the run's context, two steps
     assert bellboy.names() == ["dispatch_shard"]
+
+
+RECORD_STEPS = [
+    upsert("account", {"name": "Acme"}, key="acme"),
+    upsert("contact", {"email": "ada@example.com"}, key="ada", account="{{ acme.id }}"),
+    create("task", key="call", title="Call {{ ada.fields.email }}", account="{{ acme.id }}"),
+    update("contact", "{{ ada.id }}", key="note", title="Called {{ run.id }}"),
+    find("task", ("account", "is", "{{ acme.id }}"), key="found"),
+]
+
+
+@pytest.mark.parametrize("mode", ["orm", "trigger"])
+def test_five_record_steps_cost_at_most_seven_transactions_and_two_messages_after_the_capture(
+    mode: str, bellboy: Bellboy, counter: Counter
+) -> None:
+    with capturing(mode):
+        watching("contact", "updated", "title")
+        transactions = cost_of_a_run(bellboy, counter, RECORD_STEPS)
+
+    assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
+    # Those, and the run that the change of the contact starts: its dispatch, its context and its step.
+    own, started = 1 + 2 + 5, 3 if mode == "orm" else 0
+    assert transactions <= own + started
+    assert bellboy.names() == ["dispatch_shard"] * (2 if mode == "orm" else 1)
+
+
+# BEGIN and COMMIT aside: lock, the record's own statements, audit, what it is now, settle.
+STATEMENTS: dict[str, tuple[dict[str, Any], int]] = {
+    "create": (create("task", title="Call"), 6),  # INSERT, capture
+    "create with a reference": (
+        create("task", title="Call", account="{{ trigger.acme }}"),
+        7,
+    ),  # a look at it
+    "update": (
+        update("account", "{{ trigger.acme }}", headcount="{{ run.id }}"),
+        8,
+    ),  # SELECT, look, UPDATE, capture
+    "upsert, found": (upsert("account", {"name": "Acme"}, headcount="{{ run.id }}"), 8),  # as update
+    "upsert by e-mail, new": (
+        upsert("contact", {"email": "{{ run.id }}@example.com"}),
+        7,
+    ),  # SELECT, INSERT, capture
+    "upsert by name, new": (
+        upsert("account", {"name": "{{ run.id }}"}),
+        9,
+    ),  # SELECT, lock, SELECT, INSERT, capture
+    "find": (find("account"), 3),  # lock, SELECT, settle
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_record_step_is_few_statements(name: str, bellboy: Bellboy) -> None:
+    step, most = STATEMENTS[name]
+    for entity in ("account", "contact", "task"):
+        watching(entity, "created")
+        watching(entity, "updated")
+    acme = Account.objects.create(name="Acme")
+    workflow = a_published_workflow(steps=[step])
+    for _ in range(2):  # each process reads a version once
+        run = a_run(workflow=workflow, payload={"acme": str(acme.pk)})
+        with counted() as executed:
+            engine.advance([str(run.pk)])
+            statements = executed[0] - 1  # the run's context, before all its steps
+
+    run.refresh_from_db()
+    assert run.status == "completed"
+    assert statements <= most
 
 
 def test_an_idle_sweep_is_one_transaction_without_a_message(bellboy: Bellboy, counter: Counter) -> None:

@@ -36,6 +36,7 @@ TABLES = [
     "access_auditentry",
     "access_credential",
     "crm_opportunity",
+    "crm_contact",
     "triggers_uncapturedwrite",
 ]
 
@@ -102,6 +103,7 @@ def after_the_queued_step(status: str) -> str:
 
 
 COMPLETED_RUN = run_with("r.status = 'completed' AND r.generation = 1 AND r.seq > 5")
+WRITTEN = step_with("s.type = 'update_record' AND s.status = 'completed' AND NOT s.reused")
 COMPLETED_SLOW = step_with("s.status = 'completed' AND s.lane = 'http' AND NOT s.reused AND s.attempts = 1")
 RETRIED = step_with("s.status = 'completed' AND s.attempts >= 3 AND s.lost = 0")
 
@@ -489,6 +491,24 @@ PLANTS = [
     Plant(
         "completed-step-has-done-effect",
         f"UPDATE executions_effect SET status = 'unknown' WHERE step_run_id = {COMPLETED_SLOW}",
+    ),
+    Plant("completed-step-has-done-effect", f"DELETE FROM executions_effect WHERE step_run_id = {WRITTEN}"),
+    Plant(
+        "written-with-its-step",
+        f"UPDATE executions_effect SET status = 'unknown' WHERE step_run_id = {WRITTEN}",
+    ),
+    Plant("written-with-its-step", f"UPDATE executions_steprun SET status = 'failed' WHERE id = {WRITTEN}"),
+    Plant(
+        "written-with-its-step",
+        f"UPDATE executions_effect SET decided_at = now() + interval '1 hour' WHERE step_run_id = {WRITTEN}",
+    ),
+    Plant(
+        "written-with-its-step",
+        f'UPDATE executions_steprun SET output = output || \'{{"id": "another"}}\' WHERE id = {WRITTEN}',
+    ),
+    Plant(
+        "record-created-once",
+        "UPDATE executions_effect SET answer = answer || '{\"id\": \"one\"}' WHERE answer->'created' = 'true'",
     ),
     Plant("intent-before-send", f"DELETE FROM executions_effect WHERE step_run_id = {COMPLETED_SLOW}"),
     Plant("intent-before-send", "UPDATE executions_attempt SET intent_at = NULL WHERE outcome = 'unknown'"),

@@ -20,6 +20,7 @@ from tests.bellboy import Bellboy
 from tests.capturing import watching
 from tests.clockwork import SINCE_MIDNIGHT, a_schedule, noon_zone, set_back
 from tests.factories import BY, a_definition, a_published_workflow, an_event
+from tests.integration.record_steps.playing import create, find, update, upsert
 from tests.scripted import ScriptedSlow
 from tests.staging import a_queued_step, claim, die_in_cells, end_lease, intend, nap, say, slow
 from triggers import services as triggers
@@ -115,6 +116,7 @@ class World:
         self.make_undispatched()
         self.make_led_to()
         self.make_recorded()
+        self.make_written()
         self.make_scheduled()
         self.make_delivered()
         assert set(Run.objects.values_list("status", flat=True)) == {"completed", "failed", "cancelled"}
@@ -151,6 +153,24 @@ class World:
         deal = Opportunity.objects.create(name="A deal", stage="new")
         deal.stage = "won"
         deal.save()
+        self.answer()
+
+    def make_written(self) -> None:
+        """Records by steps: created, changed, and one that failed and was replayed with what came before it taken over."""
+        ada = {"email": "ada-{{ run.id }}@example.com"}
+        steps = [
+            upsert("contact", ada, key="ada"),
+            update("contact", "{{ ada.id }}", key="titled", title="{{ trigger.n }}"),
+        ]
+        self.run(a_published_workflow(steps=[*steps, find("contact", key="all")]))
+        again = {"email": "ada-{{ ada.id }}@example.com"}
+        doomed = self.run(
+            a_published_workflow(
+                steps=[*steps, create("contact", key="one", **again), create("contact", key="two", **again)]
+            )
+        )
+        assert doomed.error_code == "record.duplicate"
+        services.replay_run(run_id=doomed.pk, by=BY)
         self.answer()
 
     def make_delivered(self) -> None:

@@ -27,6 +27,7 @@ EQUAL_AS_TOLD = (
 TOLD_AS = {"timestamp with time zone": "text", "interval": "numeric", "bytea": "text"}
 ROW_TYPE = "lightfield_row_"
 MOST_NAME_BYTES = 63  # PostgreSQL cuts longer ones
+ARRAY = re.compile(r"(.+)\[[0-9]*\]")
 INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 
@@ -63,7 +64,7 @@ def row_sql(watch: Watch, row: str) -> str:
 def _told_type(field: AnyField) -> str:
     """The type of `value_sql`. Without a length where that means any: a cast would cut, as long as a longer column is news."""
     kind = field.db_type(connection) or "text"
-    if kind.endswith("[]") and _spelled(kind.removesuffix("[]"), "u.item"):
+    if (of_items := item_type(kind)) and _spelled(of_items, "u.item"):
         return "jsonb"
     bare = kind.partition("(")[0]
     if bare in TOLD_AS:
@@ -166,10 +167,16 @@ def value_sql(field: AnyField, row: str) -> str:
     """What is told of one field of the row with this alias."""
     column = f"{row}.{quoted(field.column)}"
     kind = field.db_type(connection) or ""
-    if kind.endswith("[]") and (spelled := _spelled(kind.removesuffix("[]"), "u.item")):
+    if (of_items := item_type(kind)) and (spelled := _spelled(of_items, "u.item")):
         every = f"SELECT coalesce(jsonb_agg({spelled} ORDER BY u.n), '[]') FROM unnest({column}) WITH ORDINALITY u(item, n)"
         return f"CASE WHEN {column} IS NOT NULL THEN ({every}) END"
     return _spelled(kind, column) or column
+
+
+def item_type(kind: str) -> str:
+    """Of an array such as `date[]` or `varchar(100)[50]`, the type of its items; empty of any other type."""
+    found = ARRAY.fullmatch(kind)
+    return found[1] if found else ""
 
 
 def _spelled(kind: str, value: str) -> str:

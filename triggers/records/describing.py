@@ -8,6 +8,7 @@ from enum import StrEnum
 from django.db import connection
 
 from triggers.records import watching
+from triggers.records.columns import item_type
 from triggers.records.watching import AnyField, Watch
 
 
@@ -72,13 +73,14 @@ def entries() -> list[Entry]:
 
 def _field_entry(watch: Watch, name: str, field: AnyField) -> FieldEntry:
     return FieldEntry(
-        name, str(field.verbose_name).capitalize(), _form(field), _target(field), name not in watch.quiet
+        name, str(field.verbose_name).capitalize(), form_of(field), _target(field), name not in watch.quiet
     )
 
 
-def _form(field: AnyField) -> Form:
+def form_of(field: AnyField) -> Form:
+    """How an event tells the values of this field."""
     kind = field.db_type(connection) or ""
-    return Form.LIST if kind.endswith("[]") else FORMS.get(kind.partition("(")[0], Form.TEXT)
+    return Form.LIST if item_type(kind) else FORMS.get(kind.partition("(")[0], Form.TEXT)
 
 
 def _target(field: AnyField) -> str | None:
