@@ -1,4 +1,4 @@
-"""A finished run as a story for a person: what happened when, and what that shows."""
+"""Finished runs as a story for a person: what happened when, and what that shows."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ class Aside:
 
 
 @dataclass(frozen=True)
+class Chapter:
+    """One finished run with its timeline, both as the API gives them."""
+
+    title: str
+    run: dict[str, Any]
+    timeline: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Line:
     at: datetime
     subject: str
@@ -26,29 +35,29 @@ class Line:
     words: str
 
 
-def told(
-    run: dict[str, Any],
-    timeline: list[dict[str, Any]],
-    asides: list[Aside],
-    findings: list[str],
-    *,
-    colour: bool,
-) -> str:
-    """The story, ready to print. `findings` are what it shows; each becomes a ticked line."""
-    lines = [_line(entry) for entry in timeline] + [Line(a.at, "", "", a.words) for a in asides]
+def told(chapters: list[Chapter], asides: list[Aside], findings: list[str], *, colour: bool) -> str:
+    """The story, ready to print. Seconds count from the first chapter's beginning, which the asides belong to too.
+
+    `findings` are what it shows; each becomes a ticked line.
+    """
+    begin = instant(chapters[0].timeline[0]["at"])
+    text = []
+    for chapter, beside in zip(chapters, [asides, *[[]] * len(chapters)], strict=False):
+        text += ["", *_chapter(chapter, beside, begin, colour)]
+    return "\n".join([*text, "", *(f"  {_painted('✓', '32', colour)} {finding}" for finding in findings), ""])
+
+
+def _chapter(chapter: Chapter, asides: list[Aside], begin: datetime, colour: bool) -> list[str]:
+    lines = [_line(entry) for entry in chapter.timeline] + [Line(a.at, "", "", a.words) for a in asides]
     lines.sort(key=lambda line: line.at)
-    begin, end = lines[0].at, instant(run["finished_at"])
-    text = [
-        "",
-        f"  Webhook to {run['status']} run in {(end - begin).total_seconds():.1f} s",
+    run = chapter.run
+    seconds = (instant(run["finished_at"]) - lines[0].at).total_seconds()
+    return [
+        f"  {chapter.title}: {run['status']} after {seconds:.1f} s",
         f"  run {run['id']}   version {run['version']}   trace {run['trace_id']}",
         "",
         *(_printed(line, (line.at - begin).total_seconds(), colour) for line in lines),
-        "",
-        *(f"  {_painted('✓', '32', colour)} {finding}" for finding in findings),
-        "",
     ]
-    return "\n".join(text)
 
 
 def instant(text: str) -> datetime:
