@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
-from lightfield.access import cells, credential_hosts, credentials
+from lightfield.access import cells, credential_fields, credential_hosts, credentials
 from lightfield.access.credential_hosts import InvalidHost
 from lightfield.access.credentials import Use
 from lightfield.access.look_only import PageAdmin
@@ -66,13 +66,13 @@ class CredentialForm(forms.ModelForm):
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
-        if not credentials.NAME.fullmatch(name):
+        if not credential_fields.NAME.fullmatch(name):
             raise ValidationError("Use 1 to 40 of a-z, 0-9 and _, a letter first.")
         return name
 
     def clean_value(self) -> str:
         value: str = self.cleaned_data["value"]
-        if value and (why := credentials.flaw_of_value(value)):
+        if value and (why := credential_fields.flaw_of_value(value)):
             raise ValidationError(why)
         return value
 

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from lightfield.access import credentials
+from lightfield.access import credential_fields, credentials
 from lightfield.access.auth import Right, caller_of
 from lightfield.access.idempotency import answered_once
 from lightfield.access.models import Credential, Scope
@@ -64,7 +64,7 @@ class NewCredentialSerializer(serializers.Serializer[Any]):
 
     name = serializers.RegexField(r"^[a-z][a-z0-9_]{0,39}$", help_text="As in {{ secret.<name> }}.")
     value = serializers.CharField(
-        write_only=True, min_length=credentials.SHORTEST, max_length=credentials.LONGEST
+        write_only=True, min_length=credential_fields.SHORTEST, max_length=credential_fields.LONGEST
     )
     hosts = serializers.ListField(
         child=serializers.CharField(help_text="`api.example.com`, or with a port unless it is 443."),

@@ -8,32 +8,24 @@ here, but does not know its value, cannot either: another name or one more host 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
-from lightfield.access import audit, credential_hosts, keyring
-from lightfield.access.credential_hosts import InvalidHost
+from lightfield.access import audit, keyring
+from lightfield.access.credential_fields import accepted
 from lightfield.access.models import Credential
 from lightfield.kernel import sql
-from lightfield.kernel.errors import Problem, RequestRefused
+from lightfield.kernel.errors import RequestRefused
 from lightfield.kernel.ids import uuid7
 
-NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-SHORTEST: Final = (
-    8  # characters of a value: a shorter one could not be told from other text in an answer, and hidden
-)
-LONGEST: Final = 4096
 HINTED_FROM: Final = 16  # characters from which the last four give nothing away that helps
-FIELDS: Final = frozenset({"name", "description", "hosts", "value"})
 CHANGED: Final = ("name", "description", "hosts", "ciphertext", "last4", "updated_at", "updated_by")
-_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 # The lock of a published workflow's names keeps a delete away until that publish is through, and the other way round.
 KEEP: Final = (
@@ -96,7 +88,7 @@ def create(*, sent: object, by: str) -> Credential:
     Raises:
         RequestRefused: `secret.invalid` with one problem per place, `secret.duplicate`.
     """
-    fields = _accepted(sent, needed=("name", "value", "hosts"))
+    fields = accepted(sent, needed=("name", "value", "hosts"))
     credential_id = uuid7()
     row = Credential(
         id=credential_id, description=fields.get("description", ""), created_by=by, updated_by=by
@@ -119,7 +111,7 @@ def change(*, credential_id: UUID, sent: object, by: str) -> Credential:
             one more host without the value, `secret.in_use` for another name while a published workflow reads this one,
             `secret.unreadable` when the row has to be sealed anew and cannot be opened.
     """
-    fields = _accepted(sent, needed=())
+    fields = accepted(sent, needed=())
     row = _locked(credential_id)
     name, hosts = fields.get("name", row.name), fields.get("hosts", row.hosts)
     value = fields.get("value")
@@ -229,69 +221,3 @@ def _written_once(write: Callable[[], object]) -> None:
         if sql.sqlstate(error) != "23505":
             raise
         raise RequestRefused("secret.duplicate") from None
-
-
-@sensitive_variables()
-def _accepted(sent: object, *, needed: Iterable[str]) -> dict[str, Any]:
-    """The fields, checked, hosts in their normal form. No problem repeats what was sent as the value."""
-    if not isinstance(sent, dict):
-        raise RequestRefused("secret.invalid", "Send an object.")
-    problems = [
-        Problem(f"/{name}", "secret.invalid", "There is no field of this name here.")
-        for name in sent
-        if name not in FIELDS
-    ] + [
-        Problem(f"/{name}", "secret.invalid", "This field is required.")
-        for name in needed
-        if name not in sent
-    ]
-    accepted = {name: sent[name] for name in sent if name in FIELDS}
-    for name, flaw in (
-        ("name", _flaw_of_name),
-        ("description", _flaw_of_description),
-        ("value", flaw_of_value),
-    ):
-        if name in accepted and (why := flaw(accepted[name])):
-            problems.append(Problem(f"/{name}", "secret.invalid", why))
-    if "hosts" in accepted:
-        accepted["hosts"], flaws = _hosts(accepted["hosts"])
-        problems += flaws
-    if problems:
-        raise RequestRefused("secret.invalid", problems=problems)
-    return accepted
-
-
-def _flaw_of_name(name: object) -> str:
-    is_good = isinstance(name, str) and NAME.fullmatch(name)
-    return "" if is_good else "Use 1 to 40 of a-z, 0-9 and _, a letter first."
-
-
-def _flaw_of_description(text: object) -> str:
-    is_good = isinstance(text, str) and len(text) <= 200 and "\0" not in text
-    return "" if is_good else "Expected text of at most 200 characters."
-
-
-def flaw_of_value(value: object) -> str:
-    """Why a value could not be sent in a header, or hidden in an answer. Never repeats it."""
-    if not isinstance(value, str):
-        return "Expected text."
-    if value != value.strip():
-        return "It begins or ends with a blank or a line break: copy the secret alone."
-    if not SHORTEST <= len(value) <= LONGEST:
-        return f"Needs {SHORTEST} to {LONGEST} characters: a shorter one could not be told from other text and hidden."
-    if _UNSENDABLE.search(value):
-        return "It holds control characters, which no header can carry."
-    return ""
-
-
-def _hosts(sent: object) -> tuple[list[str], list[Problem]]:
-    if not isinstance(sent, list) or not 1 <= len(sent) <= credential_hosts.MOST:
-        why = f"Expected a list of 1 to {credential_hosts.MOST} hosts."
-        return [], [Problem("/hosts", "secret.invalid", why)]
-    found, problems = set[str](), []
-    for place, host in enumerate(sent):
-        try:
-            found.add(credential_hosts.normal(host if isinstance(host, str) else ""))
-        except InvalidHost as error:
-            problems.append(Problem(f"/hosts/{place}", "secret.invalid", str(error)))
-    return sorted(found), problems
