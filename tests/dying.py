@@ -108,6 +108,7 @@ def deeds(key: str) -> dict[str, Callable[[], Any]]:
         "publish": lambda: services.publish(workflow_id=UUID(key), by="somebody mortal"),
         "archive": lambda: services.archive(workflow_id=UUID(key), by="somebody mortal"),
         "deliver": lambda: _deliver(key),
+        "tell": _tell,
     }
 
 
@@ -120,6 +121,16 @@ def _deliver(token: str) -> None:
 
     request = RequestFactory().post(f"/hooks/{token}", b'{"n": 1}', "application/json")
     HookShortcut(lambda _: HttpResponse())(request)
+
+
+def _tell() -> None:
+    """Gather and send failure notices, to loopback."""
+    from django.test import override_settings
+
+    from executions.notices import outgoing
+
+    with override_settings(LIGHTFIELD_EGRESS_ALLOW="127.0.0.0/8", LIGHTFIELD_OWN_SERVERS=[]):
+        outgoing.send_due()
 
 
 def _live(deed: str, key: str, mode: str, point: str) -> int:

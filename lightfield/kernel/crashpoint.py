@@ -46,6 +46,9 @@ POINTS = frozenset(
         "CP-S7",  # worker: settled, no bell rung
         "CP-S8",  # worker: bells rung, message not acknowledged
         "CP-S9",  # worker: next step continued, no intent
+        "CP-N1",  # notices: gathered into a message, not committed
+        "CP-N2",  # notices: taken by the receiver, nothing written of it
+        "CP-N3",  # notices: workflow paused after failures, not committed
         "CP-T1",  # ticks: trigger locked and due instants computed, nothing written
         "CP-T2",  # ticks: ticks and events committed, no bell rung
         "CP-X1",  # sweeper: expired steps found and stamped, no bell rung
