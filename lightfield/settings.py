@@ -276,6 +276,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryVerdict": "triggers.deliveries.models.DeliveryVerdict",
         "RunStatus": "executions.states.RunStatus",
         "StepStatus": "executions.states.StepStatus",
+        "NoticeStatus": "executions.notices.models.MessageStatus",
         "TaskStatus": "crm.models.TaskStatus",
         "MeetingPrivacy": "crm.models.MeetingPrivacy",
     },

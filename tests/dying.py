@@ -109,6 +109,7 @@ def deeds(key: str) -> dict[str, Callable[[], Any]]:
         "archive": lambda: services.archive(workflow_id=UUID(key), by="somebody mortal"),
         "deliver": lambda: _deliver(key),
         "tell": _tell,
+        "expire": lambda: _expire(key),
     }
 
 
@@ -131,6 +132,14 @@ def _tell() -> None:
 
     with override_settings(LIGHTFIELD_EGRESS_ALLOW="127.0.0.0/8", LIGHTFIELD_OWN_SERVERS=[]):
         outgoing.send_due()
+
+
+def _expire(run_id: str) -> None:
+    """What the bell for runs whose time is up sets off."""
+    from executions.ending import end_run
+    from executions.states import RunStatus
+
+    end_run(run_id, status=RunStatus.FAILED, metadata={})
 
 
 def _live(deed: str, key: str, mode: str, point: str) -> int:

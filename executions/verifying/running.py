@@ -16,6 +16,7 @@ from executions.verifying import (
     deliveries,
     effects,
     events,
+    notices,
     runs,
     steps,
     stories,
@@ -36,6 +37,7 @@ GROUPS: dict[str, tuple[Invariant, ...]] = {
     "Attempts": attempts.INVARIANTS,
     "Effects": effects.INVARIANTS,
     "Timelines": stories.INVARIANTS,
+    "Notices": notices.INVARIANTS,
 }
 INVARIANTS: tuple[Invariant, ...] = tuple(chain.from_iterable(GROUPS.values()))
 SHOWN = 20  # ids named for each broken invariant; the count is of all

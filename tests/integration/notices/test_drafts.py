@@ -25,11 +25,9 @@ def settings_with(**on_failure: Any) -> dict[str, Any]:
 
 
 def problems(settings: dict[str, Any], *, publish: bool = False) -> list[tuple[str, str]]:
+    make = a_published_workflow if publish else a_workflow
     with pytest.raises(RequestRefused) as refused:
-        if publish:
-            a_published_workflow(settings=settings)
-        else:
-            a_workflow(settings=settings)
+        make(settings=settings)
     return [(problem.pointer, problem.code) for problem in refused.value.problems]
 
 
