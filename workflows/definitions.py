@@ -71,8 +71,8 @@ class NoticeWebhook(_Part):
     secret: str | None = Field(
         None,
         max_length=200,
-        description="Signs the requests as Standard Webhooks: `whsec_` and the base64 of 24 to 64 bytes. Written once "
-        "and kept encrypted; null ends it, left out it stays as it is.",
+        description="Signs the requests as Standard Webhooks: `whsec_` and the base64 of 24 to 64 bytes. Kept "
+        "encrypted and never read back; left out or null it stays as it is, and an empty one ends it.",
     )
 
 

@@ -155,7 +155,8 @@ def figure(value: Any, *, is_bytes: bool = False) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"`{value}`" if value not in ("", [], {}) else "–"
     if is_bytes and value >= 1024 and value % 1024 == 0:
-        return f"{value:,} ({value // 1024:,} KiB)" if value % (1 << 20) else f"{value:,} ({value >> 20} MiB)"
+        size = int(value) // 1024
+        return f"{value:,} ({size:,} KiB)" if size % 1024 else f"{value:,} ({size // 1024} MiB)"
     return f"{value:,}" if isinstance(value, int) or not value.is_integer() else f"{int(value):,}"
 
 

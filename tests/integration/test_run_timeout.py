@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ def test_given_eight_that_end_it_at_once_then_it_is_told_once(bellboy: Bellboy) 
         run = a_run(workflow=a_hurried_workflow(slow(), say()))
         let_its_time_be_up(run)
 
-        race(*[lambda run=run: tasks.expire_runs.apply(args=([str(run.pk)],))] * 8)
+        race(*[partial(tasks.expire_runs.apply, args=([str(run.pk)],))] * 8)
 
         assert told(run) == ["run.created", "step.failed", "step.skipped", "run.failed"]
 
@@ -136,11 +137,10 @@ def test_given_an_outcome_and_the_timeout_at_once_then_one_of_them_holds(
     for _ in range(10):
         step = a_queued_step(workflow=a_hurried_workflow(slow()))
         let_its_time_be_up(step.run)
-        run_id = str(step.run_id)
 
         race(
-            lambda step=step: worker.execute([step.pk]),
-            lambda run_id=run_id: tasks.expire_runs.apply(args=([run_id],)),
+            partial(worker.execute, [step.pk]),
+            partial(tasks.expire_runs.apply, args=([str(step.run_id)],)),
         )
 
         run = Run.objects.get(pk=step.run_id)
