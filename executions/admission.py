@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from executions.lanes import IN_FLIGHT_OF_WF, WAITING_WORKFLOWS
+from executions.lanes import IN_FLIGHT_OF_WF, OWN_LIMIT, WAITING_WORKFLOWS
 from executions.together import Together
 from lightfield.kernel import bells, sql
 from lightfield.kernel.crashpoint import crashpoint
@@ -21,8 +21,12 @@ FEW = 2  # steps at once mean no backlog: a message each, and nobody is asked to
 
 # Nobody waits for the disk here: what an admission tells is told again by the sweeper, should a crash of PostgreSQL
 # take it back. A claim, which nobody may take back, carries it to the disk.
+# A workflow's own limit is over all lanes: once anybody has set one, lanes are admitted to one after the other. An
+# admission that began before that publish does not know of it, and keeps to what was published before.
 LOCK_LANE = """
-SELECT set_config('synchronous_commit', 'off', true) FROM executions_lane WHERE name = %(lane)s::text FOR UPDATE
+SELECT set_config('synchronous_commit', 'off', true) FROM executions_lane
+WHERE name = %(lane)s::text OR EXISTS (SELECT 1 FROM workflows_workflowversion WHERE concurrency IS NOT NULL)
+ORDER BY name FOR UPDATE
 """
 
 ADMIT = f"""
@@ -50,7 +54,7 @@ cand AS (  -- load: what the workflow would have in flight with this step
       AND s.due_at <= statement_timestamp()
     ORDER BY s.due_at, s.id
     LIMIT greatest(0, least(greatest(room.n, least({FEW} - b.n, room.free)),
-                            least(coalesce(v.concurrency, room.per_workflow), room.per_workflow) - b.n,
+                            least(coalesce({OWN_LIMIT}, room.per_workflow), room.per_workflow) - b.n,
                             1 + 2 * room.n / greatest(1, room.k)))) c
   WHERE wf.workflow_id IS NOT NULL),
 pick AS MATERIALIZED (  -- a workflow that has next to nothing in flight need not wait until the way is free

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from executions import decision_list, selectors, services
 from executions.models import ERROR_CODE_FORMAT, Run
+from executions.notices.models import NoticeSecret
 from executions.serializers import (
     ChainSerializer,
     DecisionSerializer,
@@ -167,8 +168,23 @@ class DecisionFilter(FilterSet):
     verdict = ChoiceFilter(choices=Verdict.choices)
 
 
+@extend_schema_serializer(component_name="Workflow")
+class WorkflowWithNoticesSerializer(triggers.AddressedWorkflowSerializer):
+    notice_secret_last4 = serializers.SerializerMethodField(
+        help_text="Of the secret that signs failure notices; null: they are not signed. Null without the right to edit."
+    )
+
+    def get_notice_secret_last4(self, workflow: Any) -> str | None:
+        if not caller_of(self.context["request"]).may(triggers.ADDRESS):
+            return None
+        row = NoticeSecret.objects.only("last4").filter(workflow=workflow).first()
+        return row.last4 if row else None
+
+
 class WorkflowViewSet(triggers.WorkflowViewSet):
     """With the answer to "why did it (not) fire?"."""
+
+    serializer_class = WorkflowWithNoticesSerializer
 
     rights: ClassVar[dict[str, Right]] = {
         **triggers.WorkflowViewSet.rights,

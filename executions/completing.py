@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from executions import timeline
-from executions.lanes import IN_FLIGHT_OF_WF, LANE_STANDS, WAITING_WORKFLOWS
+from executions.lanes import IN_FLIGHT_OF_WF, LANE_STANDS, OWN_LIMIT, WAITING_WORKFLOWS
 from executions.settlements import STEP_COLUMNS, Settled, Settlement
 from executions.states import StepStatus
 from lightfield.kernel import sql, strict_json
@@ -30,7 +30,7 @@ rival AS MATERIALIZED (  -- the least that a waiting workflow has in flight, if 
   LEFT JOIN workflows_workflow f ON f.id = wf.workflow_id
   LEFT JOIN workflows_workflowversion v ON v.id = f.active_version_id
   CROSS JOIN LATERAL ({IN_FLIGHT_OF_WF}) b
-  WHERE b.n < least(v.concurrency, l.per_workflow)
+  WHERE b.n < least({OWN_LIMIT}, l.per_workflow)
     AND (SELECT s.due_at FROM executions_steprun s WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting')
            AND s.workflow_id = wf.workflow_id ORDER BY s.due_at, s.id LIMIT 1) <= statement_timestamp()),
 lk AS MATERIALIZED (  -- a run keeps its slot unless admission would give it to a workflow with less in flight

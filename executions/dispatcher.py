@@ -59,7 +59,8 @@ fate AS MATERIALIZED (
                       AND v.definition #> '{trigger,config,own_changes}' IS DISTINCT FROM 'true' THEN 'trigger.own_change'
                     WHEN ev.depth > %(max_depth)s::int THEN 'run.depth_exceeded' END AS ignored_as,
          v.plan->0->>'key' AS key, v.plan->0->>'type' AS type, v.plan->0->>'lane' AS lane,
-         (v.plan->0->>'max_attempts')::int AS max_attempts, v.timeout_seconds
+         (v.plan->0->>'max_attempts')::int AS max_attempts, v.timeout_seconds,
+         v.failure_channels <> '{}' AS in_streak
   FROM ev JOIN workflows_workflow w ON w.id = ev.workflow_id JOIN workflows_workflowversion v ON v.id = ev.version_id),
 mark AS (
   UPDATE triggers_outboxevent e SET decided_at = clock_timestamp(), error_code = fate.ignored_as,
@@ -67,9 +68,9 @@ mark AS (
   FROM fate WHERE e.id = fate.id),
 r AS (
   INSERT INTO executions_run (id, event_id, generation, workflow_id, version_id, status, seq, trace_id,
-    last_at, created_at, deadline_at)
+    last_at, created_at, deadline_at, in_streak)
   SELECT uuid_v7(), id, 1, workflow_id, version_id, 'pending', 1, trace_id, now.at, now.at,
-    now.at + make_interval(secs => timeout_seconds)
+    now.at + make_interval(secs => timeout_seconds), in_streak
   FROM fate CROSS JOIN (SELECT clock_timestamp() AS at) now WHERE ignored_as IS NULL ORDER BY fate.id
   ON CONFLICT (event_id, generation) DO NOTHING RETURNING id, event_id, workflow_id, created_at),
 s AS (

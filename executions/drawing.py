@@ -46,6 +46,10 @@ The timeline tells three things more coarsely, or more finely, than the rows go.
 run, so a `queued` step is told as `ready` (or `waiting`) until a worker claims it, and a `waiting` run as `running`. A fast step
 is told as `running`, although its row passes from `ready` to the end in one statement. A step whose worker was lost is told
 as `ready` and started again, although its row passes from one lease to the next.
+
+What ends a run from outside ends its live step with it: a cancel as `cancelled`, and the run's own time being up (`run.timeout`) as `failed`, for
+nobody wanted that. Either may find the step in any live status; an attempt that is open is closed as `unknown` if its intent was
+committed and as `cancelled` if not. The effect of a step under a live lease is left open ([failures.md](failures.md#timeout_seconds-the-whole-run)).
 """
 
 

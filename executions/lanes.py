@@ -18,6 +18,12 @@ IN_FLIGHT_OF_WF = """
     SELECT count(*)::int AS n FROM executions_steprun q
     WHERE q.lane = %(lane)s::text AND q.workflow_id = wf.workflow_id AND q.status IN ('queued', 'running')"""
 
+# How many steps a workflow (`wf`) may have in flight in this lane by the limit of its active version (`v`): what other
+# slow lanes leave of it. NULL without a limit, and then nothing is counted.
+OWN_LIMIT = """CASE WHEN v.concurrency IS NOT NULL THEN v.concurrency - (
+      SELECT count(*)::int FROM executions_lane o JOIN executions_steprun q ON q.lane = o.name
+      WHERE o.name <> %(lane)s::text AND q.workflow_id = wf.workflow_id AND q.status IN ('queued', 'running')) END"""
+
 # Does the lane stand: due steps wait, and nothing is on its way to a worker? Who takes what is on its way admits more.
 LANE_STANDS = """EXISTS (
          SELECT 1 FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')

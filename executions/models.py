@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from executions.notices import models as _of_notices  # noqa: F401  Django looks for models here
 from executions.states import (
     FINAL_RUN,
     LIVE_RUN,
@@ -49,6 +50,8 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)  # settings.timeout_seconds after creation
+    # Its end counts in a row of failures: somebody wants to be told of them, or to have them pause the workflow.
+    in_streak = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         ordering = ("-id",)
@@ -75,6 +78,13 @@ class Run(models.Model):
             models.Index(
                 F("deadline_at"), name="run_live", condition=Q(status__in=LIVE_RUN)
             ),  # sweep, verify
+            # how many failed in a row; runs whose failures nobody waits for are not in it
+            models.Index(
+                F("workflow"),
+                F("finished_at"),
+                name="run_streak",
+                condition=Q(in_streak=True, status__in=[RunStatus.COMPLETED, RunStatus.FAILED]),
+            ),
         )
         permissions = (("cancel_run", "Can cancel runs"), ("replay_run", "Can replay runs"))
 

@@ -17,6 +17,7 @@ TABLES = (
     "executions_attempt",
     "executions_effect",
     "executions_timelineentry",
+    "executions_notice",
 )
 FEWEST_PAGES = 200  # below that any plan will do
 

@@ -7,11 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 
 from executions import causal_chain
 from executions.causal_chain import CausalChain
 from executions.models import Run, TimelineEntry
+from executions.notices.models import Channel, Notice
 from triggers.models import OutboxEvent
 
 # A run's id and its created_at are taken in one statement, but not in the same microsecond.
@@ -37,7 +38,14 @@ def run_for_detail(run_id: UUID) -> Run:
         payload=F("event__payload"),
         plan=F("version__plan"),
     )
-    return found.prefetch_related("steps").get(pk=run_id)
+    return found.prefetch_related("steps", Prefetch("notices", told_notices(), to_attr="told_to")).get(
+        pk=run_id
+    )
+
+
+def told_notices() -> QuerySet[Notice]:
+    """Those that leave as messages, with them."""
+    return Notice.objects.exclude(channel=Channel.STREAK).select_related("message").defer("message__body")
 
 
 def runs_since(runs: QuerySet[Run], instant: datetime) -> QuerySet[Run]:

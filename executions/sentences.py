@@ -66,14 +66,17 @@ def sentence_of(entry: TimelineEntry) -> Sentence:
     )
 
 
-def standing_of(run: Run, step: StepRun | None) -> str:
-    """Why this step is where it is; empty when its status says all there is to say."""
+def standing_of(run: Run, step: StepRun | None, *, own_limit: int | None = None) -> str:
+    """Why this step is where it is; empty when its status says all there is to say.
+
+    `own_limit`: its workflow's concurrency, if as many of its slow steps are in flight.
+    """
     if step is None:
         return "Its turn has not come."
     if step.reused:
         return "Taken over from the run that this one replays."
     if step.status == StepStatus.READY:
-        return "About to run." if step.lane == "fast" else f"Waits for a place in the {step.lane} lane."
+        return "About to run." if step.lane == "fast" else _ready(step, own_limit)
     if step.status == StepStatus.QUEUED:
         return f"Admitted to the {step.lane} lane; its message is on the way to a worker."
     if step.status == StepStatus.RUNNING:
@@ -83,6 +86,12 @@ def standing_of(run: Run, step: StepRun | None) -> str:
     if step.status == StepStatus.SKIPPED:
         return _skipped(run)
     return ""
+
+
+def _ready(step: StepRun, own_limit: int | None) -> str:
+    if own_limit is not None:
+        return f"Waits for others of its workflow: its concurrency is {own_limit}, and as many slow steps are in flight."
+    return f"Waits for a place in the {step.lane} lane."
 
 
 def _running(step: StepRun) -> str:

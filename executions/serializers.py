@@ -11,9 +11,12 @@ from rest_framework import serializers
 from executions import timeline
 from executions.causal_chain import CausalChain
 from executions.models import Run, StepRun
+from executions.notices.models import Channel, MessageStatus, Notice
 from executions.states import LIVE_RUN, RunStatus, StepStatus
 from triggers.decisions.verdicts import Verdict
 from triggers.models import EventStatus
+
+TOLD = [choice for choice in Channel.choices if choice[0] != Channel.STREAK]
 
 
 class FailureSerializer(serializers.Serializer[Any]):
@@ -69,6 +72,31 @@ class StepRunSerializer(serializers.Serializer[StepRun]):
         return step.due_at if step.status == StepStatus.WAITING else None
 
 
+class NoticeSerializer(serializers.Serializer[Any]):
+    """A failed run and a channel by which somebody is told of it."""
+
+    channel = serializers.ChoiceField(TOLD, read_only=True)
+    status = serializers.SerializerMethodField(
+        help_text="pending, sent or failed: of its message, once it is in one."
+    )
+    message_id = serializers.UUIDField(
+        read_only=True,
+        allow_null=True,
+        help_text="Sent as webhook-id and in Message-ID. Null: it waits for the next message.",
+    )
+    attempts = serializers.IntegerField(source="message.attempts", default=0, read_only=True)
+    error_code = serializers.CharField(
+        source="message.error_code", default=None, read_only=True, allow_null=True
+    )
+    finished_at = serializers.DateTimeField(
+        source="message.finished_at", default=None, read_only=True, allow_null=True
+    )
+
+    @extend_schema_field(serializers.ChoiceField(MessageStatus.choices))
+    def get_status(self, notice: Notice) -> str:
+        return notice.message.status if notice.message else MessageStatus.PENDING
+
+
 class UpcomingStepSerializer(serializers.Serializer[Any]):
     key = serializers.CharField(read_only=True)
     position = serializers.IntegerField(read_only=True)
@@ -85,6 +113,12 @@ class RunSerializer(RunSummarySerializer):
     trigger = serializers.JSONField(source="payload", read_only=True, help_text="What the event carried.")
     steps = StepRunSerializer(
         many=True, read_only=True, help_text="Those whose turn has come, or never will."
+    )
+    notices = NoticeSerializer(
+        many=True,
+        source="told_to",
+        read_only=True,
+        help_text="Of a failed run: who is told of it, and what came of that.",
     )
     upcoming = serializers.SerializerMethodField(help_text="Steps of a live run whose turn is still to come.")
 

@@ -26,9 +26,9 @@ WITH old AS MATERIALIZED (
 now AS MATERIALIZED (SELECT clock_timestamp() AS at),
 r AS (
   INSERT INTO executions_run (id, event_id, generation, workflow_id, version_id, status, seq, last_at, trace_id,
-    replay_of_id, created_at, deadline_at)
+    replay_of_id, created_at, deadline_at, in_streak)
   SELECT uuid_v7(), event_id, generation + 1, workflow_id, version_id, 'pending', 1, now.at, trace_id,
-    id, now.at, now.at + make_interval(secs => timeout_seconds)
+    id, now.at, now.at + make_interval(secs => timeout_seconds), in_streak
   FROM old, now ON CONFLICT (event_id, generation) DO NOTHING RETURNING id, created_at),
 done AS (
   INSERT INTO executions_steprun (run_id, workflow_id, position, key, type, lane, max_attempts, status, fence, attempts,

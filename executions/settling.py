@@ -18,6 +18,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from executions import timeline
 from executions.completing import complete
 from executions.lanes import LANE_STANDS
+from executions.notices.capture import CAPTURE_NOTICES
 from executions.settlements import STEP_COLUMNS, Settled, Settlement
 from executions.states import FINAL_RUN, FINAL_STEP, RunStatus, StepStatus
 from lightfield.kernel import sql
@@ -57,7 +58,7 @@ WITH r AS (
     finished_at = CASE WHEN %(run_is_final)s::bool THEN greatest(last_at, clock_timestamp()) END,
     error_code = %(run_error_code)s::text, error = %(run_error)s::jsonb
   WHERE id = %(run_id)s::uuid AND status NOT IN ('completed', 'failed', 'cancelled')
-  RETURNING id, seq, workflow_id, last_at AS at, jsonb_array_length(%(entries)s::jsonb) AS total),
+  RETURNING id, seq, workflow_id, version_id, last_at AS at, jsonb_array_length(%(entries)s::jsonb) AS total),
 st AS (
   UPDATE executions_steprun s SET
     status = %(status)s::text, fence = s.fence + %(fence_raise)s::int, attempts = s.attempts + %(opens)s::bool::int,
@@ -96,6 +97,7 @@ k AS (
     0, 0, false, NULL, '', r.at, 0, false, NULL, r.at
   FROM r, st, jsonb_to_recordset(%(skipped)s::jsonb)
     AS x(position int, key text, type text, lane text, max_attempts int)),
+nt AS ({notices}),
 t AS ({append})
 SELECT CASE WHEN (SELECT count(*) FROM st) = 1
          AND (%(outcome)s::text IS NULL OR (SELECT count(*) FROM a) + (SELECT count(*) FROM o) = 1)
@@ -114,6 +116,7 @@ def _statement(ledger: str, *, intended: bool) -> str:
         intent_at="r.at" if intended else "NULL::timestamptz",
         columns=STEP_COLUMNS,
         append=timeline.APPEND,
+        notices=CAPTURE_NOTICES,
         lane_stands=LANE_STANDS,
     )
 

@@ -1,6 +1,6 @@
 """A run as people read it: what it did, step by step and try by try, and why it stands where it stands.
 
-Six queries, however long the run: run, steps, attempts, effects, timeline, chain.
+Six queries, however long the run: run, steps, attempts, effects, timeline, chain; and one for notices when it failed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from django.utils import timezone
 
 from executions.causal_chain import CausalChain, chain_of_run
 from executions.models import Attempt, Effect, Run, StepRun, TimelineEntry
+from executions.notices.models import Notice
 from executions.redaction import shown_request
+from executions.selectors import told_notices
 from executions.sentences import Sentence, sentence_of, standing_of
 from executions.states import LIVE_RUN, RunStatus, StepStatus
 from lightfield.kernel.catalogue import CATALOGUE, Entry
@@ -90,6 +92,7 @@ class Story:
     replayed_by: UUID | None
     seconds: float | None
     chain: CausalChain
+    notices: list[Notice]
 
     @property
     def is_live(self) -> bool:
@@ -118,14 +121,15 @@ def told(run_id: UUID) -> Story:
         replayed_by=run.replayed_by,  # type: ignore[attr-defined]  # annotated in _run
         seconds=_seconds(run.started_at or run.created_at, run.finished_at),
         chain=chain_of_run(run_id),
+        notices=list(told_notices().filter(run=run)) if run.status == RunStatus.FAILED else [],
     )
 
 
 def _run(run_id: UUID) -> Run:
     newer = Run.objects.filter(event=OuterRef("event"), generation=OuterRef("generation") + 1)
     return (
-        Run.objects.select_related("workflow", "version", "event")
-        .defer("workflow__draft", "event__body_digest")
+        Run.objects.select_related("workflow__active_version", "version", "event")
+        .defer("workflow__draft", "workflow__active_version__definition", "event__body_digest")
         .annotate(replayed_by=Subquery(newer.values("pk")[:1]))
         .get(pk=run_id)
     )
@@ -152,7 +156,7 @@ def _chapters(run: Run) -> list[Chapter]:
                 type=planned["type"],
                 name=names[position - 1] if position <= len(names) else "",
                 row=row,
-                standing=standing_of(run, row),
+                standing=standing_of(run, row, own_limit=_limit_reached(run, row)),
                 tries=[_try(attempt) for attempt in tries[row.pk]] if row else [],
                 effect=effect,
                 request=shown_request(effect.request) if effect else None,
@@ -161,6 +165,16 @@ def _chapters(run: Run) -> list[Chapter]:
             )
         )
     return chapters
+
+
+def _limit_reached(run: Run, step: StepRun | None) -> int | None:
+    """What keeps a ready slow step back, if it is its own workflow: the active version's concurrency."""
+    active = run.workflow.active_version
+    if step is None or step.status != StepStatus.READY or active is None or active.concurrency is None:
+        return None
+    slow = StepRun.objects.filter(workflow=run.workflow_id, lane__in=("http", "ai"))
+    busy = slow.filter(status__in=(StepStatus.QUEUED, StepStatus.RUNNING)).count()
+    return active.concurrency if busy >= active.concurrency else None
 
 
 def _short_first(output: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from executions import admission
+from executions.notices import outgoing
 from lightfield.kernel import bells, sql
 from lightfield.kernel.crashpoint import crashpoint
 
@@ -107,6 +108,7 @@ class Swept:
     overdue: list[str] = field(default_factory=list)
     has_undecided_effects: bool = False
     has_ticks_due: bool = False
+    has_notices_due: bool = False
 
 
 def margin_seconds() -> float:
@@ -131,6 +133,7 @@ def sweep() -> Swept:
         expired = sql.rows(EXPIRED, {"margin": margin_seconds()})
         swept.overdue = [str(found[0]) for found in sql.rows(OVERDUE, {})]
         swept.has_ticks_due = bool(sql.rows(TICKS, {}))
+        swept.has_notices_due = outgoing.is_due()
         swept.has_undecided_effects = bool(sql.rows(UNDECIDED, {"margin": margin_seconds()}))
     # Waking a sleeper runs nothing of an author's: it can kill no worker, and a cell would start the step anew.
     careful = [found for found in fast if found[7] >= CAREFUL_RINGS and not found[8]]
@@ -157,6 +160,8 @@ def _ring_all(swept: Swept, careful: list[Any], queued: list[Any], expired: list
         crashpoint("CP-X2")
     if swept.has_ticks_due:
         bells.ring_ticks(forced=True)
+    if swept.has_notices_due:
+        bells.ring_notices(forced=True)
     if swept.overdue:
         bells.ring_expire(swept.overdue)
     if swept.has_undecided_effects:

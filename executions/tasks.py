@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError
 
 from executions import admission, cells, dispatcher, engine, heartbeats, planner_statistics, sweeper, worker
 from executions.ending import end_run
+from executions.notices import outgoing
 from executions.states import RunStatus
 from lightfield.kernel import bells
 from lightfield.kernel.crashpoint import crashpoint
@@ -86,6 +87,13 @@ def expire_runs(run_ids: list[str]) -> None:
         except Exception:
             # One run must not keep the others of its message from ending; the sweeper rings for it again.
             logger.exception("run_not_expired", extra={"run_id": run_id})
+
+
+@door("executions.send_notices")
+def send_notices() -> None:
+    bells.answered("notices")
+    if outgoing.send_due() == outgoing.TURNS:
+        bells.ring_notices()
 
 
 @door("executions.beat_heart")

@@ -71,6 +71,11 @@ LIGHTFIELD_SENDER_BURST = env.whole("LIGHTFIELD_SENDER_BURST", 2000, least=1, mo
 LIGHTFIELD_REFUSED_RATE = env.number("LIGHTFIELD_REFUSED_RATE", 10, least=0.01, most=1_000_000)
 LIGHTFIELD_REFUSED_BURST = env.whole("LIGHTFIELD_REFUSED_BURST", 100, least=1, most=1_000_000)
 LIGHTFIELD_TRUSTED_PROXIES = env.networks("LIGHTFIELD_TRUSTED_PROXIES")  # whose X-Forwarded-For is believed
+# Where people reach the admin, for links in failure notices; unset: without links.
+LIGHTFIELD_PUBLIC_URL = env.text("LIGHTFIELD_PUBLIC_URL")
+LIGHTFIELD_NOTICE_SENDERS = env.whole(
+    "LIGHTFIELD_NOTICE_SENDERS", 4, least=1, most=100
+)  # at once, over all workers
 LIGHTFIELD_WAITERS = env.whole(
     "LIGHTFIELD_WAITERS", 4, least=0, most=1000
 )  # threads of a web process that wait
@@ -137,6 +142,16 @@ def _own_servers() -> list[tuple[str, int]]:
 
 
 LIGHTFIELD_OWN_SERVERS = _own_servers()
+
+# --- mail -----------------------------------------------------------------------------------------
+EMAIL_HOST = env.text("LIGHTFIELD_EMAIL_HOST")  # unset: no e-mail is sent
+_mail_security = env.choice("LIGHTFIELD_EMAIL_SECURITY", "starttls", ("starttls", "tls", "none"))
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail_security == "starttls", _mail_security == "tls"
+EMAIL_PORT = env.whole("LIGHTFIELD_EMAIL_PORT", 587, least=1, most=65535)
+EMAIL_HOST_USER = env.text("LIGHTFIELD_EMAIL_USER")
+EMAIL_HOST_PASSWORD = env.secret("LIGHTFIELD_EMAIL_PASSWORD")
+EMAIL_TIMEOUT = 10  # seconds, for each exchange with the mail server
+DEFAULT_FROM_EMAIL = env.text("LIGHTFIELD_EMAIL_FROM", "lightfield@localhost")
 
 # --- Django ---------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -261,6 +276,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryVerdict": "triggers.deliveries.models.DeliveryVerdict",
         "RunStatus": "executions.states.RunStatus",
         "StepStatus": "executions.states.StepStatus",
+        "NoticeStatus": "executions.notices.models.MessageStatus",
         "TaskStatus": "crm.models.TaskStatus",
         "MeetingPrivacy": "crm.models.MeetingPrivacy",
     },

@@ -17,6 +17,7 @@ TASKS = {
     "executions.execute_in_cell": tasks.execute_in_cell,
     "executions.settle_effects": tasks.settle_effects,
     "executions.expire_runs": tasks.expire_runs,
+    "executions.send_notices": tasks.send_notices,
     "triggers.fire_ticks": trigger_tasks.fire_ticks,
 }
 

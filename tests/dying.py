@@ -110,6 +110,8 @@ def deeds(key: str) -> dict[str, Callable[[], Any]]:
         "deliver": lambda: _deliver(key),
         "advance": lambda: _advance(key),
         "advance in a cell": lambda: _advance_in_a_cell(key),
+        "tell": _tell,
+        "expire": lambda: _expire(key),
     }
 
 
@@ -135,6 +137,24 @@ def _deliver(token: str) -> None:
 
     request = RequestFactory().post(f"/hooks/{token}", b'{"n": 1}', "application/json")
     HookShortcut(lambda _: HttpResponse())(request)
+
+
+def _tell() -> None:
+    """Gather and send failure notices, to loopback."""
+    from django.test import override_settings
+
+    from executions.notices import outgoing
+
+    with override_settings(LIGHTFIELD_EGRESS_ALLOW="127.0.0.0/8", LIGHTFIELD_OWN_SERVERS=[]):
+        outgoing.send_due()
+
+
+def _expire(run_id: str) -> None:
+    """What the bell for runs whose time is up sets off."""
+    from executions.ending import end_run
+    from executions.states import RunStatus
+
+    end_run(run_id, status=RunStatus.FAILED, metadata={})
 
 
 def _live(deed: str, key: str, mode: str, point: str) -> int:

@@ -157,6 +157,10 @@ PROMISES = {
           SELECT t.to_status FROM executions_timelineentry t WHERE t.run_id = s.run_id AND t.step_key = s.key
             AND t.to_status IS NOT NULL ORDER BY t.seq DESC LIMIT 1) last
         WHERE last.to_status <> CASE WHEN s.status = 'queued' AND s.attempts > 0 THEN 'waiting' ELSE s.status END""",
+    "a failed run has a notice for each channel of its version, and no other run has any": """
+        SELECT r.id FROM executions_run r JOIN workflows_workflowversion v ON v.id = r.version_id
+        WHERE CASE r.status WHEN 'failed' THEN cardinality(v.failure_channels) ELSE 0 END <>
+          (SELECT count(*) FROM executions_notice n WHERE n.run_id = r.id)""",
     "one run for each dispatched event and generation 1": """
         SELECT e.id FROM triggers_outboxevent e WHERE (e.status = 'dispatched')::int <>
           (SELECT count(*) FROM executions_run r WHERE r.event_id = e.id AND r.generation = 1)""",

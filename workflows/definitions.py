@@ -30,6 +30,8 @@ RESERVED_KEYS = frozenset(
     "trigger run workflow secret empty blank nil null true false and or not contains in if for forloop".split()  # noqa: SIM905  a list of words reads best as words
 )
 MAX_STEPS = 100
+MAX_RECIPIENTS = 20  # of a failure's e-mail
+MAX_FAILURES_IN_A_ROW = 1000
 
 Code = Annotated[int, Field(ge=400, le=599)]
 
@@ -46,7 +48,16 @@ def _supported(version: int) -> int:
     return version
 
 
+def _email_address(text: str) -> str:
+    if len(text) > 254 or not re.fullmatch(
+        r"[^@\s<>,;:\"()\[\]\\\x00-\x20]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", text
+    ):
+        raise ValueError("Expected one e-mail address, such as ops@example.com.")
+    return text
+
+
 Identifier = Annotated[str, AfterValidator(_identifier)]
+EmailAddress = Annotated[str, AfterValidator(_email_address)]
 
 
 class _Part(BaseModel):
@@ -55,14 +66,53 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class NoticeWebhook(_Part):
+    url: str = Field(max_length=2048, description="Where a failure is POSTed to, as JSON.")
+    secret: str | None = Field(
+        None,
+        max_length=200,
+        description="Signs the requests as Standard Webhooks: `whsec_` and the base64 of 24 to 64 bytes. Kept "
+        "encrypted and never read back; left out or null it stays as it is, and an empty one ends it.",
+    )
+
+
+class OnFailure(_Part):
+    """Who is told when runs fail."""
+
+    webhook: NoticeWebhook | None = None
+    email: list[EmailAddress] = Field(default_factory=list, max_length=MAX_RECIPIENTS)
+    every_seconds: int = Field(
+        300,
+        ge=10,
+        le=86_400,
+        description="At most one message by each channel in so many seconds: the first failure at once, then together.",
+    )
+
+
 class Settings(_Part):
     concurrency: int | None = Field(
         None,
         ge=1,
         le=1000,
-        description="Slow steps of this workflow that run at once; null: as many as its lane allows.",
+        description="Slow steps of this workflow that run at once, over all lanes; null: as many as each lane allows.",
     )
-    timeout_seconds: int = Field(86_400, ge=1, le=30 * 86_400, description="For the whole run.")
+    timeout_seconds: int = Field(
+        86_400, ge=1, le=30 * 86_400, description="For the whole run, from its creation: then `run.timeout`."
+    )
+    on_failure: OnFailure | None = None
+    pause_after_failures: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_FAILURES_IN_A_ROW,
+        description="Pause the workflow when so many runs in a row have failed; null: never.",
+    )
+
+    @property
+    def failure_channels(self) -> list[str]:
+        """What a failed run of this version has to be told to, in a fixed order."""
+        told = self.on_failure or OnFailure()
+        wanted = {"webhook": told.webhook, "email": told.email, "streak": self.pause_after_failures}
+        return [channel for channel, value in wanted.items() if value]
 
 
 class TriggerSpec(_Part):

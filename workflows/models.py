@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q, Value
 
 from lightfield.kernel.ids import uuid7
 from lightfield.kernel.stored_json import StoredJSON
@@ -30,6 +31,10 @@ class Workflow(models.Model):
     active_version = models.ForeignKey(
         "WorkflowVersion", models.PROTECT, null=True, blank=True, editable=False, related_name="+"
     )
+    # Since the last publish or resume: failures of runs that began before do not pause it.
+    active_since = models.DateTimeField(null=True, editable=False)
+    # The code of the catalogue when the system paused it; empty when a person did.
+    paused_reason = models.CharField(max_length=80, blank=True, default="", db_default="", editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -75,6 +80,12 @@ class WorkflowVersion(models.Model):
     plan = models.JSONField()
     concurrency = models.PositiveIntegerField(null=True)  # slow steps at once; NULL: the lane's own limit
     timeout_seconds = models.PositiveIntegerField(default=86_400)
+    # Whom a failed run is told to: "webhook", "email", and "streak" for pause_after_failures. None of a test's.
+    failure_channels = ArrayField(
+        models.CharField(max_length=10),
+        default=list,
+        db_default=Value([], ArrayField(models.CharField(max_length=10))),
+    )
     checksum = models.CharField(max_length=64)  # sha256 of the definition's canonical JSON
     published_at = models.DateTimeField(auto_now_add=True)
     published_by = models.CharField(max_length=200, blank=True)
@@ -82,6 +93,8 @@ class WorkflowVersion(models.Model):
 
     class Meta:
         ordering = ("-number",)
+        # admission: has anybody set a limit of their own?
+        indexes = (models.Index(F("id"), name="version_limited", condition=Q(concurrency__isnull=False)),)
         constraints = (
             models.UniqueConstraint(
                 fields=("workflow", "number"), name="version_number_once", condition=Q(is_test=False)

@@ -7,12 +7,15 @@ from typing import Any, ClassVar, Final
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from workflows.models import WorkflowStatus
+from workflows.models import Workflow, WorkflowStatus
 
 # Components of `Definition`: the document of POST /workflows registers them.
 SETTINGS: Final = {"$ref": "#/components/schemas/Settings"}
 TRIGGER: Final = {"anyOf": [{"$ref": "#/components/schemas/TriggerSpec"}, {"type": "null"}]}
 STEPS: Final = {"type": "array", "items": {"$ref": "#/components/schemas/StepSpec"}}
+PAUSED_REASON: Final = (
+    "The code of the catalogue when the system paused it; null when a person did, or when it is not paused."
+)
 EDITABLE: Final[dict[str, Any]] = {
     "type": "object",
     "description": "Any of a definition's top-level parts; each takes the place of its own.",
@@ -70,11 +73,15 @@ class WorkflowSerializer(DocumentSerializer):
 
     id = serializers.UUIDField(read_only=True)
     status = serializers.ChoiceField(WorkflowStatus.choices, read_only=True)
+    paused_reason = serializers.SerializerMethodField(help_text=PAUSED_REASON)
     active_version = serializers.IntegerField(
         source="active_number", read_only=True, allow_null=True, help_text="What runs; null: not published."
     )
     created_at = serializers.DateTimeField(read_only=True)
     updated_at = serializers.DateTimeField(read_only=True)
+
+    def get_paused_reason(self, workflow: Workflow) -> str | None:
+        return workflow.paused_reason or None
 
 
 class WorkflowSummarySerializer(serializers.Serializer[Any]):

@@ -6,6 +6,7 @@ writes the audit trail in one transaction. It happens whole, or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -94,13 +95,13 @@ def publish(*, workflow_id: UUID, by: str) -> tuple[WorkflowVersion, bool]:
     active = workflow.active_version
     if active is not None and active.checksum == checksum(document):
         if workflow.status != WorkflowStatus.ACTIVE:
-            _move(workflow, "publish")
+            _move(workflow, "publish", active_since=Now())
             hooks.run_resumed(workflow)
             audit.record(actor=by, action="workflow.resumed", subject=workflow.pk)
         return active, False
 
     version = _version_of(workflow, definition, document, by=by)
-    _move(workflow, "publish", active_version=version)
+    _move(workflow, "publish", active_version=version, active_since=Now())
     crashpoint("CP-P1")
     hooks.run_published(workflow, version)
     audit.record(
@@ -148,6 +149,30 @@ def pause(*, workflow_id: UUID, by: str) -> Workflow:
     return workflow
 
 
+def pause_by_itself(
+    *,
+    workflow_id: UUID,
+    version_id: int,
+    reason: str,
+    if_so: Callable[[Workflow], dict[str, Any] | None],
+) -> bool:
+    """Pause a workflow that is active with this version, if `if_so` says so under the workflow's lock.
+
+    For the system, which acts on what it saw before it had the lock: a workflow that was paused, archived or published
+    meanwhile is left alone. `if_so(workflow)` returns what the audit trail shall tell, or None. In the caller's
+    transaction. True when it was paused.
+    """
+    workflow = _locked(workflow_id)
+    facts = if_so(workflow)
+    is_other = workflow.status != WorkflowStatus.ACTIVE or workflow.active_version_id != version_id
+    if facts is None or is_other:
+        return False
+    _move(workflow, "pause", paused_reason=reason)
+    hooks.run_paused(workflow)
+    audit.record(actor="", action="workflow.paused", subject=workflow.pk, reason=reason, **facts)
+    return True
+
+
 @sql.retrying_conflicts
 @transaction.atomic
 def resume(*, workflow_id: UUID, by: str) -> Workflow:
@@ -156,7 +181,7 @@ def resume(*, workflow_id: UUID, by: str) -> Workflow:
     Raises:
         RequestRefused: `request.not_found`, or `workflow.illegal_transition` unless it is paused.
     """
-    workflow = _moved(workflow_id, "resume")
+    workflow = _moved(workflow_id, "resume", active_since=Now())
     hooks.run_resumed(workflow)
     audit.record(actor=by, action="workflow.resumed", subject=workflow.pk)
     return workflow
@@ -208,6 +233,7 @@ def _version_of(
         plan=validation.plan_of(definition),
         concurrency=definition.settings.concurrency,
         timeout_seconds=definition.settings.timeout_seconds,
+        failure_channels=[] if is_test else definition.settings.failure_channels,
         checksum=checksum(document),
         published_by=by,
         is_test=is_test,
@@ -229,9 +255,9 @@ def _last_number(workflow: Workflow) -> int:
     return newest or 0
 
 
-def _moved(workflow_id: UUID, deed: str) -> Workflow:
+def _moved(workflow_id: UUID, deed: str, **columns: Any) -> Workflow:
     workflow = _locked(workflow_id)
-    _move(workflow, deed)
+    _move(workflow, deed, **columns)
     return workflow
 
 
@@ -241,6 +267,7 @@ def _move(workflow: Workflow, deed: str, **columns: Any) -> None:
     after = TRANSITIONS[deed].get(before)
     if after is None:
         raise _illegal(workflow, deed)
+    columns = {"paused_reason": "", **columns}  # that of a pause ends with it
     moved = Workflow.objects.filter(pk=workflow.pk, status=before).update(
         status=after, updated_at=Now(), **columns
     )
@@ -248,7 +275,8 @@ def _move(workflow: Workflow, deed: str, **columns: Any) -> None:
         raise LostRace
     workflow.status = after
     for name, value in columns.items():
-        setattr(workflow, name, value)
+        if not isinstance(value, Now):
+            setattr(workflow, name, value)
 
 
 def _illegal(workflow: Workflow, deed: str) -> RequestRefused:

@@ -56,6 +56,8 @@ class Subject(StrEnum):
     EFFECTS = "executions_effect"
     ENTRIES = "executions_timelineentry"
     LANES = "executions_lane"
+    NOTICES = "executions_notice"
+    MESSAGES = "executions_noticemessage"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from executions.verifying import (
     deliveries,
     effects,
     events,
+    notices,
     runs,
     sealed,
     steps,
@@ -38,6 +39,7 @@ GROUPS: dict[str, tuple[Invariant, ...]] = {
     "Effects": effects.INVARIANTS,
     "Timelines": stories.INVARIANTS,
     "Secrets": sealed.INVARIANTS,
+    "Notices": notices.INVARIANTS,
 }
 INVARIANTS: tuple[Invariant, ...] = tuple(chain.from_iterable(GROUPS.values()))
 SHOWN = 20  # ids named for each broken invariant; the count is of all

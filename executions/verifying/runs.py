@@ -122,6 +122,15 @@ INVARIANTS = (
               OR (error->>'code') IS DISTINCT FROM error_code""",
     ),
     Invariant(
+        name="run-ends-in-time",
+        subject=Subject.RUNS,
+        says="No run is live long after its deadline, which every run has.",
+        broken="""
+            SELECT id FROM executions_run WHERE status = ANY (%(live_runs)s::text[])
+              AND coalesce(deadline_at, '-infinity') < now() - make_interval(secs => %(grace)s::float8)""",
+        remedy="Start a fast worker: it ends runs whose time is up.",
+    ),
+    Invariant(
         name="runs-ended",
         number="I10",
         subject=Subject.RUNS,

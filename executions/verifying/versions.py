@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from executions.verifying.invariant import Invariant, Subject
-from workflows.definitions import checksum
+from workflows.definitions import Settings, checksum
 from workflows.models import WorkflowVersion
 
 
@@ -29,13 +29,15 @@ def planned_otherwise() -> Iterator[str]:
 
 def _planned(version: WorkflowVersion) -> list[Any]:
     steps = [(step["key"], step["type"], step["max_attempts"]) for step in version.plan]
-    return [*steps, version.concurrency, version.timeout_seconds]
+    return [*steps, version.concurrency, version.timeout_seconds, version.failure_channels]
 
 
 def _defined(version: WorkflowVersion) -> list[Any]:
     definition = version.definition
     steps = [(step["key"], step["type"], step["retry"]["max_attempts"]) for step in definition["steps"]]
-    return [*steps, definition["settings"]["concurrency"], definition["settings"]["timeout_seconds"]]
+    limits = Settings.model_validate(definition["settings"])
+    channels = [] if version.is_test else limits.failure_channels
+    return [*steps, limits.concurrency, limits.timeout_seconds, channels]
 
 
 INVARIANTS = (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
 from triggers.kinds import base as kinds
 from workflows import step_types
+from workflows.definitions import NoticeWebhook, OnFailure, Settings
 from workflows.trigger_types import trigger_type_names
 
 
@@ -33,6 +34,13 @@ def step_entries() -> list[TypeEntry]:
 def trigger_entries() -> list[TypeEntry]:
     found = (kinds.find(name) for name in trigger_type_names())
     return [TypeEntry(kind.name, kind.summary, _fields(kind.Config)) for kind in found if kind]
+
+
+def settings_fields() -> list[ConfigField]:
+    """Of a whole workflow, with those of `on_failure` and its webhook under their paths."""
+    told = [replace(one, name=f"on_failure.{one.name}") for one in _fields(OnFailure)]
+    webhook = [replace(one, name=f"on_failure.webhook.{one.name}") for one in _fields(NoticeWebhook)]
+    return [*_fields(Settings), *told, *webhook]
 
 
 def _fields(model: type[BaseModel]) -> list[ConfigField]:

@@ -172,6 +172,7 @@ class WorkflowAdmin(WorkflowList):
             starters=starters.STARTERS,
             step_types=reference.step_entries(),
             trigger_types=reference.trigger_entries(),
+            settings_fields=reference.settings_fields(),
             watchables=describing.entries(),
             may=may,
             can_edit=(may["edit"] if workflow else may["create"]) and not is_final,

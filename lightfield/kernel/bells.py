@@ -102,6 +102,11 @@ def ring_settle_effects() -> None:
     _ringer.ring(Bell("executions.settle_effects", "fast"))
 
 
+def ring_notices(*, forced: bool = False) -> None:
+    """Failures are to be told. Whoever sends waits for others, so not on `fast`."""
+    _ringer.ring(Bell("executions.send_notices", "http", topic="notices", forced=forced))
+
+
 def ring_ticks(*, forced: bool = False) -> None:
     """A schedule is due."""
     _ringer.ring(Bell("triggers.fire_ticks", "fast", topic="ticks", forced=forced))

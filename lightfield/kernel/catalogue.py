@@ -77,6 +77,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("workflow.illegal_transition", False, 409, "The workflow's status does not allow this.", "Look at the status and at what it allows."),
     Entry("workflow.not_published", False, 409, "The workflow has no published version, or is archived.", "Publish the workflow first."),
     Entry("workflow.archived", False, None, "The workflow was archived before the event was dispatched.", "Create a workflow in its place and send the event again."),
+    Entry("workflow.failing", False, None, "The workflow was paused: as many runs in a row failed as its pause_after_failures allows.", "Mend what fails, then resume or publish; the runs that failed can be replayed."),
     Entry("workflow.conflict", False, 409, "The workflow was changed by somebody else meanwhile.", "Read it again and repeat the change."),
     Entry("config.invalid_definition", False, 422, "The definition has wrong or unknown fields.", "Follow the pointers in `errors`."),
     Entry("config.unknown_step_type", False, 422, "There is no such step type.", "Use one that the admin lists beside the editor, or install the app that brings it."),
@@ -155,6 +156,13 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("run.depth_exceeded", False, None, "The event lies too deep in a chain of workflows that start each other.", "Break the loop between the workflows: the chain of a run shows it. A chain that is meant to be so long needs a higher LIGHTFIELD_MAX_DEPTH."),
     # trigger.*: it happened, and no run was made of it
     Entry("trigger.own_change", False, None, "The workflow made this change itself, and its own changes do not start it.", "Nothing, if it was meant to run once. Else set own_changes in the trigger; runs still end at LIGHTFIELD_MAX_DEPTH."),
+    # notice.*: a failure was to be told
+    Entry("notice.refused", True, None, "The receiver of failure notices answered with something else than 2xx.", "Correct settings.on_failure.webhook, or ask the receiver; 410 ends the message at once."),
+    Entry("notice.email_not_configured", False, 422, "No mail server is configured.", "Set LIGHTFIELD_EMAIL_HOST and LIGHTFIELD_EMAIL_FROM, or leave settings.on_failure.email out."),
+    Entry("notice.email_failed", True, None, "The mail server could not be reached, or told us to come later.", "Check LIGHTFIELD_EMAIL_* and the mail server; the message is tried again."),
+    Entry("notice.email_refused", False, None, "The mail server refused the message for good.", "Correct the addresses in settings.on_failure.email, LIGHTFIELD_EMAIL_FROM or the mail server's account."),
+    Entry("notice.given_up", False, None, "The message was tried 12 times, and whoever sent it died each time.", "Look for what ends the http worker, and read the failed runs in the admin."),
+    Entry("notice.unexpected", True, None, "Sending a notice failed as it should not.", "See the http worker's log under the message id."),
     Entry("step.worker_lost", False, None, "The step ended its process three times while running alone, or lost it ten times.", "Look at the step's memory use and native code; replay when mended."),
     Entry("step.unexpected", True, None, "The step raised an error that it does not declare.", "See the metadata and the worker's log under the trace id."),
     Entry("step.timeout", True, None, "The step did not end within its time limit.", "Raise the step's timeout or make the work smaller."),

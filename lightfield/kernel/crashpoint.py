@@ -48,6 +48,9 @@ POINTS = frozenset(
         "CP-S9",  # worker: next step continued, no intent
         "CP-R1",  # record step: record written, nothing settled, not committed
         "CP-R2",  # record step: committed, no bell rung, the run not gone on
+        "CP-N1",  # notices: gathered into a message, not committed
+        "CP-N2",  # notices: taken by the receiver, nothing written of it
+        "CP-N3",  # notices: workflow paused after failures, not committed
         "CP-T1",  # ticks: trigger locked and due instants computed, nothing written
         "CP-T2",  # ticks: ticks and events committed, no bell rung
         "CP-X1",  # sweeper: expired steps found and stamped, no bell rung

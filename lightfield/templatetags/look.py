@@ -24,6 +24,7 @@ TONES: Final = {
     "dispatched": "good",
     "done": "good",
     "ok": "good",
+    "sent": "good",
     "bad_signature": "bad",
     "body_mismatch": "bad",
     "failed": "bad",

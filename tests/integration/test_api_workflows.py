@@ -37,7 +37,12 @@ def test_create_answers_with_id_status_and_the_definition(api):
     assert body["status"] == "draft"
     assert body["active_version"] is None
     assert body["name"] == "Sign-up"
-    assert body["settings"] == {"concurrency": None, "timeout_seconds": 86_400}
+    assert body["settings"] == {
+        "concurrency": None,
+        "timeout_seconds": 86_400,
+        "on_failure": None,
+        "pause_after_failures": None,
+    }
     assert body["steps"][0]["key"] == "say"
     assert body["webhook_url"].startswith("/hooks/")
     assert uuid.UUID(body["id"]).version == 7

@@ -15,6 +15,7 @@ from benchmarks.saves import counted
 from crm.models import Account, Opportunity
 from executions import engine, sweeper
 from executions.models import Run, StepRun
+from executions.notices.models import Notice
 from lightfield.kernel import sql
 from tests.bellboy import TASKS, Bellboy
 from tests.capturing import capturing, payloads, watching
@@ -329,3 +330,25 @@ def test_a_save_costs_few_statements_more_and_one_transaction(
     assert in_save == 1 + (statements if mode == "orm" else 0)
     assert len(payloads()) == captured_before + events
     assert bellboy.names() == ["dispatch_shard"] * (events if mode == "orm" else 0)
+
+
+def test_a_failure_that_is_told_costs_no_more_transactions_than_one_that_is_not(
+    bellboy: Bellboy, counter: Counter
+) -> None:
+    """The notice is part of the statement that fails the run; whether its end counts is part of the dispatch."""
+
+    def cost(**settings: Any) -> int:
+        deliver = a_webhook(
+            a_published_workflow(steps=[say(message="{{ trigger.field }}")], settings=settings)
+        )
+        deliver(1)
+        bellboy.answer_all()
+        with counter.counted() as counted:
+            deliver(2)
+            bellboy.answer_all()
+        return counted[0]
+
+    told = {"webhook": {"url": "https://example.com/"}, "email": []}
+
+    assert cost(on_failure=told, pause_after_failures=9) == cost()
+    assert Notice.objects.count() == 4

@@ -15,6 +15,7 @@ from django.test import Client
 import tests.simulation.store  # noqa: F401  fills ANSWERS
 from executions import causal_chain, claims, intents, services, sweeper, tasks
 from executions.models import Run
+from executions.notices import outgoing
 from executions.reports import completed
 from executions.settling import settle_together
 from tests.bellboy import Bellboy
@@ -49,6 +50,7 @@ MEANT = {
     (sweeper.EXPIRED, "step_inflight"): IN_FLIGHT,
     (sweeper.UNDECIDED, "effect_undecided"): UNDECIDED,
     (sweeper.SETTLE_EFFECTS, "effect_undecided"): UNDECIDED,
+    (outgoing.DUE, "notice_open"): "the first entry alone, then one probe for each version and channel",
 }
 
 

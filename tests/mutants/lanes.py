@@ -67,7 +67,7 @@ FAIRNESS = (
             "a workflow's own concurrency is not looked at",
             edit(
                 ADMISSION,
-                "least(coalesce(v.concurrency, room.per_workflow), room.per_workflow)",
+                "least(coalesce({OWN_LIMIT}, room.per_workflow), room.per_workflow)",
                 "room.per_workflow",
             ),
             by="test_admission.py::test_a_workflow_keeps_to_its_own_concurrency",
@@ -97,7 +97,7 @@ FAIRNESS = (
             "a run loses its slot to a workflow that is at its own limit and cannot take it",
             edit(
                 "executions/completing.py",
-                "  WHERE b.n < least(v.concurrency, l.per_workflow)\n",
+                "  WHERE b.n < least({OWN_LIMIT}, l.per_workflow)\n",
                 "  WHERE true\n",
             ),
             by="test_effects.py::test_given_a_workflow_that_waits_at_its_own_limit_then_nobody_gives_way_to_it",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from executions import admission, sweeper
+from executions.notices import outgoing
 from executions.states import FINAL_STEP, LIVE_RUN
 from tests.simulation.rows import Effect, Step
 from tests.simulation.statements import Found, Params, answers
@@ -54,7 +55,8 @@ def admit(tables: Tables, p: Params) -> Found:
     candidates: list[tuple[int, datetime, int, Step]] = []
     for workflow_id in workflows:
         own = tables.flows[workflow_id].concurrency
-        most = min(lane.per_workflow if own is None else own, lane.per_workflow)
+        elsewhere = sum(in_flight(tables, name)[workflow_id] for name in tables.lanes if name != lane.name)
+        most = min(lane.per_workflow if own is None else own - elsewhere, lane.per_workflow)
         due = sorted(
             (s for s in waiting if s.workflow_id == workflow_id and s.due_at <= now),
             key=lambda s: (s.due_at, s.id),
@@ -185,3 +187,9 @@ def settle_effects(tables: Tables, p: Params) -> Found:
     for effect in decided:
         tables.change(effect, status="unknown", decided_at=tables.now())
     return [(effect.id,) for effect in decided]
+
+
+@answers(outgoing.DUE)
+def no_notices(tables: Tables, p: Params) -> Found:
+    """No flow of the simulation tells anybody of its failures."""
+    return [(False,)]

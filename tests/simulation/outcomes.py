@@ -109,7 +109,9 @@ def _has_rivals(tables: Tables, lane: str, workflow_id: str) -> bool:
     busy, share = in_flight(tables, lane), tables.lanes[lane].per_workflow
     waiting = {s.workflow_id for s in tables.live.values() if waits_in(tables, s, lane)} - {workflow_id}
     own = {one: tables.flows[one].concurrency for one in waiting}
-    most = {one: share if limit is None else min(share, limit) for one, limit in own.items()}
+    others = [in_flight(tables, name) for name in tables.lanes if name != lane]
+    left = {one: limit - sum(o[one] for o in others) for one, limit in own.items() if limit is not None}
+    most = {one: min(share, left.get(one, share)) for one in waiting}
     return any(busy[one] < busy[workflow_id] and busy[one] < most[one] for one in waiting)
 
 

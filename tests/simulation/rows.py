@@ -41,6 +41,7 @@ class Run:
     last_at: datetime
     created_at: datetime
     deadline_at: datetime
+    in_streak: bool = False
     replay_of_id: str | None = None
     status: str = "pending"
     seq: int = 1

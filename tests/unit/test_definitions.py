@@ -25,7 +25,16 @@ FULL = {
     "schema": 1,
     "name": "Stripe signup",
     "description": "Tells sales.",
-    "settings": {"concurrency": 5, "timeout_seconds": 60},
+    "settings": {
+        "concurrency": 5,
+        "timeout_seconds": 60,
+        "on_failure": {
+            "webhook": {"url": "https://example.com/", "secret": None},
+            "email": ["ops@example.com"],
+            "every_seconds": 60,
+        },
+        "pause_after_failures": 3,
+    },
     "trigger": {"type": "webhook", "config": {"signature": {"scheme": "none"}, "sample": {"email": "a@b.c"}}},
     "steps": [
         {
@@ -64,7 +73,12 @@ def test_defaults_are_written_out():
         "schema": 1,
         "name": "Signup",
         "description": "",
-        "settings": {"concurrency": None, "timeout_seconds": 86_400},
+        "settings": {
+            "concurrency": None,
+            "timeout_seconds": 86_400,
+            "on_failure": None,
+            "pause_after_failures": None,
+        },
         "trigger": None,
         "steps": [
             {
