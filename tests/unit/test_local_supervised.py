@@ -11,7 +11,7 @@ import pytest
 from lightfield.local import supervised
 from lightfield.local.children import end_all, marked, spawn, stop, working_in
 from lightfield.local.home import Home
-from lightfield.local.story import Aside, told
+from lightfield.local.story import Aside, Chapter, told
 from lightfield.local.supervised import Checkup, End, Supervised, stop_all
 
 
@@ -163,9 +163,15 @@ def test_story_puts_what_happened_outside_in_its_place():
     run = {"id": "r", "version": 1, "trace_id": "t", "status": "completed", "finished_at": timeline[-1]["at"]}
     asides = [Aside(begin + timedelta(seconds=2), "kill -9")]
 
-    lines = told(run, timeline, asides, ["all is well"], colour=False).splitlines()
+    later = [entry(2.5, "run.created"), entry(3, "run.completed")]
+    chapters = [
+        Chapter("A webhook", run, timeline),
+        Chapter("What it led to", {**run, "finished_at": later[-1]["at"]}, later),
+    ]
 
-    assert "Webhook to completed run in 4.0 s" in lines[1]
+    lines = told(chapters, asides, ["all is well"], colour=False).splitlines()
+
+    assert lines[1] == "  A webhook: completed after 4.0 s"
     assert [line.split() for line in lines[4:8]] == [
         ["0.00", "s", "run", "created"],
         [
@@ -184,4 +190,6 @@ def test_story_puts_what_happened_outside_in_its_place():
         ["2.00", "s", "▌", "kill", "-9"],
         ["4.00", "s", "run", "completed"],
     ]
-    assert lines[9] == "  ✓ all is well"
+    assert lines[9] == "  What it led to: completed after 0.5 s"
+    assert [line.split()[0] for line in lines[12:14]] == ["2.50", "3.00"]  # from the first one's beginning
+    assert lines[15] == "  ✓ all is well"
