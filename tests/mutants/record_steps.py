@@ -195,7 +195,8 @@ RECORDS = (
             edit(
                 FILTERS,
                 '        return f"%({name})s::text" + ("[]" if isinstance(value, list) else "")\n',
-                '        return f"%({name})s::text[]" if isinstance(value, list) else f"\'{value}\'::text"\n',
+                "        text = str(value).replace(chr(39), chr(39) * 2)\n"
+                '        return f"%({name})s::text[]" if isinstance(value, list) else f"\'{text}\'::text"\n',
             ),
             by="integration/record_steps/test_finding.py::test_whatever_the_value_is_it_is_a_value",
         ),

@@ -67,6 +67,11 @@ def found_by(entity: str, *filters: tuple[Any, ...], **more: Any) -> list[dict[s
     return records
 
 
+def step_of(run: Run, key: str = "it") -> Any:
+    """One of its steps, its output and error as whatever they are."""
+    return run.steps.get(key=key)
+
+
 def last_step(run: Run) -> StepRun:
     found = run.steps.order_by("position").last()
     assert found is not None
