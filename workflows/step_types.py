@@ -6,6 +6,7 @@ To add one: subclass `FastStepType` or `SlowStepType`, give it a `Config` and de
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lightfield.kernel.errors import PermanentStepError, Problem, RequestRefused
+from lightfield.kernel.errors import PermanentStepError, Problem, RequestRefused, TransientStepError
+from workflows import shapes
 from workflows.expressions import is_template
 from workflows.problems import problems_of_model
 
@@ -23,6 +25,12 @@ JsonObject = dict[str, Any]
 
 class StepConfig(BaseModel):
     """Base of every step type's config: unknown fields are refused, nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class StepOutput(BaseModel):
+    """Base of what step types declare as their output: these fields and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -48,6 +56,17 @@ class StepContext:
     # the step is no longer this worker's to send for. Let that exception pass.
     before_sending: Callable[[], None] = _no_lease
 
+    def seconds_left(self) -> float:
+        """Until the deadline, always more than 0: the timeout for what the step waits for.
+
+        Raises:
+            TransientStepError: `step.timeout`; nothing is left.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TransientStepError("step.timeout", f"No time is left in attempt {self.attempt}.")
+        return left
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -72,6 +91,15 @@ class StepType(ABC, Generic[C]):
     lane: ClassVar[Lane]
     summary: ClassVar[str]  # one line for people
     Config: ClassVar[type[BaseModel]]
+    Output: ClassVar[type[BaseModel] | None] = None  # None: it may be any object
+
+    def output_schema(self, config: JsonObject) -> shapes.Schema | None:  # noqa: ARG002  for types that need it
+        """JSON Schema of the output of a step with this config, which may hold templates; None: it may be any object.
+
+        The engine keeps what the step returns, whatever it is. Publishing warns of templates that read fields which are
+        not in here, and `lightfield.testing` refuses outputs that are not like this.
+        """
+        return shapes.of_model(self.Output) if self.Output else None
 
 
 class FastStepType(StepType[C]):

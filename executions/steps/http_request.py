@@ -17,7 +17,7 @@ from executions.steps import http_answers
 from executions.steps.http_answers import classify
 from lightfield.kernel import strict_json, traceparent
 from lightfield.kernel.errors import PermanentStepError, RequestRefused, StepError, TransientStepError
-from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepContext, register
+from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepContext, StepOutput, register
 
 __all__ = ["HttpRequest", "HttpRequestConfig", "classify"]
 
@@ -53,6 +53,13 @@ class HttpRequestConfig(StepConfig):
         return self
 
 
+class HttpRequestOutput(StepOutput):
+    status_code: int
+    headers: dict[str, JsonValue]
+    body: JsonValue
+    encoding: Literal["base64"] | None = None
+
+
 @register
 class HttpRequest(SlowStepType[HttpRequestConfig]):
     """Send one HTTP request; succeed on 2xx only.
@@ -83,6 +90,7 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
     lane = "http"
     summary = "Send an HTTP request"
     Config = HttpRequestConfig
+    Output = HttpRequestOutput
     freezes_early = True
 
     def freeze(self, config: HttpRequestConfig) -> JsonObject:
