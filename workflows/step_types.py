@@ -1,7 +1,8 @@
 """What a step type is, and the registry of those installed.
 
-To add one: subclass `FastStepType` or `SlowStepType`, give it a `Config` and decorate it with `@register`;
-`executions/steps/log.py` is the smallest example. An app imports its step modules in `AppConfig.ready()`.
+To add one: subclass `FastStepType` or `SlowStepType`, give it a `Config` and an `Output` and decorate it with `@register`;
+`executions/steps/log.py` is the smallest example, `docs/howto/add-a-step-type.md` the way. An app imports its step modules
+in `AppConfig.ready()`.
 """
 
 from __future__ import annotations
@@ -115,21 +116,28 @@ class FastStepType(StepType[C]):
 class SlowStepType(StepType[C]):
     """Calls the outside, in a worker of its own lane and outside every transaction."""
 
+    seconds: ClassVar[float] = 30.0  # that one attempt may take, unless `time_limit` says otherwise
     # True: `freeze` computes and does nothing else, takes milliseconds and cannot end its process. Then it may be asked
-    # while the outcome of the step before it is still to be written, which saves a transaction.
-    freezes_early: ClassVar[bool] = False
+    # while the outcome of the step before it is still to be written, which saves a transaction. A `freeze` of one's own
+    # has to say so.
+    freezes_early: ClassVar[bool] = True
 
-    @abstractmethod
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "freeze" in cls.__dict__ and "freezes_early" not in cls.__dict__:
+            cls.freezes_early = False
+
     def freeze(self, config: C) -> JsonObject:
-        """The request as JSON. It is stored before anything is sent and never rendered again."""
+        """The request as JSON, by default the config. It is stored before anything is sent and never rendered again."""
+        return config.model_dump(mode="json", by_alias=True)
 
     @abstractmethod
     def send(self, request: JsonObject, context: StepContext) -> JsonObject:
         """Send the frozen request and return the step's output. Raises `StepError`."""
 
-    @abstractmethod
-    def time_limit(self, request: JsonObject) -> float:
+    def time_limit(self, request: JsonObject) -> float:  # noqa: ARG002  for types whose authors choose it
         """Seconds that one attempt may take in all."""
+        return self.seconds
 
 
 AnyStepType = StepType[Any]

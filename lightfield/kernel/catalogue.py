@@ -28,6 +28,9 @@ class Entry:
         return self.code.partition(".")[0]
 
 
+FORM: Final = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+
+
 # What a namespace is about, in the order of the documentation.
 NAMESPACES: Final = {
     "payload": "What came in could not be read",
@@ -50,13 +53,14 @@ NAMESPACES: Final = {
     "step": "Steps, whatever their type",
     "engine": "The machinery",
 }
-FORM: Final = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 
 def _table(*entries: Entry) -> dict[str, Entry]:
     table = {entry.code: entry for entry in entries}
     if len(table) != len(entries):
         raise ValueError("a code stands twice in the error catalogue")
+    if strangers := {entry.namespace for entry in entries} - set(NAMESPACES):
+        raise ValueError(f"namespaces of the error catalogue that nobody described: {sorted(strangers)}")
     return table
 
 
