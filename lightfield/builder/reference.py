@@ -9,6 +9,8 @@ from pydantic import BaseModel
 
 from triggers.kinds import base as kinds
 from workflows import step_types
+from workflows.shapes import Schema
+from workflows.step_catalogue import fields_of
 from workflows.trigger_types import trigger_type_names
 
 
@@ -24,15 +26,27 @@ class TypeEntry:
     name: str
     summary: str
     fields: list[ConfigField]
+    gives: list[str]  # the fields of its output; empty when they are not known
 
 
 def step_entries() -> list[TypeEntry]:
-    return [TypeEntry(one.name, one.summary, _fields(one.Config)) for one in step_types.all_types()]
+    return [
+        TypeEntry(one.name, one.summary, _fields(one.Config), _gives(one.output_schema({})))
+        for one in step_types.all_types()
+    ]
 
 
 def trigger_entries() -> list[TypeEntry]:
     found = (kinds.find(name) for name in trigger_type_names())
-    return [TypeEntry(kind.name, kind.summary, _fields(kind.Config)) for kind in found if kind]
+    return [
+        TypeEntry(kind.name, kind.summary, _fields(kind.Config), _gives(kind.output_schema({})))
+        for kind in found
+        if kind
+    ]
+
+
+def _gives(schema: Schema | None) -> list[str]:
+    return [name for name, _, _ in fields_of(schema)]
 
 
 def _fields(model: type[BaseModel]) -> list[ConfigField]:

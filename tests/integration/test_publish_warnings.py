@@ -37,7 +37,7 @@ def test_publishing_answers_with_what_will_probably_go_wrong():
         {
             "pointer": "/steps/0/config/message",
             "code": "template.unknown_field",
-            "detail": "In the sample, trigger has no emial; did you mean email? (line 1, column 4)",
+            "detail": "In the sample, trigger has no emial; did you mean email? (template line 1, column 4)",
         }
     ]
     again = api.post(f"/workflows/{made['id']}/publish")

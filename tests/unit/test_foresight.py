@@ -71,7 +71,10 @@ def warned(*templates: str, sample: Any = None) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("template", "detail"),
     [
-        ("{{ call.statusCode }}", "call has no statusCode; did you mean status_code? (line 1, column 4)"),
+        (
+            "{{ call.statusCode }}",
+            "call has no statusCode; did you mean status_code? (template line 1, column 4)",
+        ),
         ("{{ call.code }}", "call has no code; there is status_code, headers, body, encoding."),
         ("{{ call.status_code.x }}", "call.status_code is a number and has no x."),
         ("{{ now.place.nam }}", "now.place has no nam; did you mean name?"),
@@ -83,7 +86,7 @@ def warned(*templates: str, sample: Any = None) -> list[tuple[str, str]]:
         ("{{ now.kind.x }}", "now.kind is text and has no x."),
         ("{{ now.degrees.x }}", "now.degrees is a number and has no x."),
         ("{{ now.nope | default: '' }}", "now has no nope"),
-        ("a\n {{ now.nope }}", "(line 2, column 5)"),
+        ("a\n {{ now.nope }}", "(template line 2, column 5)"),
         ("{% if now.nope %}{% endif %}", "now has no nope"),
     ],
 )
@@ -112,7 +115,7 @@ def test_a_sample_is_knowledge_but_others_may_have_more_where_a_default_is_given
     assert warned("{{ trigger.emial }}", sample=SAMPLE) == [
         (
             "/steps/2/config/message/0",
-            "In the sample, trigger has no emial; did you mean email? (line 1, column 4)",
+            "In the sample, trigger has no emial; did you mean email? (template line 1, column 4)",
         )
     ]
     assert warned("{{ trigger.emial | default: '' }}", sample=SAMPLE) == []

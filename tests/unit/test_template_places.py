@@ -34,7 +34,7 @@ def refusal(source: str) -> PermanentStepError:
         (
             "{{ trigger.contact.emial }}",
             {"path": "trigger.contact.emial", "missing": "emial", "within": "trigger.contact", "did_you_mean": "email"},
-            "trigger.contact.emial is not there: trigger.contact has no emial; did you mean email? (line 1, column 4)",
+            "trigger.contact.emial is not there: trigger.contact has no emial; did you mean email? (template line 1, column 4)",
         ),
         (
             "{{ fetch.statusCode }}",
@@ -101,7 +101,7 @@ def test_a_missing_path_is_told_by_its_part_and_what_may_have_been_meant(source,
 def test_what_happens_while_a_template_is_filled_in_is_told_with_line_and_column(source, line, column):
     error = refusal(source)
     assert (error.metadata["line"], error.metadata["column"]) == (line, column)
-    assert f"(line {line}, column {column})" in error.message
+    assert f"(template line {line}, column {column})" in error.message
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_what_cannot_be_read_is_told_with_line_and_column(source, line, column):
         compile_template(source)
     assert caught.value.offset is not None
     assert place_in(source, caught.value.offset) == (line, column)
-    assert caught.value.told(source).endswith(f"(line {line}, column {column})")
+    assert caught.value.told(source).endswith(f"(template line {line}, column {column})")
 
 
 def test_a_filter_that_is_nearly_one_is_named():

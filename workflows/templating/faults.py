@@ -55,7 +55,7 @@ def with_place(detail: str, source: str, offset: int | None) -> str:
     if offset is None:
         return detail
     line, column = place_in(source, offset)
-    return f"{detail} (line {line}, column {column})"
+    return f"{detail} (template line {line}, column {column})"
 
 
 def failed(detail: str) -> TemplateFault:
