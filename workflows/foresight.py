@@ -43,12 +43,16 @@ def warnings_of(definition: Definition) -> list[Problem]:
 
 
 def _trigger_schema(trigger: TriggerSpec | None) -> Schema | None:
-    return output_schema_of(trigger.type, trigger.config) if trigger else None
+    if trigger is None:
+        return None
+    return shapes.declared(trigger.type, lambda: output_schema_of(trigger.type, trigger.config))
 
 
 def _step_schema(step: StepSpec) -> Schema | None:
     step_type = step_types.find(step.type)
-    return step_type.output_schema(step.config) if step_type else None
+    if step_type is None:
+        return None
+    return shapes.declared(step.type, lambda: step_type.output_schema(step.config))
 
 
 def _step_warnings(step: StepSpec, at: str, known: dict[str, Schema | None]) -> Iterator[Problem]:

@@ -6,12 +6,15 @@ dead only where the schema names the fields there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import BaseModel
+
+logger = logging.getLogger(__name__)
 
 Schema = dict[str, Any]
 
@@ -30,6 +33,15 @@ class DeadEnd:
     walked: int
     known: tuple[str, ...]
     holds: str  # what a schema calls the value there: object, array, string …
+
+
+def declared(name: str, describe: Callable[[], Schema | None]) -> Schema | None:
+    """What an app's code says of its output. If it cannot, nothing is known: a warning is not worth a failed publish."""
+    try:
+        return describe()
+    except Exception:
+        logger.exception("output_not_described", extra={"type": name})
+        return None
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from typing import Any
 from django.apps import apps
 
 from workflows import step_types
-from workflows.shapes import Schema
+from workflows.shapes import Schema, declared
 from workflows.step_types import AnyStepType
 
 
@@ -36,7 +36,7 @@ def _entry(step_type: AnyStepType) -> StepTypeEntry:
         summary=step_type.summary,
         app=app.name if app else module,
         config_schema=step_type.Config.model_json_schema(),
-        output_schema=step_type.output_schema({}),
+        output_schema=declared(step_type.name, lambda: step_type.output_schema({})),
     )
 
 

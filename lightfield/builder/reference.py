@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from triggers.kinds import base as kinds
 from workflows import step_types
-from workflows.shapes import Schema
+from workflows.shapes import declared
 from workflows.step_catalogue import fields_of
+from workflows.step_types import AnyStepType
 from workflows.trigger_types import trigger_type_names
 
 
@@ -30,23 +31,17 @@ class TypeEntry:
 
 
 def step_entries() -> list[TypeEntry]:
-    return [
-        TypeEntry(one.name, one.summary, _fields(one.Config), _gives(one.output_schema({})))
-        for one in step_types.all_types()
-    ]
+    return [_entry(one) for one in step_types.all_types()]
 
 
 def trigger_entries() -> list[TypeEntry]:
     found = (kinds.find(name) for name in trigger_type_names())
-    return [
-        TypeEntry(kind.name, kind.summary, _fields(kind.Config), _gives(kind.output_schema({})))
-        for kind in found
-        if kind
-    ]
+    return [_entry(kind) for kind in found if kind]
 
 
-def _gives(schema: Schema | None) -> list[str]:
-    return [name for name, _, _ in fields_of(schema)]
+def _entry(kind: AnyStepType | kinds.TriggerKind) -> TypeEntry:
+    gives = fields_of(declared(kind.name, lambda: kind.output_schema({})))
+    return TypeEntry(kind.name, kind.summary, _fields(kind.Config), [name for name, _, _ in gives])
 
 
 def _fields(model: type[BaseModel]) -> list[ConfigField]:

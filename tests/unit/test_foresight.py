@@ -141,3 +141,21 @@ def test_a_large_sample_is_looked_at_in_part():
 def test_a_schema_that_refers_to_itself_ends():
     schema = {"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}}}
     assert shapes.dead_end(schema, ("a", "b")) is None
+
+
+def test_a_step_type_that_cannot_describe_its_output_is_no_reason_not_to_publish(caplog):
+    def fail(self: Any, config: Any) -> Any:
+        raise KeyError("entity")
+
+    with installed("weather_2", ScriptedFast, output_schema=fail):
+        raw = {
+            "schema": 1,
+            "name": "x",
+            "trigger": {"type": "bell"},
+            "steps": [
+                {"key": "a", "type": "weather_2"},
+                {"key": "b", "type": "log", "config": {"message": "{{ a.x }}"}},
+            ],
+        }
+        assert warnings_of(parse_definition(raw)) == []
+    assert "output_not_described" in caplog.text
