@@ -219,7 +219,7 @@ class Chain:
         crowd.wait_for_answer(self.step.workflow_id)
         try:
             with acting(self.step):
-                output = step_type.send(self.request, context)
+                output = step_type.execute(self.request, context)
         finally:
             crowd.answer_came(self.step.workflow_id)
         return checked_output(output)

@@ -52,7 +52,7 @@ class StepContext:
     attempt: int  # counts from 1
     trace_id: str  # 32 hex digits
     idempotency_key: str  # the same on every attempt of the step
-    deadline: float  # `time.monotonic()` instant by which `run` or `send` must have returned
+    deadline: float  # `time.monotonic()` instant by which `execute` must have returned
     # A slow step calls it right before the first byte leaves, after every wait (lookup, connecting): it raises when
     # the step is no longer this worker's to send for. Let that exception pass.
     before_sending: Callable[[], None] = _no_lease
@@ -109,7 +109,7 @@ class FastStepType(StepType[C]):
     lane: ClassVar[Lane] = "fast"
 
     @abstractmethod
-    def run(self, config: C, context: StepContext) -> Completed | Wait:
+    def execute(self, config: C, context: StepContext) -> Completed | Wait:
         """Do the step. Raises `StepError`."""
 
 
@@ -132,8 +132,8 @@ class SlowStepType(StepType[C]):
         return config.model_dump(mode="json", by_alias=True)
 
     @abstractmethod
-    def send(self, request: JsonObject, context: StepContext) -> JsonObject:
-        """Send the frozen request and return the step's output. Raises `StepError`."""
+    def execute(self, request: JsonObject, context: StepContext) -> JsonObject:
+        """Send what was frozen and return the step's output. Raises `StepError`."""
 
     def time_limit(self, request: JsonObject) -> float:  # noqa: ARG002  for types whose authors choose it
         """Seconds that one attempt may take in all."""

@@ -116,7 +116,7 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
             ) from None
         return request
 
-    def send(self, request: JsonObject, context: StepContext) -> JsonObject:
+    def execute(self, request: JsonObject, context: StepContext) -> JsonObject:
         headers = {
             **request["headers"],
             "Idempotency-Key": context.idempotency_key,

@@ -130,7 +130,7 @@ class Plain(SlowStepType[Anything]):
     lane = "http"
     Config = Anything
 
-    def send(self, request: JsonObject, context: StepContext) -> JsonObject:
+    def execute(self, request: JsonObject, context: StepContext) -> JsonObject:
         return request
 
 
@@ -143,7 +143,7 @@ class FrozenEarly(Frozen):
     freezes_early = True
 
 
-def test_a_slow_step_type_needs_no_more_than_send():
+def test_a_slow_step_type_needs_no_more_than_execute():
     assert Plain().freeze(Anything()) == {"place": "Bern"}
     assert Plain().time_limit({}) == 30.0
     assert Plain.freezes_early

@@ -118,8 +118,8 @@ MUTANTS = (
             "what a slow step changes is nobody's doing",
             edit(
                 "executions/chain.py",
-                "            with acting(self.step):\n                output = step_type.send(self.request, context)\n",
-                "            output = step_type.send(self.request, context)\n",
+                "            with acting(self.step):\n                output = step_type.execute(self.request, context)\n",
+                "            output = step_type.execute(self.request, context)\n",
             ),
             by="test_causes.py::test_a_slow_step_acts_for_its_run_when_it_freezes_and_when_it_sends",
         ),
@@ -128,8 +128,8 @@ MUTANTS = (
             "what a fast step changes is nobody's doing",
             edit(
                 "executions/engine.py",
-                "            with acting(step):\n                returned = step_type.run(config, context)\n",
-                "            returned = step_type.run(config, context)\n",
+                "            with acting(step):\n                returned = step_type.execute(config, context)\n",
+                "            returned = step_type.execute(config, context)\n",
             ),
             by="test_causes.py::test_a_fast_step_acts_for_its_run",
         ),

@@ -45,7 +45,7 @@ class ConvertTemperature(FastStepType[ConvertConfig]):
     Config = ConvertConfig
     Output = ConvertOutput
 
-    def run(self, config: ConvertConfig, context: StepContext) -> Completed:
+    def execute(self, config: ConvertConfig, context: StepContext) -> Completed:
         return Completed({"fahrenheit": round(config.celsius * 9 / 5 + 32, 2)})
 
 
@@ -70,7 +70,7 @@ class Forecast(SlowStepType[ForecastConfig]):
     Config = ForecastConfig
     Output = ForecastOutput
 
-    def send(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
+    def execute(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
         answer = egress.request(
             method="GET",
             url="https://weather.example/v1/forecast",
