@@ -63,7 +63,7 @@ def found_by(entity: str, *filters: tuple[Any, ...], **more: Any) -> list[dict[s
     """The records that `find_records` finds, asked without a run around it."""
     step_type = step_types.get("find_records")
     config = step_types.load_config(step_type, find(entity, *filters, **more)["config"])
-    records: list[dict[str, Any]] = step_type.run(config, CONTEXT).output["records"]  # type: ignore[attr-defined]
+    records: list[dict[str, Any]] = step_type.execute(config, CONTEXT).output["records"]  # type: ignore[attr-defined]
     return records
 
 
