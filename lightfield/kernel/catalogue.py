@@ -42,7 +42,7 @@ NAMESPACES: Final = {
     "workflow": "Workflows and their status",
     "config": "What people write in definitions",
     "template": "Templates",
-    "record": "Records of the CRM; those without a status stand in `errors` only",
+    "record": "Records of the CRM, and the steps that write them; those without a status stand in `errors` only",
     "trigger": "What starts a workflow, or does not",
     "schedule": "Starting by the clock",
     "secret": "What is kept encrypted",
@@ -51,6 +51,7 @@ NAMESPACES: Final = {
     "egress": "Refused before anything was sent",
     "run": "Runs",
     "step": "Steps, whatever their type",
+    "notice": "Telling people of failures",
     "engine": "The machinery",
 }
 

@@ -17,7 +17,15 @@ What is not: the far side, Celery and Redis (bells are answered in this thread),
 
 from lightfield.testing.fakes import Fakes, SentRequest, UnfakedRequest
 from lightfield.testing.results import FinishedRun, RunError, StepResult, TimelineLine
-from lightfield.testing.running import NeverEnds, NotPublishable, OutputMismatch, WrongDatabase, publish, run
+from lightfield.testing.running import (
+    NeverEnds,
+    NotPublishable,
+    OutputMismatch,
+    WrongDatabase,
+    publish,
+    run,
+    secret_value,
+)
 
 __all__ = [
     "Fakes",
@@ -33,4 +41,5 @@ __all__ = [
     "WrongDatabase",
     "publish",
     "run",
+    "secret_value",
 ]

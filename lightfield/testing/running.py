@@ -16,6 +16,8 @@ from pydantic import ValidationError
 from executions import egress, sweeper
 from executions.models import Run
 from executions.states import LIVE_RUN
+from lightfield.access import credentials
+from lightfield.access.models import Credential
 from lightfield.kernel import bells, sql
 from lightfield.kernel.errors import Problem, RequestRefused
 from lightfield.testing.fakes import Fakes
@@ -66,10 +68,17 @@ class WrongDatabase(RuntimeError):
     """`run` writes and commits: it works on a test's database, and not inside a test's transaction."""
 
 
-def publish(workflow: Mapping[str, Any] | str | Path | Workflow) -> Workflow:
+def publish(
+    workflow: Mapping[str, Any] | str | Path | Workflow,
+    *,
+    secrets: Mapping[str, str | list[str]] | None = None,
+) -> Workflow:
     """Create and publish a workflow: a definition, or the path of a JSON file that holds one.
 
     `run` does it for the workflow that it runs; this is for others that are to be there, such as one that a record starts.
+
+    Args:
+        secrets: as `run` takes them.
 
     Raises:
         NotPublishable: with every problem at its place.
@@ -77,11 +86,13 @@ def publish(workflow: Mapping[str, Any] | str | Path | Workflow) -> Workflow:
     """
     _refuse_other_databases()
     if isinstance(workflow, Workflow):
+        _keep(secrets or {})
         return workflow
     definition = (
         json.loads(Path(workflow).read_text()) if isinstance(workflow, str | Path) else dict(workflow)
     )
     with _quiet(Ringer()):
+        _keep(secrets or {})
         try:
             made = services.create_workflow(definition=definition, by=BY)
             services.publish(workflow_id=made.pk, by=BY)
@@ -96,6 +107,7 @@ def run(
     payload: Any = None,
     *,
     fakes: Fakes | None = None,
+    secrets: Mapping[str, str | list[str]] | None = None,
     check_outputs: bool = True,
 ) -> FinishedRun:
     """Run a workflow to its end with `payload` as the trigger's output, and whatever it starts in turn.
@@ -107,13 +119,15 @@ def run(
         workflow: a definition, the path of a JSON file, or a published `Workflow`.
         payload: any JSON.
         fakes: the far side of requests; None: any request is refused.
+        secrets: by name the host, or hosts, that each is bound to: `{"stripe": "api.stripe.com"}`. The value of each is
+            `secret_value(name)`. One that is there already is left as it is.
         check_outputs: refuse outputs that a step type's own `Output` does not describe.
 
     Raises:
         NotPublishable, NeverEnds, OutputMismatch, UnfakedRequest, WrongDatabase: see there. A run that fails is a result and no error.
     """
     fakes = fakes or Fakes()
-    published = publish(workflow)
+    published = publish(workflow, secrets=secrets)
     ringer = Ringer()
     with _quiet(ringer), _faking(fakes):
         captured = triggers.run_by_hand(
@@ -130,6 +144,19 @@ def run(
         warnings=warnings_of(parse_definition(first.version.definition)),
         led_to=[result_of(one) for one in others],
     )
+
+
+def secret_value(name: str) -> str:
+    """The value that a secret has in a test."""
+    return f"the-secret-{name}"
+
+
+def _keep(secrets: Mapping[str, str | list[str]]) -> None:
+    there = set(Credential.objects.filter(name__in=[*secrets]).values_list("name", flat=True))
+    for name, hosts in secrets.items():
+        if name not in there:
+            bound_to = [hosts] if isinstance(hosts, str) else hosts
+            credentials.create(sent={"name": name, "value": secret_value(name), "hosts": bound_to}, by=BY)
 
 
 def _until_nothing_is_left(ringer: Ringer) -> float:

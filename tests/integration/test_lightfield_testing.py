@@ -20,6 +20,7 @@ from lightfield.testing import (
     WrongDatabase,
     publish,
     run,
+    secret_value,
 )
 from tests.scripted import ScriptedFast, ScriptedSlow, installed
 from workflows.step_types import Completed, StepOutput
@@ -314,3 +315,57 @@ def test_a_run_that_stands_still_is_an_error(monkeypatch):
     monkeypatch.setattr(engine, "advance_run", broken)
     with pytest.raises(NeverEnds, match="Tested: pending"):
         run(workflow(say()))
+
+
+def test_a_secret_is_sent_to_its_host_and_stands_nowhere_in_the_result() -> None:
+    fakes = Fakes()
+    fakes.http(
+        "https://chat.example/messages", method="POST", status=201, json={"echo": secret_value("chat")}
+    )
+    step = {
+        "key": "say",
+        "type": "http_request",
+        "config": {
+            "method": "POST",
+            "url": "https://chat.example/messages",
+            "auth": {"type": "bearer", "token": "{{ secret.chat }}"},
+        },
+    }
+    workflow = {"schema": 1, "name": "Says", "trigger": {"type": "manual"}, "steps": [step]}
+
+    with pytest.raises(NotPublishable, match=r"secret\.unknown"):
+        run(workflow, fakes=fakes)
+    done = run(workflow, fakes=fakes, secrets={"chat": "chat.example"})
+
+    assert fakes.requests[0].headers["authorization"] == f"Bearer {secret_value('chat')}"
+    assert done.outputs["say"]["body"] == {"echo": "[redacted]"}
+
+
+def test_a_record_step_writes_a_record_and_what_watches_it_is_run_too() -> None:
+    publish(
+        {
+            "schema": 1,
+            "name": "Watches",
+            "trigger": {"type": "record", "config": {"entity": "contact", "event": "created"}},
+            "steps": [{"key": "seen", "type": "log", "config": {"message": "{{ trigger.fields.email }}"}}],
+        }
+    )
+    step = {
+        "key": "contact",
+        "type": "upsert_record",
+        "config": {
+            "entity": "contact",
+            "match": {"email": "{{ trigger.email }}"},
+            "fields": {"first_name": "Ada"},
+        },
+    }
+    used = {"key": "told", "type": "log", "config": {"message": "{{ contact.fields.emial }}"}}
+    workflow = {"schema": 1, "name": "Writes", "trigger": {"type": "manual"}, "steps": [step]}
+
+    done = run(workflow, {"email": "ada@example.com"})
+    warned = run({**workflow, "steps": [step, used]}, {"email": "ada@example.com"})
+
+    assert done.outputs["contact"]["created"] is True
+    assert [one.outputs["seen"] for one in done.led_to] == [{"message": "ada@example.com"}]
+    assert [one.pointer for one in warned.warnings] == ["/steps/1/config/message"]
+    assert warned.error is not None

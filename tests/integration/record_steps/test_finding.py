@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from crm.models import Account, Meeting, Note, Opportunity
-from crm.steps import find_records
+from crm.steps import find_records, reading
 from crm.steps.filters import OPERATORS
 from executions.models import Effect
 from lightfield.kernel.errors import PermanentStepError
@@ -268,7 +268,7 @@ def test_records_that_are_too_much_together_end_the_step_and_are_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     read: list[str] = []
-    told = find_records.told
+    told = reading.told
     monkeypatch.setattr(find_records, "told", lambda *args: (read.append(args[1]), told(*args))[1])  # type: ignore[func-returns-value]
     Note.objects.bulk_create(Note(title="Long", content="é" * 100_000) for _ in range(6))
 
