@@ -19,6 +19,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from executions import timeline
+from executions.notices.models import MessageKind
 from lightfield.access.management.commands import errors
 from lightfield.kernel import catalogue_page
 from lightfield.kernel.catalogue import CATALOGUE, NAMESPACES
@@ -32,7 +33,8 @@ IN_PAGES = re.compile(rf"<code>({WHOLE.pattern})</code>")
 OWN = {
     code for code, entry in CATALOGUE.items() if entry.namespace in NAMESPACES
 }  # apps may have added theirs
-OF_THE_TIMELINE = {*timeline.RUN_TYPES, *timeline.STEP_TYPES} - set(CATALOGUE)
+# Spelled as codes are, and something else: entries of the timeline, kinds of notices.
+OF_THE_TIMELINE = {*timeline.RUN_TYPES, *timeline.STEP_TYPES, *MessageKind.values} - set(CATALOGUE)
 MODULES = {"http.client"}  # of Python's
 OTHERWISE = "action"  # what the audit trail calls its entries
 

@@ -10,8 +10,9 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from crm.models import Account, Meeting, Note, Opportunity
-from crm.steps import find_records, reading
+from crm.steps.entities import Entity
 from crm.steps.filters import OPERATORS
+from crm.steps.reading import told
 from executions.models import Effect
 from lightfield.kernel.errors import PermanentStepError
 from tests.integration.record_steps.playing import (
@@ -268,8 +269,12 @@ def test_records_that_are_too_much_together_end_the_step_and_are_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     read: list[str] = []
-    told = reading.told
-    monkeypatch.setattr(find_records, "told", lambda *args: (read.append(args[1]), told(*args))[1])  # type: ignore[func-returns-value]
+
+    def noted(entity: Entity, record_id: str, fields: str) -> dict[str, Any]:
+        read.append(record_id)
+        return told(entity, record_id, fields)
+
+    monkeypatch.setattr("crm.steps.find_records.told", noted)
     Note.objects.bulk_create(Note(title="Long", content="é" * 100_000) for _ in range(6))
 
     error = error_of(find("note"))
