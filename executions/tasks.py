@@ -13,6 +13,7 @@ from celery.exceptions import Retry
 from django.db import InterfaceError, OperationalError
 
 from executions import admission, cells, dispatcher, engine, heartbeats, planner_statistics, sweeper, worker
+from executions.circuits import releasing
 from executions.ending import end_run
 from executions.states import RunStatus
 from lightfield.kernel import bells
@@ -63,7 +64,8 @@ def execute_in_cell(step_run_ids: list[int], lane: str) -> None:
 
 @door("executions.sweep")
 def sweep() -> None:
-    sweeper.sweep()
+    for host in sweeper.sweep().troubled_hosts:
+        releasing.turn(host)
     planner_statistics.refresh()
     collecting.collect()
     uncaptured.fold()

@@ -48,7 +48,7 @@ LANES: Final = """
 SELECT l.name, l.width,
   (SELECT count(*)::int FROM executions_steprun s WHERE s.lane = l.name AND s.status IN ('queued', 'running')),
   (SELECT count(*)::int FROM (SELECT 1 FROM executions_steprun s
-     WHERE s.lane = l.name AND s.status IN ('ready', 'waiting') AND s.due_at <= statement_timestamp()
+     WHERE s.lane = l.name AND s.status IN ('ready', 'waiting') AND s.held_host IS NULL AND s.due_at <= statement_timestamp()
      LIMIT %(most)s::int) due)
 FROM executions_lane l ORDER BY l.name
 """

@@ -10,11 +10,13 @@ from typing import Any, Final
 import certifi
 import requests
 
+from executions.egress.breaker import NO_TURN, STATUSES_AGAINST_HOST, Breaker, Turn, verdict_on_host
 from executions.egress.conversation import Request
 from executions.egress.exchange import Exchange
-from executions.egress.headers import Fields, encode_fields, is_secret
+from executions.egress.headers import Fields, encode_fields, identity_of, is_secret
 from executions.egress.policy import Policy
 from executions.egress.resolver import Resolver
+from executions.egress.retry_after import retry_after_seconds
 from executions.egress.transport import GuardedAdapter, Outbound
 from executions.egress.urls import Target, follow, parse_target
 from executions.egress.wires import Connector
@@ -49,7 +51,10 @@ class _Session(requests.Session):
 class Client:
     """One policy with its connections. Thread-safe; close it to give the connections up."""
 
-    def __init__(self, policy: Policy, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, policy: Policy, tls: ssl.SSLContext | None = None, breaker: Breaker | None = None
+    ) -> None:
+        self._breaker = breaker or Breaker()
         self._adapter = GuardedAdapter(Connector(policy, Resolver(), tls or _tls_context()))
         self._session = _Session()
         self._session.trust_env = False  # no proxies and no .netrc from the environment
@@ -72,6 +77,8 @@ class Client:
         max_bytes: int = MAX_BYTES,
         allow_redirects: bool = False,
         before_sending: Callable[[], None] | None = None,
+        credentials_key: str = "",
+        turn: Turn = NO_TURN,
     ) -> Answer:
         """See `executions.egress.request`."""
         if method not in METHODS:
@@ -81,28 +88,45 @@ class Client:
         exchange = Exchange(host=target.host, seconds=timeout_seconds, before_sending=before_sending)
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                answer = self._send(method, target, fields, body, exchange, max_bytes)
+                request = Request(
+                    method=method,
+                    path=target.path,
+                    fields=_with_our_fields(method, target, fields, body),
+                    body=body,
+                    max_bytes=max_bytes,
+                    exchange=exchange,
+                    speaks_for=identity_of(fields, credentials_key),
+                )
+                answer = self._send_if_it_may(request, target, turn)
                 if not allow_redirects or answer.status_code not in _REDIRECTS:
                     return answer
                 target, method, body, fields = _next_hop(answer, target, method, body, fields)
                 exchange.begin(target.host)
+                turn = NO_TURN  # it waited for the first host, and the retry is paid for
             raise PermanentStepError("http.redirect", f"More than {MAX_REDIRECTS} redirects.", answered=True)
         except StepError as error:
             error.sent = error.sent or exchange.sent
             error.metadata.setdefault("url_host", exchange.host)
             raise
 
-    def _send(
-        self,
-        method: str,
-        target: Target,
-        fields: Fields,
-        body: bytes | None,
-        exchange: Exchange,
-        max_bytes: int,
-    ) -> Answer:
-        sent_fields = _with_our_fields(method, target, fields, body)
-        checked = Request(method, target.path, sent_fields, body, max_bytes, exchange)
+    def _send_if_it_may(self, checked: Request, target: Target, turn: Turn) -> Answer:
+        """Ask the breaker, send, and tell it what came of that."""
+        site = target.site
+        self._breaker.enter(site, target.host, turn)
+        try:
+            answer = self._send(checked, target)
+        except StepError as error:
+            verdict = verdict_on_host(error, timeout_seconds=checked.exchange.seconds)
+            if verdict is not None:
+                self._breaker.note(site, turn, verdict)
+            raise
+        code = STATUSES_AGAINST_HOST.get(answer.status_code, "")
+        wish = retry_after_seconds(answer.headers, status_code=answer.status_code) if code else None
+        self._breaker.note(site, turn, code, retry_after=wish or 0.0)
+        return answer
+
+    def _send(self, checked: Request, target: Target) -> Answer:
+        exchange = checked.exchange
         response = self._session.send(Outbound(target=target, checked=checked), proxies={})
         return Answer(
             status_code=response.status_code,
