@@ -275,6 +275,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryVerdict": "triggers.deliveries.models.DeliveryVerdict",
         "RunStatus": "executions.states.RunStatus",
         "StepStatus": "executions.states.StepStatus",
+        "CircuitState": "executions.circuits.models.CircuitState",
         "TaskStatus": "crm.models.TaskStatus",
         "MeetingPrivacy": "crm.models.MeetingPrivacy",
     },
@@ -287,6 +288,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "events", "description": "What set it off."},
         {"name": "deliveries", "description": "The inbox: what came to webhook addresses, accepted or not."},
         {"name": "runs", "description": "What came of it, step by step."},
+        {"name": "circuits", "description": "Hosts that fail, and are held back for it."},
         {
             "name": "crm",
             "description": "The records: accounts, contacts, opportunities, meetings, tasks, notes.",

@@ -13,6 +13,7 @@ from rest_framework.routers import SimpleRouter
 
 from crm import api as crm
 from executions.api import DeliveryViewSet, EventViewSet, RunViewSet, WorkflowViewSet
+from executions.circuits.api import CircuitViewSet
 from lightfield import health
 from triggers.presets_api import WebhookPresetViewSet
 from triggers.views import receive_webhook
@@ -32,6 +33,7 @@ router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("events", EventViewSet, basename="event")
 router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("runs", RunViewSet, basename="run")
+router.register("circuits", CircuitViewSet, basename="circuit")
 router.register("watchables", WatchableViewSet, basename="watchable")
 router.register("webhook-presets", WebhookPresetViewSet, basename="webhook-preset")
 router.register("crm/accounts", crm.AccountViewSet, basename="account")

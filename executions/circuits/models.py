@@ -42,6 +42,7 @@ class Circuit(models.Model):
 
     class Meta:
         ordering = ("host",)
+        verbose_name = "failing host"
         constraints = (
             models.CheckConstraint(condition=Q(state__in=CircuitState.values), name="circuit_state_known"),
             models.CheckConstraint(

@@ -31,6 +31,7 @@ class Migration(migrations.Migration):
                 ('heard_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
+                'verbose_name': 'failing host',
                 'ordering': ('host',),
                 'permissions': (('probe_circuit', 'Can have a failing host probed now'),),
             },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from executions.circuits.models import Circuit
 from executions.egress import breaker as breakers
 from executions.egress import current
 from executions.egress.breaker import Breaker
+from executions.leases import keeper
 from executions.models import Attempt, Run, StepRun
 from executions.sweeper import sweep
 from lightfield.kernel import sql
@@ -36,7 +38,7 @@ from tests.failing_hosts import (
 )
 from tests.plans import recorded
 from tests.servers import http
-from tests.staging import a_run, live, slow, told
+from tests.staging import a_run, answer_with_cells_here, broken_promises, let_time_pass, live, slow, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept")]
 
@@ -89,6 +91,29 @@ def test_given_a_host_that_fails_when_many_runs_call_it_then_few_requests_leave_
         outcomes = [attempt.outcome for attempt in step.tries.all()]
         assert step.held == outcomes.count("held") == 1
         assert step.attempts - step.held == outcomes.count("refused") <= 1
+
+
+def test_given_many_put_backs_then_a_step_has_all_its_attempts_left(host: Host, bellboy: Bellboy) -> None:
+    """A host that goes on and off: its steps are released, and find it failing again."""
+    an_open_circuit(host, bellboy)
+    step = StepRun.objects.filter(attempts=1)[0]
+    for _ in range(6):
+        sql.rows(
+            "UPDATE executions_steprun SET held_host = NULL, due_at = clock_timestamp() WHERE id = %(id)s::bigint",
+            {"id": step.pk},
+        )
+        work(bellboy)
+    step.refresh_from_db()
+    assert (step.status, step.attempts, step.held, step.max_attempts) == ("waiting", 7, 7, 5)
+
+    host.answer = BUSY
+    Circuit.objects.all().delete()
+    another_process()
+    sql.rows("UPDATE executions_steprun SET held_host = NULL, due_at = clock_timestamp()", {})
+    work(bellboy)
+
+    step.refresh_from_db()
+    assert (step.status, step.tries.filter(outcome="refused").count() <= 1) == ("waiting", True)
 
 
 def test_a_held_step_says_why_it_waits(host: Host, bellboy: Bellboy) -> None:
@@ -466,3 +491,75 @@ def test_a_healthy_request_tells_nothing(
         work(bellboy)
     assert not [statement for statement in asked if statement == rows.TELL]
     assert egress.current_breaker().take_reports() == []
+
+
+def test_given_a_run_that_goes_on_to_a_host_that_fails_then_its_next_step_waits_and_was_not_sent(
+    host: Host, bellboy: Bellboy, slow_step: Any
+) -> None:
+    """The worker continues with it: its intent was committed along with the outcome of the step before."""
+    an_open_circuit(host, bellboy)
+    sent = host.requests
+    run = a_run(slow("one"), calling(host, "two"))
+    work(bellboy)
+    second = run.steps.get(key="two")
+    assert (second.status, second.held, second.attempts, host.requests) == ("waiting", 1, 1, sent)
+    effect = second.effects.get()
+    assert effect.status == "intent"
+
+    services.cancel_run(run_id=run.pk, by=BY)
+
+    effect.refresh_from_db()
+    assert effect.status == "abandoned"  # it is known that nothing was sent
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_given_a_worker_that_dies_anywhere_while_it_puts_a_step_back_then_the_run_completes_all_the_same(
+    host: Host, bellboy: Bellboy, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow = an_open_circuit(host, bellboy, runs=6)
+    runs_that_call(host, 1, workflow)
+    begun, statements = 0, sql.rows
+
+    def mortal(statement: str, params: Any) -> Any:
+        nonlocal begun
+        found = statements(statement, params)
+        begun += 1
+        if begun > number:
+            raise Died
+        return found
+
+    with monkeypatch.context() as patched, contextlib.suppress(Died):
+        patched.setattr(sql, "rows", mortal)
+        bellboy.waiting.clear()
+        work(bellboy)
+    keeper._held.clear()  # its leases end with it
+    assert broken_promises() == {}
+
+    host.answer = FINE
+    for _ in range(8):
+        let_time_pass()
+        a_second_later(seconds=10)
+        answer_with_cells_here(bellboy)
+
+    assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
+    assert StepRun.objects.filter(attempts__gt=0, status="completed").count() == 7
+
+
+def test_given_a_worker_that_was_stopped_while_its_host_recovered_then_it_neither_sends_nor_tells(
+    host: Host, bellboy: Bellboy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_that_call(host, 12)
+    with monkeypatch.context() as patched:
+        patched.setattr(rows, "tell", lambda breaker: None)
+        work(bellboy)
+    zombie = egress.current_breaker()
+    now = time.monotonic()
+    monkeypatch.setattr("executions.egress.breaker.time.monotonic", lambda: now + 60)
+
+    rows.tell(zombie)
+
+    assert Circuit.objects.count() == 0
