@@ -69,7 +69,8 @@ EXPIRED = _ring(
     base=BASE_SECONDS_WHEN_LOST,
 )
 
-# Hosts that fail, or did: those of the rows, and those that something is held for.
+# Hosts whose turn it is (`circuits.releasing`): half open, to be probed, with steps that have waited for too long, or with
+# steps that nobody else would release. Those that were left alone longest go first. '' when rows are to be forgotten.
 CIRCUITS = """
 WITH RECURSIVE h(host) AS (
   (SELECT held_host FROM executions_steprun WHERE status = 'waiting' AND held_host IS NOT NULL ORDER BY held_host LIMIT 1)
@@ -77,7 +78,18 @@ WITH RECURSIVE h(host) AS (
   SELECT (SELECT s.held_host FROM executions_steprun s WHERE s.status = 'waiting' AND s.held_host IS NOT NULL
             AND s.held_host > h.host ORDER BY 1 LIMIT 1)
   FROM h WHERE h.host IS NOT NULL)
-SELECT host FROM h WHERE host IS NOT NULL UNION SELECT host FROM executions_circuit
+SELECT host FROM (
+  SELECT c.host, c.turned_at AS at FROM executions_circuit c
+  WHERE c.state = 'half_open' OR (c.state = 'open' AND (c.retry_at <= statement_timestamp() OR EXISTS (
+    SELECT 1 FROM executions_steprun s WHERE s.held_host = c.host AND s.held_host IS NOT NULL AND s.status = 'waiting'
+      AND s.due_at <= statement_timestamp())))
+  UNION ALL
+  SELECT h.host, c.turned_at FROM h LEFT JOIN executions_circuit c ON c.host = h.host
+  WHERE h.host IS NOT NULL AND coalesce(c.state, 'closed') = 'closed'
+  UNION ALL
+  SELECT '', NULL WHERE EXISTS (
+    SELECT 1 FROM executions_circuit WHERE state = 'closed' AND heard_at < statement_timestamp() - interval '1 minute')
+) turns ORDER BY at NULLS FIRST LIMIT 200
 """
 
 TICKS = """

@@ -64,8 +64,7 @@ def execute_in_cell(step_run_ids: list[int], lane: str) -> None:
 
 @door("executions.sweep")
 def sweep() -> None:
-    for host in sweeper.sweep().troubled_hosts:
-        releasing.turn(host)
+    releasing.take_turns(sweeper.sweep().troubled_hosts)
     planner_statistics.refresh()
     collecting.collect()
     uncaptured.fold()

@@ -80,14 +80,14 @@ def let_backoffs_end() -> None:
 
 
 def a_second_later(*, seconds: float = 1.0) -> list[int]:
-    """Let so much time pass for the circuits, and let the sweep take its turn. How many each one released."""
+    """Let so much time pass for the circuits, and let the sweep take their turns. How many each one released."""
     sql.rows(
         "UPDATE executions_circuit SET turned_at = clock_timestamp() - make_interval(secs => %(seconds)s::float8), "
         "retry_at = retry_at - make_interval(secs => %(seconds)s::float8), "
         "heard_at = heard_at - make_interval(secs => %(seconds)s::float8)",
         {"seconds": seconds},
     )
-    return [releasing.turn(host) for host in sweep().troubled_hosts]
+    return releasing.take_turns(sweep().troubled_hosts)
 
 
 def state_of(host: Host) -> str | None:

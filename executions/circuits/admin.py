@@ -18,7 +18,7 @@ _BADGES = {CircuitState.OPEN: "failed", CircuitState.HALF_OPEN: "waiting", Circu
 
 class CircuitAdmin(LookOnlyAdmin):
     plural = "Failing hosts"
-    list_display = ("host", "standing", "newest_failure", "waiting", "released", "opened", "next_probe")
+    list_display = ("name", "standing", "newest_failure", "waiting", "released", "opened", "next_probe")
     list_display_links = None
     ordering = ("host",)
     actions = ("probe_now",)  # type: ignore[assignment]  # of other lists there are none
@@ -36,6 +36,10 @@ class CircuitAdmin(LookOnlyAdmin):
                 messages.success(request, f"{circuit.host} is probed within a second or two.")
             else:
                 messages.warning(request, f"Nothing was done: {circuit.host} is not held back.")
+
+    @admin.display(description="Host")
+    def name(self, circuit: Circuit) -> str:
+        return circuit.host
 
     @admin.display(description="Circuit")
     def standing(self, circuit: Circuit) -> SafeString:

@@ -48,6 +48,13 @@ UPDATE executions_circuit SET state = %(state)s::text, rate = %(rate)s::float8, 
 WHERE host = %(host)s::text
 """
 
+# Hosts that failed a little, and not again for a minute.
+FORGET_WATCHED = """
+DELETE FROM executions_circuit WHERE host IN (
+  SELECT host FROM executions_circuit
+  WHERE state = 'closed' AND heard_at < statement_timestamp() - interval '1 minute' FOR UPDATE SKIP LOCKED)
+"""
+
 FORGET = "DELETE FROM executions_circuit WHERE host = %(host)s::text"
 
 # No run lock and no timeline entry, as with admission: the step was told to wait, and goes on waiting until it is
@@ -70,6 +77,13 @@ RELEASE_PROBE = _RELEASE.format(which="", among=AMONG_OLDEST, order="used, due_a
 RELEASE_OVERDUE = _RELEASE.format(
     which="AND s.due_at <= statement_timestamp()", among="%(number)s::int", order="due_at, id"
 )
+
+
+def take_turns(hosts: list[str]) -> list[int]:
+    """The turns that a sweep found due (`sweeper.CIRCUITS`). Returns how many steps each one released."""
+    if "" in hosts:
+        sql.rows(FORGET_WATCHED, {})
+    return [turn(host) for host in hosts if host]
 
 
 def turn(host: str) -> int:
