@@ -77,7 +77,7 @@ def warned(*templates: str, sample: Any = None) -> list[tuple[str, str]]:
         ),
         (
             "{{ call.code }}",
-            "call has no code; there is status_code, headers, body, encoding, truncated, size_bytes, headers_truncated.",
+            "call has no code; there is status_code, headers, body, encoding, truncated and more.",
         ),
         ("{{ call.status_code.x }}", "call.status_code is a number and has no x."),
         ("{{ now.place.nam }}", "now.place has no nam; did you mean name?"),
