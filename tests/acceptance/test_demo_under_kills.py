@@ -125,11 +125,11 @@ class Drill:
             contextlib.suppress(psycopg.OperationalError),
             psycopg.connect(self.installation.url("DATABASE_URL"), autocommit=True) as connection,
         ):
-            ended = [
-                (connection.execute(ENDED, [workflow["id"]]).fetchone() or (0,))[0]
+            welcomes, calls = [
+                int((connection.execute(ENDED, [workflow["id"]]).fetchone() or (0,))[0])
                 for workflow in (self.welcome, self.call)
             ]
-            return ended[0] >= len(self.signups) and ended[1] >= len(self.people)
+            return welcomes >= len(self.signups) and calls >= len(self.people)
         return False
 
     def round(self, number: int, victim: str) -> None:
