@@ -220,7 +220,7 @@ class Chain:
         crowd.wait_for_answer(self.step.workflow_id)
         try:
             with acting(self.step), hiding.secrets() as hider:
-                output = hider.json(step_type.send(self.request, context))
+                output = hider.json(step_type.execute(self.request, context))
         finally:
             crowd.answer_came(self.step.workflow_id)
         return checked_output(output)

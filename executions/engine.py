@@ -118,7 +118,7 @@ def outcome_of(step: StepInHand, *, is_claimed: bool = False, worker: str = "") 
             assert isinstance(step_type, FastStepType)
             config, context = rendered_config(step), context_of(step, limit_seconds=FAST_SECONDS)
             with acting(step):
-                returned = step_type.run(config, context)
+                returned = step_type.execute(config, context)
             result = _checked(returned)
     except Exception as error:  # noqa: BLE001  whatever a step type raises is an outcome
         return _failure(step, error, is_claimed=is_claimed, worker=worker)

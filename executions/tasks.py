@@ -92,8 +92,7 @@ def expire_runs(run_ids: list[str]) -> None:
 @door("executions.send_notices")
 def send_notices() -> None:
     bells.answered("notices")
-    if outgoing.send_due() == outgoing.TURNS:
-        bells.ring_notices()
+    outgoing.send_due()
 
 
 @door("executions.beat_heart")

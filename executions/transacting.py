@@ -95,7 +95,7 @@ def _once(
         if step_type.has_effect:
             transaction.on_commit(lambda: crashpoint("CP-R2"))  # ahead of the bells
         with acting(step), _told_apart():
-            result = step_type.run(config, context)
+            result = step_type.execute(config, context)
         if step_type.has_effect:
             crashpoint("CP-R1")
         return settle(result)

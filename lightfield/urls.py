@@ -13,11 +13,13 @@ from rest_framework.routers import SimpleRouter
 
 from crm import api as crm
 from executions.api import DeliveryViewSet, EventViewSet, RunViewSet, WorkflowViewSet
-from lightfield import health
+from lightfield import error_pages, health
 from lightfield.access.credential_api import CredentialViewSet
+from lightfield.access.errors_api import ErrorViewSet
 from triggers.presets_api import WebhookPresetViewSet
 from triggers.views import receive_webhook
 from triggers.watchables_api import WatchableViewSet
+from workflows.step_types_api import StepTypeViewSet
 
 HOOKS = "/hooks/"
 # An address that is a secret: not to be told to the next site, kept by a cache, or found by a search engine.
@@ -36,6 +38,8 @@ router.register("runs", RunViewSet, basename="run")
 router.register("credentials", CredentialViewSet, basename="credential")
 router.register("watchables", WatchableViewSet, basename="watchable")
 router.register("webhook-presets", WebhookPresetViewSet, basename="webhook-preset")
+router.register("errors", ErrorViewSet, basename="error")
+router.register("step-types", StepTypeViewSet, basename="step-type")
 router.register("crm/accounts", crm.AccountViewSet, basename="account")
 router.register("crm/contacts", crm.ContactViewSet, basename="contact")
 router.register("crm/opportunities", crm.OpportunityViewSet, basename="opportunity")
@@ -49,6 +53,7 @@ urlpatterns = [
     path("api/v1/", include(router.urls)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("errors/<str:code>", error_pages.error_page, name="error"),
     path("livez", health.livez),
     path("readyz", health.readyz),
 ]

@@ -34,6 +34,9 @@ class Bellboy:
         if bell.topic is None or bell not in self.waiting:
             self.waiting.append(bell)
 
+    def answered(self, topic: str) -> None:
+        pass
+
     def can_ring(self) -> bool:
         return True
 

@@ -70,7 +70,7 @@ def promises_kept(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def slow_step() -> Iterator[Any]:
-    """A step type `slow` on the http lane: `slow_step.script` says what its `send` does."""
+    """A step type `slow` on the http lane: `slow_step.script` says what its `execute` does."""
     with installed("slow") as step_type:
         yield step_type
 

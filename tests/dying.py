@@ -125,7 +125,7 @@ def _advance_in_a_cell(run_id: str) -> None:
     from executions import cells
     from executions.models import StepRun
 
-    cells.run_here([StepRun.objects.get(run=run_id, finished_at=None).pk], "fast")
+    cells.run_here([StepRun.objects.get(run__id=run_id, finished_at=None).pk], "fast")
 
 
 def _deliver(token: str) -> None:

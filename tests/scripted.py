@@ -17,7 +17,7 @@ class AnyConfig(BaseModel):
 
 
 class ScriptedSlow(SlowStepType[AnyConfig]):
-    """A slow step whose `send` is a function of (request, context)."""
+    """A slow step whose `execute` is a function of (request, context)."""
 
     lane = "http"
     summary = "Does what a test says."
@@ -33,7 +33,7 @@ class ScriptedSlow(SlowStepType[AnyConfig]):
     def freeze(self, config: AnyConfig) -> dict[str, Any]:
         return dict(config.model_extra or {})
 
-    def send(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
+    def execute(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
         self.sent.append((request, context))
         return self.script(request, context)
 
@@ -42,7 +42,7 @@ class ScriptedSlow(SlowStepType[AnyConfig]):
 
 
 class ScriptedFast(FastStepType[AnyConfig]):
-    """A fast step whose `run` is a function of (config, context)."""
+    """A fast step whose `execute` is a function of (config, context)."""
 
     summary = "Does what a test says."
     Config = AnyConfig
@@ -50,7 +50,7 @@ class ScriptedFast(FastStepType[AnyConfig]):
     def __init__(self) -> None:
         self.script: Callable[[AnyConfig, StepContext], Any] = lambda config, context: Completed({"ok": True})
 
-    def run(self, config: AnyConfig, context: StepContext) -> Any:
+    def execute(self, config: AnyConfig, context: StepContext) -> Any:
         return self.script(config, context)
 
 
@@ -63,7 +63,7 @@ class ScriptedTransactional(TransactionalStepType[AnyConfig]):
     def __init__(self) -> None:
         self.script: Callable[[AnyConfig, StepContext], Any] = lambda config, context: Completed({"ok": True})
 
-    def run(self, config: AnyConfig, context: StepContext) -> Any:
+    def execute(self, config: AnyConfig, context: StepContext) -> Any:
         return self.script(config, context)
 
 

@@ -21,7 +21,8 @@ from lightfield.access.models import Scope
 from lightfield.access.pagination import NewestFirst
 from lightfield.access.viewsets import ApiViewSet
 from workflows import selectors, services
-from workflows.definitions import Definition
+from workflows.definitions import Definition, parse_definition
+from workflows.foresight import warnings_of
 from workflows.models import Workflow, WorkflowStatus
 from workflows.serializers import (
     EDITABLE,
@@ -106,9 +107,15 @@ class WorkflowViewSet(ApiViewSet):
     @action(detail=True, methods=["post"])
     @answered_once
     def publish(self, request: Request, pk: UUID) -> Response:
-        """Make the draft the active version: 201 with a new one, 200 when nothing had changed."""
+        """Make the draft the active version: 201 with a new one, 200 when nothing had changed.
+
+        `warnings` name what will probably go wrong when it runs, such as a template that reads a field which the
+        step before is not known to give.
+        """
         version, is_new = services.publish(workflow_id=pk, by=caller_of(request).name)
-        return Response(PublishedSerializer(version).data, status=201 if is_new else 200)
+        foreseen = warnings_of(parse_definition(version.definition))
+        answer = {"number": version.number, "checksum": version.checksum, "foreseen": foreseen}
+        return Response(PublishedSerializer(answer).data, status=201 if is_new else 200)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])

@@ -21,18 +21,20 @@ from lightfield.kernel.errors import PermanentStepError
 from workflows.problems import pointer_to
 from workflows.secret_text import ROOT
 from workflows.templating.compiler import Compiler
-from workflows.templating.expression_compiler import Reference
+from workflows.templating.expression_compiler import Evaluate, Reference, Use
 from workflows.templating.faults import (
     CONFIG_LIMIT,
     SOURCE_LIMIT,
     Budget,
     TemplateFault,
+    place_in,
     too_much,
 )
 from workflows.templating.frame import Frame
+from workflows.templating.missing import present
 from workflows.templating.reader import parse
 from workflows.templating.secret_parts import SecretParts
-from workflows.templating.values import present, weigh
+from workflows.templating.values import weigh
 
 __all__ = [
     "Template",
@@ -51,20 +53,32 @@ QUOTED = 200  # characters of a template that an error repeats
 class Template:
     """One compiled template.
 
-    `references` are the paths it reads from the context: root and the literal part of the path. `secret_names` are the
-    secrets whose places it keeps: it renders to a `SecretText` then, which holds no value.
+    `uses` are the paths it reads from the context, root and the literal part of the path, with where it does. `secret_names`
+    are the secrets whose places it keeps: it renders to a `SecretText` then, which holds no value.
     """
 
-    __slots__ = ("_secrets", "_value", "_write", "references", "source")
+    __slots__ = ("_begins", "_secrets", "_value", "_write", "source", "uses")
 
     def __init__(self, source: str, nodes: list[Node]) -> None:
         compiler = Compiler()
         lone = _lone_output(nodes)
         self.source = source
-        self._value = compiler.expression(lone.expression) if lone else None
+        self._begins = lone.token.start_index if lone else 0
+        self._value = self._lone_value(compiler, lone) if lone else None
         self._write = None if lone else compiler.block(nodes)
-        self.references: frozenset[Reference] = frozenset(compiler.references)
-        self._secrets = SecretParts(nodes) if any(root == ROOT for root, _ in self.references) else None
+        self.uses: Mapping[Reference, Use] = compiler.uses
+        self._secrets = SecretParts(nodes) if any(root == ROOT for root, _ in self.uses) else None
+
+    def _lone_value(self, compiler: Compiler, lone: OutputNode) -> Evaluate:
+        try:
+            return compiler.expression(lone.expression)
+        except TemplateFault as fault:
+            fault.at(self._begins)
+            raise
+
+    @property
+    def references(self) -> frozenset[Reference]:
+        return frozenset(self.uses)
 
     @property
     def secret_names(self) -> frozenset[str]:
@@ -76,8 +90,12 @@ class Template:
         if self._secrets is not None:
             return self._secrets.render(frame, budget)
         if self._value is not None:
-            value = present(self._value(frame))
-            budget.emit(weigh(value, budget, CONFIG_LIMIT))
+            try:
+                value = present(self._value(frame))
+                budget.emit(weigh(value, budget, CONFIG_LIMIT))
+            except TemplateFault as fault:
+                fault.at(self._begins)
+                raise
             return value
         assert self._write is not None
         self._write(frame)
@@ -127,8 +145,9 @@ def render_config(config: Any, context: Mapping[str, Any]) -> Any:
         context: the roots `trigger`, `run`, `workflow` and one per finished step; plain JSON values only.
 
     Raises:
-        PermanentStepError: `template.*`; the metadata has `pointer` (in `config`), `template` and, for
-            `template.unresolved`, the missing `path`.
+        PermanentStepError: `template.*`; the metadata has `pointer` (in `config`), `template`, the place in it as
+            `line` and `column` from 1 and, for `template.unresolved`, the `path`, the part of it that is `missing`,
+            what that was looked for in (`within`), and the name that is nearest (`did_you_mean`).
     """
     return _Rendering(context).value(config)
 
@@ -171,9 +190,9 @@ class _Rendering:
 
     def _error(self, fault: TemplateFault, source: str) -> PermanentStepError:
         metadata: dict[str, Any] = {"pointer": pointer_to(self._place), "template": source[:QUOTED]}
-        if fault.path:
-            metadata["path"] = fault.path
-        return PermanentStepError(fault.code, fault.detail, **metadata)
+        if fault.offset is not None:
+            metadata["line"], metadata["column"] = place_in(source, fault.offset)
+        return PermanentStepError(fault.code, fault.told(source), **metadata, **fault.facts)
 
 
 def templates_in(config: Any, at: str = "") -> Iterator[tuple[str, str]]:

@@ -71,8 +71,9 @@ class SecretText:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, *_: Any) -> CoreSchema:
-        """Instances only: neither text nor any JSON becomes one."""
-        return core_schema.is_instance_schema(cls)
+        """Instances only: neither text nor any JSON becomes one. As JSON it is what a frozen request holds."""
+        as_json = core_schema.plain_serializer_function_ser_schema(cls.as_json)
+        return core_schema.is_instance_schema(cls, serialization=as_json)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, *_: Any) -> dict[str, Any]:

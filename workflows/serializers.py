@@ -98,9 +98,21 @@ class WorkflowSummarySerializer(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField(read_only=True)
 
 
+class WarningSerializer(serializers.Serializer[Any]):
+    pointer = serializers.CharField(read_only=True, help_text="RFC 6901, into the definition.")
+    code = serializers.CharField(read_only=True, help_text="Of the error catalogue.")
+    detail = serializers.CharField(read_only=True)
+
+
 class PublishedSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(source="number", read_only=True)
     checksum = serializers.CharField(read_only=True, help_text="SHA-256 of the definition's canonical JSON.")
+    warnings = WarningSerializer(
+        many=True,
+        read_only=True,
+        source="foreseen",
+        help_text="What will probably go wrong when it runs; nothing was refused for it.",
+    )
 
 
 class VersionSerializer(DocumentSerializer):

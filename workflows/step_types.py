@@ -1,11 +1,13 @@
 """What a step type is, and the registry of those installed.
 
-To add one: subclass `FastStepType` or `SlowStepType`, give it a `Config` and decorate it with `@register`;
-`executions/steps/log.py` is the smallest example. An app imports its step modules in `AppConfig.ready()`.
+To add one: subclass `FastStepType` or `SlowStepType`, give it a `Config` and an `Output` and decorate it with `@register`;
+`executions/steps/log.py` is the smallest example, `docs/howto/add-a-step-type.md` the way. An app imports its step modules
+in `AppConfig.ready()`.
 """
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +15,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lightfield.kernel.errors import PermanentStepError, Problem, RequestRefused
+from lightfield.kernel.errors import PermanentStepError, Problem, RequestRefused, TransientStepError
+from workflows import shapes
 from workflows.expressions import is_template
 from workflows.problems import problems_of_model
 
@@ -23,6 +26,12 @@ JsonObject = dict[str, Any]
 
 class StepConfig(BaseModel):
     """Base of every step type's config: unknown fields are refused, nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class StepOutput(BaseModel):
+    """Base of what step types declare as their output: these fields and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -43,10 +52,21 @@ class StepContext:
     attempt: int  # counts from 1
     trace_id: str  # 32 hex digits
     idempotency_key: str  # the same on every attempt of the step
-    deadline: float  # `time.monotonic()` instant by which `run` or `send` must have returned
+    deadline: float  # `time.monotonic()` instant by which `execute` must have returned
     # A slow step calls it right before the first byte leaves, after every wait (lookup, connecting): it raises when
     # the step is no longer this worker's to send for. Let that exception pass.
     before_sending: Callable[[], None] = _no_lease
+
+    def seconds_left(self) -> float:
+        """Until the deadline, always more than 0: the timeout for what the step waits for.
+
+        Raises:
+            TransientStepError: `step.timeout`; nothing is left.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TransientStepError("step.timeout", f"No time is left in attempt {self.attempt}.")
+        return left
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,15 @@ class StepType(ABC, Generic[C]):
     summary: ClassVar[str]  # one line for people
     # A field of type `workflows.secret_text.SecretSlot`, at any depth, takes templates with secrets; no other does.
     Config: ClassVar[type[BaseModel]]
+    Output: ClassVar[type[BaseModel] | None] = None  # None: it may be any object
+
+    def output_schema(self, config: JsonObject) -> shapes.Schema | None:  # noqa: ARG002  for types that need it
+        """JSON Schema of the output of a step with this config, which may hold templates; None: it may be any object.
+
+        The engine keeps what the step returns, whatever it is. Publishing warns of templates that read fields which are
+        not in here, and `lightfield.testing` refuses outputs that are not like this.
+        """
+        return shapes.of_model(self.Output) if self.Output else None
 
     def unpublishable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002
         """What else is wrong with a config whose shape is right, pointers into it. Templates are not filled in."""
@@ -86,7 +115,7 @@ class FastStepType(StepType[C]):
     lane: ClassVar[Lane] = "fast"
 
     @abstractmethod
-    def run(self, config: C, context: StepContext) -> Completed | Wait:
+    def execute(self, config: C, context: StepContext) -> Completed | Wait:
         """Do the step. Raises `StepError`."""
 
 
@@ -104,16 +133,23 @@ class TransactionalStepType(FastStepType[C]):
     has_effect: ClassVar[bool] = True
 
     @abstractmethod
-    def run(self, config: C, context: StepContext) -> Completed:
+    def execute(self, config: C, context: StepContext) -> Completed:
         """Do the step, inside the transaction. Raises `StepError` or `WriteConflict`; all that it wrote is undone."""
 
 
 class SlowStepType(StepType[C]):
     """Calls the outside, in a worker of its own lane and outside every transaction."""
 
+    seconds: ClassVar[float] = 30.0  # that one attempt may take, unless `time_limit` says otherwise
     # True: `freeze` computes and does nothing else, takes milliseconds and cannot end its process. Then it may be asked
-    # while the outcome of the step before it is still to be written, which saves a transaction.
-    freezes_early: ClassVar[bool] = False
+    # while the outcome of the step before it is still to be written, which saves a transaction. A `freeze` of one's own
+    # has to say so.
+    freezes_early: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "freeze" in cls.__dict__ and "freezes_early" not in cls.__dict__:
+            cls.freezes_early = False
 
     def secrets_go_to(self, config: JsonObject) -> object:  # noqa: ARG002  for those who know
         """The URL that secrets are sent to, as written in the config; None: it is known when the step runs.
@@ -122,20 +158,20 @@ class SlowStepType(StepType[C]):
         """
         return None
 
-    @abstractmethod
     def freeze(self, config: C) -> JsonObject:
-        """The request as JSON. It is stored before anything is sent and never rendered again.
+        """The request as JSON, by default the config. It is stored before anything is sent and never rendered again.
 
-        A `SecretText` goes into it as `as_json()`: a reference. Its value is there in `send` only, by egress.
+        A `SecretText` goes into it as `as_json()`: a reference. Its value is there in `execute` only, by egress.
         """
+        return config.model_dump(mode="json", by_alias=True)
 
     @abstractmethod
-    def send(self, request: JsonObject, context: StepContext) -> JsonObject:
-        """Send the frozen request and return the step's output. Raises `StepError`."""
+    def execute(self, request: JsonObject, context: StepContext) -> JsonObject:
+        """Send what was frozen and return the step's output. Raises `StepError`."""
 
-    @abstractmethod
-    def time_limit(self, request: JsonObject) -> float:
+    def time_limit(self, request: JsonObject) -> float:  # noqa: ARG002  for types whose authors choose it
         """Seconds that one attempt may take in all."""
+        return self.seconds
 
 
 AnyStepType = StepType[Any]

@@ -13,6 +13,7 @@ from workflows.definitions import Definition, StepSpec, TriggerSpec, dump, in_do
 from workflows.expressions import TemplateFault, compile_template, is_template, templates_in
 from workflows.problems import pointer_to, problems_of_model
 from workflows.secret_text import NOT_ALLOWED, ROOT
+from workflows.templating.faults import with_place
 from workflows.trigger_types import find_trigger_type, trigger_type_names
 
 # Roots whose fields are known; `trigger` and steps may have any.
@@ -88,14 +89,14 @@ def _type_problems(step: StepSpec, at: str) -> list[Problem]:
 def _template_problems(step: StepSpec, at: str, earlier: set[str], known: set[str]) -> Iterator[Problem]:
     for pointer, source in templates_in(step.config, at):
         try:
-            references = compile_template(source).references
+            uses = compile_template(source).uses
         except TemplateFault as fault:
             if fault.code != NOT_ALLOWED:  # told by `secret_rules`
-                yield Problem(pointer, fault.code, fault.detail)
+                yield Problem(pointer, fault.code, fault.told(source))
             continue
-        for root, path in sorted(references, key=str):
-            detail = _reference_flaw(root, path, step.key, earlier, known)
-            if detail:
+        for (root, path), use in sorted(uses.items(), key=lambda item: str(item[0])):
+            if flaw := _reference_flaw(root, path, step.key, earlier, known):
+                detail = with_place(flaw, source, use.offset)
                 yield Problem(pointer, "template.unknown_reference", detail)
 
 

@@ -9,8 +9,9 @@ from crm.steps.entities import ENTITIES, EntityName, Values, templated_name
 from crm.steps.fields import accepted, flaws_in
 from crm.steps.reading import record_of
 from crm.steps.refusals import places_in, refusals_told
-from crm.steps.writing import author_of, written
+from crm.steps.writing import author_of, written, written_schema
 from lightfield.kernel.errors import Problem
+from workflows.shapes import Schema
 from workflows.step_types import (
     Completed,
     JsonObject,
@@ -42,12 +43,15 @@ class CreateRecord(TransactionalStepType[CreateRecordConfig]):
     summary = "Create a record"
     Config = CreateRecordConfig
 
+    def output_schema(self, config: JsonObject) -> Schema:
+        return written_schema(config)
+
     def unpublishable(self, config: JsonObject) -> list[Problem]:
         return templated_name(config) or [
             *flaws_in(ENTITIES[config["entity"]], "fields", config["fields"], is_new=True)
         ]
 
-    def run(self, config: CreateRecordConfig, context: StepContext) -> Completed:
+    def execute(self, config: CreateRecordConfig, context: StepContext) -> Completed:
         entity = ENTITIES[config.entity]
         with refusals_told(entity.model, places_in(fields=config.fields)):
             record = entity.model(**accepted(entity, config.fields, is_new=True))

@@ -11,12 +11,13 @@ from pydantic import Field, JsonValue, model_validator
 from crm.steps.entities import CUSTOM, ENTITIES, Entity, EntityName, FieldName, templated_name
 from crm.steps.fields import OWN_NAME_CHARS
 from crm.steps.filters import Condition, condition_of
-from crm.steps.reading import ROW, told
+from crm.steps.reading import ROW, shape_of, told
 from crm.steps.refusals import permanent
 from lightfield.kernel.errors import PermanentStepError, Problem, RequestRefused
 from triggers.records.columns import fields_sql, pk_sql, quoted, table_sql
 from workflows.comparisons import Operator
 from workflows.expressions import templates_in
+from workflows.shapes import Schema, of_fields
 from workflows.step_types import (
     Completed,
     JsonObject,
@@ -75,6 +76,16 @@ class FindRecords(TransactionalStepType[FindRecordsConfig]):
     Config = FindRecordsConfig
     has_effect = False
 
+    def output_schema(self, config: JsonObject) -> Schema:
+        record = of_fields(shape_of(config))
+        return of_fields(
+            {
+                "records": {"type": "array", "items": record},
+                "count": {"type": "integer"},
+                "first": {"anyOf": [record, {"type": "null"}]},
+            }
+        )
+
     def unpublishable(self, config: JsonObject) -> list[Problem]:
         if flaws := templated_name(config):
             return flaws
@@ -89,7 +100,7 @@ class FindRecords(TransactionalStepType[FindRecordsConfig]):
                 problems.append(Problem(f"/sort/{number}", "record.unknown_field", flaw))
         return problems
 
-    def run(self, config: FindRecordsConfig, context: StepContext) -> Completed:  # noqa: ARG002
+    def execute(self, config: FindRecordsConfig, context: StepContext) -> Completed:  # noqa: ARG002
         entity = ENTITIES[config.entity]
         conditions = [
             _condition(entity, one.model_dump(), f"/filters/{number}", f"f{number}")

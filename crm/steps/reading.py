@@ -6,10 +6,11 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from crm.steps.entities import Entity
+from crm.steps.entities import ENTITIES, Entity
 from lightfield.kernel import sql, strict_json
 from triggers.records.columns import fields_sql, pk_sql, pk_type, table_sql
 from triggers.records.watching import Watch
+from workflows.shapes import ANYTHING, TEXT, Schema, of_fields
 
 ROW: Final = "r"  # what the table is called in statements
 
@@ -24,6 +25,14 @@ def record_of(entity: Entity, record_id: UUID) -> dict[str, Any]:
 def told(entity: Entity, record_id: str, fields: str) -> dict[str, Any]:
     """`fields`: its JSON text."""
     return {"id": record_id, "type": entity.name, "fields": strict_json.from_storage(fields)}
+
+
+def shape_of(config: dict[str, Any]) -> dict[str, Schema]:
+    """What is known of such a record, from the config of a step as it is written."""
+    name = config.get("entity")
+    entity = ENTITIES.get(name) if isinstance(name, str) else None
+    fields = of_fields(dict.fromkeys(entity.watch.fields, ANYTHING)) if entity else ANYTHING
+    return {"id": TEXT, "type": TEXT, "fields": fields}
 
 
 @lru_cache(maxsize=64)

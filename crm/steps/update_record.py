@@ -12,8 +12,9 @@ from crm.steps.entities import ENTITIES, Entity, EntityName, Values, templated_n
 from crm.steps.fields import accepted, flaws_in
 from crm.steps.reading import record_of
 from crm.steps.refusals import permanent, places_in, refusals_told
-from crm.steps.writing import author_of, written
+from crm.steps.writing import author_of, written, written_schema
 from lightfield.kernel.errors import Problem
+from workflows.shapes import Schema
 from workflows.step_types import (
     Completed,
     JsonObject,
@@ -49,10 +50,13 @@ class UpdateRecord(TransactionalStepType[UpdateRecordConfig]):
     summary = "Change a record whose id is known"
     Config = UpdateRecordConfig
 
+    def output_schema(self, config: JsonObject) -> Schema:
+        return written_schema(config)
+
     def unpublishable(self, config: JsonObject) -> list[Problem]:
         return templated_name(config) or [*flaws_in(ENTITIES[config["entity"]], "fields", config["fields"])]
 
-    def run(self, config: UpdateRecordConfig, context: StepContext) -> Completed:
+    def execute(self, config: UpdateRecordConfig, context: StepContext) -> Completed:
         entity = ENTITIES[config.entity]
         record = _locked(entity, config.id)
         with refusals_told(entity.model, places_in(fields=config.fields)):

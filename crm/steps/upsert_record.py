@@ -13,9 +13,10 @@ from crm.steps.fields import accepted, flaws_in
 from crm.steps.matching import Match, match_flaw
 from crm.steps.reading import record_of
 from crm.steps.refusals import Places, places_in, refusals_told
-from crm.steps.writing import author_of, written
+from crm.steps.writing import author_of, written, written_schema
 from lightfield.kernel.errors import PermanentStepError, Problem, WriteConflict
 from workflows.problems import pointer_to
+from workflows.shapes import Schema
 from workflows.step_types import (
     Completed,
     JsonObject,
@@ -53,6 +54,9 @@ class UpsertRecord(TransactionalStepType[UpsertRecordConfig]):
     summary = "Change the record that matches, or create it"
     Config = UpsertRecordConfig
 
+    def output_schema(self, config: JsonObject) -> Schema:
+        return written_schema(config)
+
     def unpublishable(self, config: JsonObject) -> list[Problem]:
         if flaws := templated_name(config):
             return flaws
@@ -67,7 +71,7 @@ class UpsertRecord(TransactionalStepType[UpsertRecordConfig]):
             *flaws_in(entity, "fields", config.get("fields", {})),
         ]
 
-    def run(self, config: UpsertRecordConfig, context: StepContext) -> Completed:
+    def execute(self, config: UpsertRecordConfig, context: StepContext) -> Completed:
         entity, place = ENTITIES[config.entity], places_in(fields=config.fields, match=config.match)
         with refusals_told(entity.model, places_in(match=config.match)):
             match = Match(entity, config.match)

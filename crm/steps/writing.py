@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflows.step_types import Completed, StepContext
+from crm.steps.reading import shape_of
+from workflows.shapes import Schema, of_fields
+from workflows.step_types import Completed, JsonObject, StepContext
 
 
 def author_of(context: StepContext) -> dict[str, Any]:
@@ -16,3 +18,8 @@ def written(record: dict[str, Any], *, is_new: bool) -> Completed:
     """A written record as a step's result. The ledger keeps which it was; its fields are in the output."""
     answer = {"type": record["type"], "id": record["id"], "created": is_new}
     return Completed({**record, "created": is_new}, answer=answer)
+
+
+def written_schema(config: JsonObject) -> Schema:
+    """JSON Schema of what `written` gives."""
+    return of_fields({**shape_of(config), "created": {"type": "boolean"}})

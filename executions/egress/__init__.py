@@ -6,6 +6,6 @@ A URL is read once (`urls`), judged (`policy`, `addresses`), connected to at the
 
 from executions.egress import checks  # noqa: F401  registers the check of our settings
 from executions.egress.client import Answer
-from executions.egress.current import own_servers, policy_from_settings, request
+from executions.egress.current import own_servers, policy_from_settings, request, use
 
-__all__ = ["Answer", "own_servers", "policy_from_settings", "request"]
+__all__ = ["Answer", "own_servers", "policy_from_settings", "request", "use"]

@@ -50,9 +50,11 @@ class _Session(requests.Session):
 class Client:
     """One policy with its connections. Thread-safe; close it to give the connections up."""
 
-    def __init__(self, policy: Policy, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, policy: Policy, tls: ssl.SSLContext | None = None, connector: Connector | None = None
+    ) -> None:
         self._allow = policy.allow
-        self._adapter = GuardedAdapter(Connector(policy, Resolver(), tls or _tls_context()))
+        self._adapter = GuardedAdapter(connector or Connector(policy, Resolver(), tls or _tls_context()))
         self._session = _Session()
         self._session.trust_env = False  # no proxies and no .netrc from the environment
         self._session.adapters.clear()

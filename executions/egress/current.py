@@ -26,11 +26,14 @@ def policy_from_settings() -> Policy:
 
 _lock = threading.Lock()
 _client: tuple[tuple[Any, Any], Client] | None = None
+_used: Client | None = None  # instead of the one that the settings ask for
 
 
 def current() -> Client:
     """This process's client. Other settings (tests change them) mean another client without connections."""
     global _client
+    if _used is not None:
+        return _used
     wanted = (settings.LIGHTFIELD_EGRESS_ALLOW, settings.LIGHTFIELD_OWN_SERVERS)
     found = _client
     if found is not None and found[0] == wanted:
@@ -41,6 +44,13 @@ def current() -> Client:
                 _client[1].close()
             _client = (wanted, Client(policy_from_settings()))
         return _client[1]
+
+
+def use(client: Client | None) -> Client | None:
+    """Send through this client, whatever the settings say; None: through this process's own again. Returns the one before."""
+    global _used
+    before, _used = _used, client
+    return before
 
 
 def close() -> None:

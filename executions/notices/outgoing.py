@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +26,9 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS: Final = 60.0  # several times what a send takes
 # About 10, 20, 40 … 3600 s, less up to half of each: the last try follows three hours after the first.
 POLICY: Final = RetryPolicy(max_attempts=12, base_seconds=10.0, cap_seconds=3600.0)
-TURNS: Final = 50  # messages that one bell sends before the next one is asked for
+TURN_SECONDS: Final = (
+    10.0  # one bell sends for so long: a worker that is told to stop waits for it. The sweep rings again
+)
 LOCK: Final = 0x4C464E4F  # "LFNO": whoever takes a message counts those that are out
 
 TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(%(lock)s)"
@@ -81,13 +84,15 @@ def is_due() -> bool:
 def send_due() -> int:
     """Gather what is open and send what is due, one after the other. Returns how many were sent or tried."""
     gathering.gather()
-    for turn in range(TURNS):
+    tried, until = 0, time.monotonic() + TURN_SECONDS
+    while time.monotonic() < until:
         message = take()
         sql.release()
         if message is None:
-            return turn
+            break
         send(message)
-    return TURNS
+        tried += 1
+    return tried
 
 
 @sql.retrying_conflicts

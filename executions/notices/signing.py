@@ -28,7 +28,7 @@ def keep(workflow: Workflow, secret: str, *, by: str) -> None:
             audit.record(actor=by, action="notice_secret.ended", subject=workflow.pk)
         return
     kept = {
-        "ciphertext": keyring.encrypt(secret, bound_to=_binding(workflow.pk)),
+        "ciphertext": keyring.encrypt(secret, bound_to=binding(workflow.pk)),
         "last4": secret[-4:],
         "set_at": Now(),
     }
@@ -46,7 +46,7 @@ def signature(workflow_id: str, message_id: str, at: int, raw: bytes) -> dict[st
     if row is None:
         return {}
     try:
-        secret = keyring.decrypt(row.ciphertext, bound_to=_binding(row.workflow_id))
+        secret = keyring.decrypt(row.ciphertext, bound_to=binding(row.workflow_id))
     except keyring.UnreadableSecret as error:
         raise TransientStepError(error.code, error.message) from error
     key = Standard().key_of(secret)
@@ -54,5 +54,5 @@ def signature(workflow_id: str, message_id: str, at: int, raw: bytes) -> dict[st
     return {"webhook-signature": VERSION + base64.b64encode(mac).decode()}
 
 
-def _binding(workflow_id: UUID) -> str:
+def binding(workflow_id: UUID) -> str:
     return f"notice-secret:{workflow_id}"

@@ -22,8 +22,9 @@ REASON: Final = "workflow.failing"
 
 # Marked before they are counted: whoever is marked has failed, and the count is a later statement, which sees it.
 MARK: Final = """
-UPDATE executions_notice SET handled_at = clock_timestamp()
-WHERE version_id = %(version_id)s::bigint AND channel = 'streak' AND handled_at IS NULL
+UPDATE executions_notice SET handled_at = clock_timestamp() WHERE id = ANY (ARRAY(
+  SELECT id FROM executions_notice
+  WHERE version_id = %(version_id)s::bigint AND channel = 'streak' AND handled_at IS NULL ORDER BY id LIMIT 10000))
 """
 
 

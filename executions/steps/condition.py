@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, JsonValue, model_validator
 
 from workflows.comparisons import Operator, compare
-from workflows.step_types import Completed, FastStepType, StepConfig, StepContext, register
+from workflows.step_types import Completed, FastStepType, StepConfig, StepContext, StepOutput, register
 
 DEPTH_LIMIT = 5  # levels of `all` and `any`
 RULES_LIMIT = 50  # rules in one `all` or `any`
@@ -57,6 +57,10 @@ class Rule(StepConfig):
         return compare(self.left, self.operator, self.right)
 
 
+class ConditionOutput(StepOutput):
+    passed: bool
+
+
 @register
 class Condition(FastStepType[Rule]):
     """Go on only if the comparison holds.
@@ -71,7 +75,8 @@ class Condition(FastStepType[Rule]):
     name = "condition"
     summary = "Go on only if a comparison holds"
     Config = Rule
+    Output = ConditionOutput
 
-    def run(self, config: Rule, context: StepContext) -> Completed:  # noqa: ARG002
+    def execute(self, config: Rule, context: StepContext) -> Completed:  # noqa: ARG002
         passed = config.holds()
         return Completed({"passed": passed}, skip_rest=not passed)

@@ -23,7 +23,7 @@ from executions.steps.http_auth import Auth
 from lightfield.kernel import strict_json, traceparent
 from lightfield.kernel.errors import PermanentStepError, RequestRefused, StepError, TransientStepError
 from workflows.secret_text import SecretText
-from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepContext, register
+from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepContext, StepOutput, register
 
 __all__ = ["HttpRequest", "HttpRequestConfig", "classify"]
 
@@ -66,6 +66,13 @@ class HttpRequestConfig(StepConfig):
         return self
 
 
+class HttpRequestOutput(StepOutput):
+    status_code: int
+    headers: dict[str, JsonValue]
+    body: JsonValue
+    encoding: Literal["base64"] | None = None
+
+
 @register
 class HttpRequest(SlowStepType[HttpRequestConfig]):
     """Send one HTTP request; succeed on 2xx only.
@@ -97,6 +104,7 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
     lane = "http"
     summary = "Send an HTTP request"
     Config = HttpRequestConfig
+    Output = HttpRequestOutput
     freezes_early = True
 
     def secrets_go_to(self, config: JsonObject) -> object:
@@ -128,7 +136,7 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
             ) from None
         return request
 
-    def send(self, request: JsonObject, context: StepContext) -> JsonObject:
+    def execute(self, request: JsonObject, context: StepContext) -> JsonObject:
         headers = {
             **request["headers"],
             "Idempotency-Key": context.idempotency_key,

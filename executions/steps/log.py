@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from workflows.step_types import Completed, FastStepType, StepConfig, StepContext, register
+from workflows.step_types import Completed, FastStepType, StepConfig, StepContext, StepOutput, register
 
 MESSAGE_LIMIT = 10_000  # characters, after its templates are filled in
 
@@ -25,6 +25,10 @@ class LogConfig(StepConfig):
     message: Annotated[Message, BeforeValidator(_as_text)]
 
 
+class LogOutput(StepOutput):
+    message: str
+
+
 @register
 class Log(FastStepType[LogConfig]):
     """Write a message to the timeline.
@@ -37,6 +41,7 @@ class Log(FastStepType[LogConfig]):
     name = "log"
     summary = "Write a message to the timeline"
     Config = LogConfig
+    Output = LogOutput
 
-    def run(self, config: LogConfig, context: StepContext) -> Completed:  # noqa: ARG002
+    def execute(self, config: LogConfig, context: StepContext) -> Completed:  # noqa: ARG002
         return Completed({"message": config.message}, logged=config.message)

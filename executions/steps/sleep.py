@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from workflows.step_types import FastStepType, StepConfig, StepContext, Wait, register
+from workflows.step_types import FastStepType, StepConfig, StepContext, StepOutput, Wait, register
 
 YEAR_SECONDS = 365 * 86_400
 
@@ -24,6 +24,10 @@ class SleepConfig(StepConfig):
     seconds: Annotated[Seconds, BeforeValidator(_not_a_truth_value)]
 
 
+class SleepOutput(StepOutput):
+    until: str
+
+
 @register
 class Sleep(FastStepType[SleepConfig]):
     """Wait, then go on.
@@ -36,6 +40,7 @@ class Sleep(FastStepType[SleepConfig]):
     name = "sleep"
     summary = "Wait for some time"
     Config = SleepConfig
+    Output = SleepOutput
 
-    def run(self, config: SleepConfig, context: StepContext) -> Wait:  # noqa: ARG002
+    def execute(self, config: SleepConfig, context: StepContext) -> Wait:  # noqa: ARG002
         return Wait(config.seconds)

@@ -18,7 +18,7 @@ INVARIANTS = (
     Invariant(
         name="sealed-opens",
         subject=Subject.CREDENTIALS,
-        says="Every secret, webhook address and webhook secret opens with a key of the ring, as what it was sealed for.",
+        says="Every secret, webhook address, webhook secret and notice secret opens with a key of the ring, as what it was sealed for.",
         broken=unreadable,
         remedy="Put the key back into LIGHTFIELD_ENCRYPTION_KEYS, or give the secret anew: docs/secrets.md.",
     ),

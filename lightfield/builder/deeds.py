@@ -10,6 +10,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest
 
+from lightfield.builder import drafts
 from lightfield.kernel.errors import LostRace, RequestRefused
 from triggers import services as trigger_services
 from workflows import services
@@ -85,7 +86,9 @@ def perform(request: HttpRequest, deed: Deed, workflow_id: UUID) -> bool:
 
 def _published(version: Any, is_new: bool) -> str:
     if is_new:
-        return f"Published as version {version.number}. New events run on it."
+        count = len(drafts.foreseen(version.definition))
+        warned = f" {count} warning{'' if count == 1 else 's'} at the editor." if count else ""
+        return f"Published as version {version.number}. New events run on it.{warned}"
     return f"Version {version.number} is active; the draft holds nothing new."
 
 

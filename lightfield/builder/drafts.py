@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from lightfield.kernel.errors import Problem, RequestRefused
 from workflows import hooks, validation
 from workflows.arrangement import as_text
 from workflows.definitions import checksum, dump, parse_definition
+from workflows.foresight import warnings_of
 from workflows.models import Workflow
 
 TRIGGER_TITLES: Final = {
@@ -24,8 +26,8 @@ TRIGGER_TITLES: Final = {
 class Sheet:
     """What stands in the editor.
 
-    `problems` are about the text: it cannot be saved. `obstacles` keep it from being published. `base` is the
-    checksum of the draft that the text was made from: it tells when somebody else saved meanwhile.
+    `problems` are about the text: it cannot be saved. `obstacles` keep it from being published. `warnings` keep it from
+    nothing. `base` is the checksum of the draft that the text was made from: it tells when somebody else saved meanwhile.
     """
 
     text: str
@@ -33,6 +35,7 @@ class Sheet:
     obstacles: list[PlacedProblem]
     base: str = ""
     is_overtaken: bool = False  # the draft was changed by somebody else since
+    warnings: Sequence[PlacedProblem] = ()
 
     @property
     def listed(self) -> list[PlacedProblem]:
@@ -42,7 +45,13 @@ class Sheet:
 def sheet_of(workflow: Workflow) -> Sheet:
     """The stored draft."""
     text = as_text(workflow.draft, is_brief=True)
-    return Sheet(text, [], placed(text, obstacles_of(workflow)), base=checksum(workflow.draft))
+    return Sheet(
+        text,
+        [],
+        placed(text, obstacles_of(workflow)),
+        base=checksum(workflow.draft),
+        warnings=placed(text, foreseen(workflow.draft)),
+    )
 
 
 def sheet_from(document: dict[str, Any]) -> Sheet:
@@ -95,6 +104,14 @@ def obstacles_of(workflow: Workflow) -> list[Problem]:
         *validation.problems_of(definition),
         *hooks.problems_of_publishing(workflow.draft, workflow),
     ]
+
+
+def foreseen(definition: dict[str, Any]) -> list[Problem]:
+    """What will probably go wrong when this runs; nothing for what is no definition yet."""
+    try:
+        return warnings_of(parse_definition(definition))
+    except RequestRefused:
+        return []
 
 
 def outline_of(draft: dict[str, Any]) -> list[dict[str, Any]]:

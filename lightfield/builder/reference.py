@@ -10,6 +10,9 @@ from pydantic import BaseModel
 from triggers.kinds import base as kinds
 from workflows import step_types
 from workflows.definitions import NoticeWebhook, OnFailure, Settings
+from workflows.shapes import declared
+from workflows.step_catalogue import fields_of
+from workflows.step_types import AnyStepType
 from workflows.trigger_types import trigger_type_names
 
 
@@ -25,15 +28,21 @@ class TypeEntry:
     name: str
     summary: str
     fields: list[ConfigField]
+    gives: list[str]  # the fields of its output; empty when they are not known
 
 
 def step_entries() -> list[TypeEntry]:
-    return [TypeEntry(one.name, one.summary, _fields(one.Config)) for one in step_types.all_types()]
+    return [_entry(one) for one in step_types.all_types()]
 
 
 def trigger_entries() -> list[TypeEntry]:
     found = (kinds.find(name) for name in trigger_type_names())
-    return [TypeEntry(kind.name, kind.summary, _fields(kind.Config)) for kind in found if kind]
+    return [_entry(kind) for kind in found if kind]
+
+
+def _entry(kind: AnyStepType | kinds.TriggerKind) -> TypeEntry:
+    gives = fields_of(declared(kind.name, lambda: kind.output_schema({})))
+    return TypeEntry(kind.name, kind.summary, _fields(kind.Config), [name for name, _, _ in gives])
 
 
 def settings_fields() -> list[ConfigField]:

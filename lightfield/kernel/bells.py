@@ -114,10 +114,7 @@ def ring_ticks(*, forced: bool = False) -> None:
 
 def answered(topic: str) -> None:
     """The handler of a coalesced bell starts to look: later changes must ring again."""
-    try:
-        _redis().delete(_flag(topic))
-    except redis.RedisError as error:
-        logger.info("bell_flag_not_cleared", extra={"topic": topic, "error": str(error)})
+    _ringer.answered(topic)
 
 
 def flush(seconds: float = 1.0) -> bool:
@@ -132,6 +129,8 @@ def can_ring() -> bool:
 
 class Rings(Protocol):
     def ring(self, bell: Bell) -> None: ...
+
+    def answered(self, topic: str) -> None: ...
 
     def can_ring(self) -> bool: ...
 
@@ -159,6 +158,12 @@ class Ringer:
                 self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+
+    def answered(self, topic: str) -> None:
+        try:
+            _redis().delete(_flag(topic))
+        except redis.RedisError as error:
+            logger.info("bell_flag_not_cleared", extra={"topic": topic, "error": str(error)})
 
     def can_ring(self) -> bool:
         """Whether Redis takes a write. If so the breaker is half open: bells pass, and the next failure opens it again.

@@ -3,11 +3,16 @@
 A code is `namespace.name` and never changes once released. The admin's pages and the API's errors take their
 words from this table. `retryable` is the class a code has by default; a step's retry settings may opt a
 status in. `status` is the HTTP status used when the code answers a request (None: it never does).
+
+`docs/errors.md` is this table, written by `bin/manage errors --write`; `GET /api/v1/errors` and `/errors/<code>` show it.
+An app that brings step types adds its codes by `add`.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True)
@@ -18,17 +23,51 @@ class Entry:
     meaning: str
     remedy: str
 
+    @property
+    def namespace(self) -> str:
+        return self.code.partition(".")[0]
+
+
+FORM: Final = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+
+
+# What a namespace is about, in the order of the documentation.
+NAMESPACES: Final = {
+    "payload": "What came in could not be read",
+    "request": "The call itself",
+    "webhook": "Senders of webhooks",
+    "auth": "Who asks",
+    "idempotency": "Keys of requests",
+    "delivery": "What stands in the inbox",
+    "workflow": "Workflows and their status",
+    "config": "What people write in definitions",
+    "template": "Templates",
+    "record": "Records of the CRM, and the steps that write them; those without a status stand in `errors` only",
+    "trigger": "What starts a workflow, or does not",
+    "schedule": "Starting by the clock",
+    "secret": "What is kept encrypted",
+    "rotation": "A secret or an address takes the place of another",
+    "http": "A request went out, or tried to; `url_host`, `status_code`, `attempt` and `retry_after` are in the metadata",
+    "egress": "Refused before anything was sent",
+    "run": "Runs",
+    "step": "Steps, whatever their type",
+    "notice": "Telling people of failures",
+    "engine": "The machinery",
+}
+
 
 def _table(*entries: Entry) -> dict[str, Entry]:
     table = {entry.code: entry for entry in entries}
     if len(table) != len(entries):
         raise ValueError("a code stands twice in the error catalogue")
+    if strangers := {entry.namespace for entry in entries} - set(NAMESPACES):
+        raise ValueError(f"namespaces of the error catalogue that nobody described: {sorted(strangers)}")
     return table
 
 
 # A table: one line per code.
 # fmt: off
-CATALOGUE: dict[str, Entry] = _table(
+CATALOGUE: Final[dict[str, Entry]] = _table(
     # payload.*: what came in could not be read
     Entry("payload.invalid_json", False, 400, "The body is not valid JSON.", "Send one JSON value in UTF-8."),
     Entry("payload.not_utf8", False, 400, "The body is not valid UTF-8.", "Encode the body as UTF-8 without a byte order mark."),
@@ -90,6 +129,7 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("config.missing_step_type", False, None, "The step's type is no longer installed.", "Install the app that brings the type, then replay."),
     Entry("template.syntax", False, 422, "A template cannot be read.", "Correct the template at the pointer." ),
     Entry("template.unknown_reference", False, 422, "A template refers to an unknown or later step.", "Refer to trigger, run, workflow or an earlier step."),
+    Entry("template.unknown_field", False, None, "A template reads a field that the step or trigger is not known to give.", "Correct the name, or the sample; nothing is refused, and the run fails with template.unresolved if the field is not there."),
     Entry("template.unknown_filter", False, 422, "A template uses a filter that is not allowed.", "Use one of the filters listed in docs/templates.md."),
     Entry("template.unresolved", False, 422, "A template refers to a value that is not there.", "Correct the path, or add | default: to it."),
     Entry("template.limit", False, 422, "A template is too large or does too much.", "Simplify the template or its data."),
@@ -175,3 +215,25 @@ CATALOGUE: dict[str, Entry] = _table(
     Entry("engine.internal", True, 500, "Something failed that should not.", "Repeat the request; report it with the trace id."),
 )
 # fmt: on
+
+
+def add(*entries: Entry) -> None:
+    """Make codes of an app's own known, from its `AppConfig.ready()`. The same ones again: nothing happens.
+
+    They stand in a namespace of the app's own: those above are this project's, which may add to them.
+    """
+    for entry in entries:
+        if not FORM.fullmatch(entry.code):
+            raise ValueError(f"{entry.code!r} is no code: write namespace.name in lower case")
+        if entry.namespace in NAMESPACES:
+            raise ValueError(
+                f"{entry.code!r}: {entry.namespace}.* is this project's, take a namespace of your own"
+            )
+        if CATALOGUE.setdefault(entry.code, entry) != entry:
+            raise ValueError(f"{entry.code!r} has another meaning already")
+
+
+def forget(*codes: str) -> None:
+    """Take out codes that were added. For tests that bring their own."""
+    for code in codes:
+        CATALOGUE.pop(code, None)

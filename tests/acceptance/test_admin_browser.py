@@ -44,6 +44,7 @@ pytestmark = [
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 CANARY = "<img src=x onerror='window.canary=1'><script>window.canary=1</script>"
 PHONE, DESK = 390, 1400
+WORD = "a_name_so_long_that_no_telephone_has_room_for_it_in_one_line_whatever_it_does"
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,7 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         )
     ]
     samples.take(workflow_id=workflow.pk, by=words)
+    warned = a_workflow(name=words, steps=[say("a"), say("b", "{{ a.mesage }} {{ a." + WORD + " }}")])
     draft = a_workflow(name=words, steps=[{"key": "a", "type": "http_request", "config": {"method": words}}])
     return [
         "/admin/",
@@ -120,6 +122,8 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         "/admin/workflows/workflow/add/?starter=record",
         f"/admin/workflows/workflow/{workflow.pk}/change/",
         f"/admin/workflows/workflow/{draft.pk}/change/",
+        f"/admin/workflows/workflow/{warned.pk}/change/",
+        "/errors/template.unresolved",
         f"/admin/workflows/workflow/{workflow.pk}/run/",
         f"/admin/workflows/workflow/{workflow.pk}/archive/",
         f"/admin/workflows/workflow/{workflow.pk}/decisions/",

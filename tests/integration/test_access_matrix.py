@@ -51,6 +51,9 @@ MATRIX = {
     ("PATCH", "credentials/<uuid:pk>"): ("admin", "access.change_credential"),
     ("DELETE", "credentials/<uuid:pk>"): ("admin", "access.delete_credential"),
     ("GET", "webhook-presets"): ("viewer", "workflows.view_workflow"),
+    ("GET", "errors"): ("viewer", ""),  # any member of staff
+    ("GET", "errors/<str:pk>"): ("viewer", ""),
+    ("GET", "step-types"): ("viewer", "workflows.view_workflow"),
     ("GET", "watchables"): ("viewer", "workflows.view_workflow"),
     ("GET", "events"): ("viewer", "triggers.view_outboxevent"),
     ("GET", "events/<uuid:pk>"): ("viewer", "triggers.view_outboxevent"),
@@ -84,7 +87,7 @@ for _plural, _name in RECORDS.items():
         ("DELETE", f"crm/{_plural}/<uuid:pk>"): ("builder", f"crm.delete_{_name}"),
     }
 # No key, no session; /hooks/ has its secret in the path.
-OPEN = {"", "livez", "readyz", "api/schema", "api/docs"}
+OPEN = {"", "livez", "readyz", "api/schema", "api/docs", "errors/<str:code>"}
 CELLS = sorted(MATRIX)
 UNSAFE = [cell for cell in CELLS if cell[0] != "GET"]
 
@@ -103,7 +106,12 @@ def addresses() -> Iterator[tuple[str, Any]]:
 
 
 def url(address: str) -> str:
-    ids = {"<uuid:pk>": str(uuid.uuid4()), "<uuid:secret_id>": str(uuid.uuid4()), "<int:number>": "1"}
+    ids = {
+        "<str:pk>": "auth.missing",
+        "<uuid:pk>": str(uuid.uuid4()),
+        "<uuid:secret_id>": str(uuid.uuid4()),
+        "<int:number>": "1",
+    }
     for place, value in ids.items():
         address = address.replace(place, value)
     return f"/api/v1/{address}"
@@ -167,7 +175,7 @@ def test_a_session_may_what_its_permissions_say(cell):
     assert status_for(cell, staff(permission)) not in (401, 403)
     assert status_for(cell, User.objects.create_superuser("root")) not in (401, 403)
     every_other = {right for _, right in MATRIX.values()} - {permission}
-    assert status_for(cell, staff(*every_other)) == 403
+    assert status_for(cell, staff(*every_other)) == 403 or not permission
     assert status_for(cell, staff(permission, is_staff=False)) == 403
     assert status_for(cell, staff(permission, is_active=False)) == 401
 
@@ -209,7 +217,7 @@ def test_an_unknown_address_is_a_problem_document_too(path):
 
 def staff(*permissions: str, is_staff: bool = True, is_active: bool = True) -> User:
     user = User.objects.create_user(f"user-{uuid.uuid4()}", is_staff=is_staff, is_active=is_active)
-    for permission in permissions:
+    for permission in filter(None, permissions):
         app, codename = permission.split(".")
         user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
     return user

@@ -264,6 +264,7 @@ def test_given_somebody_saved_meanwhile_when_saving_then_nothing_is_overwritten_
     assert workflow.name == "Theirs"
     page = dom_of(answer)
     assert "Somebody else saved this draft after you opened it." in page.text
+    assert "workflow.conflict" in page.text
     assert '"name": "Mine"' in page.one("textarea", name="definition").text
 
     # And saving once more, now that it was said, replaces it

@@ -16,6 +16,7 @@ from tests.admin_client import VIEWER, a_person
 from tests.bellboy import Bellboy
 from tests.dom import Element, dom_of, words_of
 from tests.factories import a_published_workflow
+from tests.integration.record_steps.playing import create
 from tests.scripted import ScriptedSlow
 from tests.staging import a_run, nap, say, slow
 
@@ -282,3 +283,15 @@ def test_who_may_not_read_events_sees_how_a_run_went_and_nothing_of_what_it_carr
 def test_an_unknown_run_is_not_found(ada: Client) -> None:
     assert ada.get(f"{LIST}0199c0de-0000-7000-8000-000000000000/change/").status_code == 404
     assert ada.get(f"{LIST}nonsense/change/").status_code == 404
+
+
+def test_a_record_step_tells_what_it_was_to_write_and_that_it_was_written_once(
+    ada: Client, bellboy: Bellboy
+) -> None:
+    run = ended(bellboy, create("contact", email="ada@example.com"))
+
+    page = dom_of(ada.get(page_of(run)))
+
+    assert "ada@example.com" in page.one("pre", aria_label="What was to be written").text
+    assert "Written once, together with this step's end" in words_of(page.one("p", class_="lf-effect"))
+    assert "Sent" not in words_of(page.one("p", class_="lf-effect"))

@@ -32,7 +32,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
         if path.startswith("/api/v1/"):
             address = (
                 path.removeprefix("/api/v1/")
-                .replace("{id}", "<uuid:pk>")
+                .replace("{id}", "<str:pk>" if path.startswith("/api/v1/errors/") else "<uuid:pk>")
                 .replace("{number}", "<int:number>")
                 .replace("{secret_id}", "<uuid:secret_id>")
             )
@@ -53,7 +53,7 @@ def test_every_operation_tells_its_answers_its_rights_and_what_it_does(document)
         responses = set(operation["responses"])
         assert responses >= ALWAYS, (method, address)
         assert any(status.startswith("2") for status in responses)
-        assert ("404" in responses) == ("<uuid:pk>" in address)
+        assert ("404" in responses) == (":pk>" in address)
         assert ("409" in responses) == (method != "GET")
         assert {"apiKey": []} in operation["security"]
         assert {"session": []} in operation["security"]
@@ -67,7 +67,10 @@ def test_lists_are_pages_and_posts_take_an_idempotency_key(document):
     for (method, address), operation in operations(document).items():
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         is_list = method == "GET" and not address.endswith(
-            (":pk>", ":number>", "/chain", "/summary", "-preview", "watchables", "-presets", "/samples")
+            (
+                *(":pk>", ":number>", "/chain", "/summary", "-preview", "/samples"),
+                *("watchables", "-presets", "errors", "step-types"),
+            )
         )
         assert ({"limit", "cursor"} <= names) == is_list, address
         assert ("Idempotency-Key" in names) == (method == "POST")

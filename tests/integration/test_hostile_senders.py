@@ -99,8 +99,7 @@ def test_whoever_is_too_slow_is_told_408(impatient, hook, half):
         sender.sendall(HALVES[half](hook))
         answer = read_all(sender)
 
-    code = "request.too_slow" if "headers" in half else "payload.too_slow"
-    assert problem(answer) == (408, code)
+    assert problem(answer) == (408, "request.too_slow" if "headers" in half else "payload.too_slow")
     assert impatient.post(hook).status_code == 202
 
 

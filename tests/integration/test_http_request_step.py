@@ -33,7 +33,7 @@ def freeze(url, **config):
 def send(url, *, attempt=1, seconds=5.0, **config):
     step, request = freeze(url, **config)
     stored = strict_json.from_storage(json.dumps(request))
-    return step.send(stored, a_context(attempt, seconds))
+    return step.execute(stored, a_context(attempt, seconds))
 
 
 def a_context(attempt=1, seconds=5.0):
@@ -75,7 +75,7 @@ def test_every_attempt_has_the_same_key_and_its_own_span():
 def test_the_key_is_ours_even_in_a_frozen_request_that_has_one():
     with a_server(answering(http())) as server:
         step, request = freeze(server.url)
-        step.send({**request, "headers": {"Idempotency-Key": "mine", "traceparent": "x"}}, a_context())
+        step.execute({**request, "headers": {"Idempotency-Key": "mine", "traceparent": "x"}}, a_context())
         assert server.requests[0].headers["idempotency-key"] == "run:notify"
         assert TRACE in server.requests[0].headers["traceparent"]
 

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.core import checks
 from django.core.management import call_command
 
+from executions.notices.models import NoticeSecret
 from lightfield.access import credentials, key_rotation, keyring, sealed_columns
 from lightfield.access.models import Credential, StoredAnswer
 from lightfield.access.sealed_columns import COLUMNS
@@ -20,7 +21,7 @@ from tests.api_client import ApiCaller
 from tests.concurrency import race
 from tests.factories import BY, a_published_workflow
 from tests.integration.test_credentials import SENT, VALUE
-from tests.signing import a_signed_workflow
+from tests.signing import SECRETS, a_signed_workflow
 from triggers import services as triggers
 from triggers import webhook_secrets
 from triggers.models import Trigger, WebhookSecret
@@ -42,7 +43,9 @@ def some_of_everything() -> dict[str, Any]:
     credentials.create(sent=SENT, by=BY)
     credentials.create(sent={**SENT, "name": "second", "value": "another-value"}, by=BY)
     a_signed_workflow()
-    a_published_workflow()
+    a_published_workflow(
+        settings={"on_failure": {"webhook": {"url": "https://a.test/x", "secret": SECRETS["standard"]}}}
+    )
     assert ApiCaller().post("/workflows", {"schema": 1, "name": "x"}, idempotency_key="k").status_code == 201
     return plain_texts()
 
@@ -52,6 +55,10 @@ def plain_texts() -> dict[str, Any]:
         "secrets": {name: opened.value for name, opened in credentials.opened(["stripe", "second"]).items()},
         "addresses": sorted(triggers.webhook_path(trigger) for trigger in Trigger.objects.all()),
         "webhook secrets": sorted(webhook_secrets.opened(WebhookSecret.objects.all())),
+        "notice secrets": [
+            keyring.decrypt(row.ciphertext, bound_to=f"notice-secret:{row.pk}")
+            for row in NoticeSecret.objects.all()
+        ],
         "answers": [
             keyring.decrypt(answer.body, bound_to=f"stored-answer:{answer.pk}")
             for answer in StoredAnswer.objects.all()
@@ -80,6 +87,7 @@ def test_everything_is_sealed_with_the_first_key_and_opens_without_the_old_one(s
     assert "secrets:           2 by new; 2 sealed anew" in told
     assert "webhook addresses: 3 by new; 3 sealed anew" in told
     assert "webhook secrets:   1 by new; 1 sealed anew" in told
+    assert "notice secrets:    1 by new; 1 sealed anew" in told
     assert "stored answers:    1 by new; 1 sealed anew" in told
     assert "No longer needed: old" in told
     settings.LIGHTFIELD_ENCRYPTION_KEYS = NEW

@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from crm.models import Account, Contact
-from executions import cells, claims, engine, services, sweeper
+from executions import attempts, cells, claims, engine, services, sweeper
 from executions.models import Attempt, Effect, Run, StepRun
 from lightfield.kernel import sql
 from lightfield.kernel.errors import (
@@ -91,7 +91,7 @@ def test_it_is_told_as_any_fast_step(write: Any) -> None:
 
 def test_templates_are_filled_in_before_its_transaction(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    rendered = engine.rendered_config
+    rendered = attempts.rendered_config
 
     def render(step: Any) -> Any:
         seen.append(connection.in_atomic_block)
@@ -200,7 +200,12 @@ def test_given_one_whose_step_was_taken_over_then_its_write_is_undone_with_the_r
     """Even if nobody had looked before it wrote: the settlement has a guard of its own."""
     run = a_run(WRITE)
     step = step_of(run)
-    write.script = lambda config, context: (raise_the_fence(step), an_account(config, context))[1]
+
+    def script(config: Any, context: Any) -> Completed:
+        raise_the_fence(step)
+        return an_account(config, context)
+
+    write.script = script
     with pytest.raises(LostRace):
         engine.run_and_settle(step)
 

@@ -45,7 +45,7 @@ class SlowKiller(SlowStepType[KillerConfig]):
     def freeze(self, config: KillerConfig) -> dict[str, Any]:
         return {"deaths": config.deaths, "way": config.way}
 
-    def send(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
+    def execute(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
         if context.attempt <= request["deaths"]:
             die(request["way"])
         return {"attempt": context.attempt}
@@ -60,7 +60,7 @@ class FastKiller(FastStepType[KillerConfig]):
     summary = "Ends its process."
     Config = KillerConfig
 
-    def run(self, config: KillerConfig, context: StepContext) -> Completed:
+    def execute(self, config: KillerConfig, context: StepContext) -> Completed:
         if context.attempt <= config.deaths:
             die(config.way)
         return Completed({"attempt": context.attempt})
@@ -76,7 +76,7 @@ class Witness(SlowStepType[KillerConfig]):
     def freeze(self, config: KillerConfig) -> dict[str, Any]:
         return {}
 
-    def send(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
+    def execute(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
         kinds = [
             os.readlink(f"/proc/self/fd/{number}").split(":")[0]
             for number in os.listdir("/proc/self/fd")[:-1]

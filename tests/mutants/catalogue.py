@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    authors,
     captures,
     claims,
     decisions,
@@ -44,4 +45,5 @@ MUTANTS = (
     *schedules.MUTANTS,
     *decisions.MUTANTS,
     *stories.MUTANTS,
+    *authors.MUTANTS,
 )

@@ -128,8 +128,8 @@ MUTANTS = (
             "what a fast step changes is nobody's doing",
             edit(
                 "executions/engine.py",
-                "            with acting(step):\n                returned = step_type.run(config, context)\n",
-                "            returned = step_type.run(config, context)\n",
+                "            with acting(step):\n                returned = step_type.execute(config, context)\n",
+                "            returned = step_type.execute(config, context)\n",
             ),
             by="test_causes.py::test_a_fast_step_acts_for_its_run",
         ),

@@ -29,11 +29,11 @@ TRANSACTION = (
             "a step counts as completed, and then its record is written",
             edit(
                 TRANSACTING,
-                "        with acting(step), _told_apart():\n            result = step_type.run(config, context)\n",
+                "        with acting(step), _told_apart():\n            result = step_type.execute(config, context)\n",
                 "        with transaction.atomic(), acting(step), _told_apart():\n"
-                "            result = step_type.run(config, context)\n"
+                "            result = step_type.execute(config, context)\n"
                 "            transaction.set_rollback(True)\n"
-                "        transaction.on_commit(lambda: step_type.run(config, context) and None)\n",
+                "        transaction.on_commit(lambda: step_type.execute(config, context) and None)\n",
             ),
             by=(
                 SHARED + "test_what_it_wrote_and_all_that_follows_are_one_transaction",
@@ -195,7 +195,8 @@ RECORDS = (
             edit(
                 FILTERS,
                 '        return f"%({name})s::text" + ("[]" if isinstance(value, list) else "")\n',
-                '        return f"%({name})s::text[]" if isinstance(value, list) else f"\'{value}\'::text"\n',
+                "        text = str(value).replace(chr(39), chr(39) * 2)\n"
+                '        return f"%({name})s::text[]" if isinstance(value, list) else f"\'{text}\'::text"\n',
             ),
             by="integration/record_steps/test_finding.py::test_whatever_the_value_is_it_is_a_value",
         ),

@@ -101,7 +101,7 @@ MUTANTS = (
         planted(
             "output-with-secrets",
             "what a receiver echoes is the step's output",
-            edit(CHAIN, "hider.json(step_type.send(self.request, context))", "step_type.send(self.request, context)"),
+            edit(CHAIN, "hider.json(step_type.execute(self.request, context))", "step_type.execute(self.request, context)"),
             by=f"{RUNS}::test_the_receiver_gets_the_value_and_what_it_echoes_is_kept_without_it",
         ),
         planted(

@@ -31,7 +31,7 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 def outcome(config: dict[str, Any]) -> Completed:
-    return CONDITION.run(load_config(CONDITION, config), CONTEXT)
+    return CONDITION.execute(load_config(CONDITION, config), CONTEXT)
 
 
 @pytest.mark.parametrize(

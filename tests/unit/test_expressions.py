@@ -425,7 +425,12 @@ def test_a_config_is_walked_and_errors_point_into_it():
     assert error.metadata == {
         "pointer": "/json/a~1b/1",
         "template": "{{ trigger.nope }}",
+        "line": 1,
+        "column": 4,
         "path": "trigger.nope",
+        "missing": "nope",
+        "within": "trigger",
+        "did_you_mean": "note",
     }
 
 

@@ -28,13 +28,13 @@ CONTEXT = StepContext(
     ],
 )
 def test_log_writes_its_message_as_text(message, text):
-    outcome = LOG.run(load_config(LOG, {"message": message}), CONTEXT)
+    outcome = LOG.execute(load_config(LOG, {"message": message}), CONTEXT)
     assert outcome == Completed({"message": text}, logged=text)
 
 
 def test_log_writes_a_rendered_message():
     rendered = render_config({"message": "{{ trigger }}"}, {"trigger": [1, 2]})
-    assert LOG.run(load_config(LOG, rendered), CONTEXT).logged == "[1, 2]"
+    assert LOG.execute(load_config(LOG, rendered), CONTEXT).logged == "[1, 2]"
 
 
 def test_log_refuses_a_message_that_is_too_long():

@@ -18,7 +18,7 @@ CONTEXT = StepContext(
     ("seconds", "wait"), [(90, 90), (0, 0), (0.5, 0.5), ("90", 90), (31_536_000, 31_536_000)]
 )
 def test_sleep_asks_to_be_woken_later(seconds, wait):
-    assert SLEEP.run(load_config(SLEEP, {"seconds": seconds}), CONTEXT) == Wait(wait)
+    assert SLEEP.execute(load_config(SLEEP, {"seconds": seconds}), CONTEXT) == Wait(wait)
 
 
 @pytest.mark.parametrize("seconds", [-1, 31_536_001, True, None, "soon", float("inf"), float("nan"), [1]])

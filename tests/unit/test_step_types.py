@@ -53,7 +53,7 @@ class Caller(FastStepType[Call]):
     summary = "Call"
     Config = Call
 
-    def run(self, config: Call, context: StepContext) -> Completed:
+    def execute(self, config: Call, context: StepContext) -> Completed:
         return Completed({"method": config.method})
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from lightfield.kernel.errors import Problem
+from workflows.shapes import Schema
 from workflows.trigger_types import register_trigger_type
 
 JsonObject = dict[str, Any]
@@ -49,6 +50,13 @@ class TriggerKind:
         """What somebody who starts the workflow by hand is offered as payload; None: nothing is known."""
         return config.get("sample")
 
+    def output_schema(self, config: JsonObject) -> Schema | None:  # noqa: ARG002
+        """JSON Schema of what the steps read as `trigger`; None: it may be anything.
+
+        Publishing warns of templates that read fields which are not in there.
+        """
+        return None
+
 
 K = TypeVar("K", bound=type[TriggerKind])
 
@@ -57,8 +65,9 @@ _registry: dict[str, TriggerKind] = {}
 
 def register(kind: K) -> K:
     """Class decorator: make a kind known under its `name`."""
-    register_trigger_type(kind.name, kind.Config)
-    _registry[kind.name] = kind()
+    installed = kind()
+    register_trigger_type(kind.name, kind.Config, installed.output_schema)
+    _registry[kind.name] = installed
     return kind
 
 

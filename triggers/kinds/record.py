@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from lightfield.kernel.errors import Problem
 from triggers.kinds.base import JsonObject, TriggerConfig, TriggerKind, register
 from triggers.records import watching
+from workflows.shapes import ANYTHING, TEXT, Schema, of_fields
 
 FieldName = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -72,6 +73,17 @@ class Record(TriggerKind):
             names = config.get("fields") or [name for name in watch.fields if name not in watch.quiet]
             told["_diff"] = {name: {"before": None, "after": None} for name in names}
         return told
+
+    def output_schema(self, config: JsonObject) -> Schema | None:
+        """The watched model's fields, and with updates what each of them was and is."""
+        watch = watching.named(config.get("entity"))
+        if watch is None:
+            return None
+        fields = {"id": ANYTHING, "type": TEXT, "fields": of_fields(dict.fromkeys(watch.fields, ANYTHING))}
+        if config.get("event") == "updated":
+            change = of_fields({"before": ANYTHING, "after": ANYTHING})
+            fields["_diff"] = of_fields(dict.fromkeys(watch.fields, change))
+        return of_fields({**fields, "occurred_at": TEXT})
 
 
 def _flaw_of(watch: watching.Watch, name: str) -> str:

@@ -11,6 +11,7 @@ from lightfield.kernel.errors import Problem
 from triggers.kinds.base import JsonObject, TriggerKind, register
 from triggers.schedules.config import ScheduleConfig, problems_of
 from triggers.schedules.instants import spelled
+from workflows.shapes import TEXT, Schema, of_fields
 
 
 @register
@@ -39,6 +40,10 @@ class Schedule(TriggerKind):
         return output(
             now.replace(second=0, microsecond=0), fired_at=now, timezone=config.get("timezone", "UTC")
         )
+
+    def output_schema(self, config: JsonObject) -> Schema | None:  # noqa: ARG002
+        texts = dict.fromkeys(("scheduled_for", "fired_at", "timezone"), TEXT)
+        return of_fields({**texts, "late_by_seconds": {"type": "number"}})
 
 
 def output(due_at: datetime, *, fired_at: datetime, timezone: str) -> JsonObject:

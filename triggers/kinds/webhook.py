@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 from lightfield.kernel.errors import Problem
 from triggers.kinds.base import JsonObject, TriggerConfig, TriggerKind, register
 from triggers.signatures import PRESETS, preset_of
+from workflows import shapes
 
 WRITE_ONLY = ("secret", "secrets")  # a secret that is set; how secrets are shown, when a client sends it back
 
@@ -71,6 +72,11 @@ class Webhook(TriggerKind):
             return config, None
         kept = {name: value for name, value in signature.items() if name not in WRITE_ONLY}
         return {**config, "signature": kept}, signature.get("secret")
+
+    def output_schema(self, config: JsonObject) -> shapes.Schema | None:
+        """Like the sample, if there is one."""
+        sample = config.get(SAMPLE)
+        return None if sample is None else shapes.of_sample(sample)
 
     def unpublishable(self, config: JsonObject) -> list[Problem]:
         signature = _signature_of(config)

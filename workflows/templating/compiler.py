@@ -22,10 +22,11 @@ from liquid.builtin.tags.unless_tag import UnlessNode
 
 from workflows.templating.conditions import equal
 from workflows.templating.expression_compiler import Evaluate, ExpressionCompiler
-from workflows.templating.faults import failed
+from workflows.templating.faults import TemplateFault, failed
 from workflows.templating.frame import Frame
 from workflows.templating.lexer import plain_name, syntax
-from workflows.templating.values import is_truthy, kind_of, present, text_of
+from workflows.templating.missing import present
+from workflows.templating.values import is_truthy, kind_of, text_of
 
 Write = Callable[[Frame], None]
 RESERVED_NAMES = frozenset({"trigger", "run", "workflow", "secret", "forloop"})
@@ -61,20 +62,29 @@ class Compiler(ExpressionCompiler):
     def block(self, nodes: Sequence[Node]) -> Write:
         """All nodes in order. Running a block costs a unit of work per text and three per other node."""
         writes = [self._node(node) for node in nodes]
+        offsets = dict(zip(writes, [node.token.start_index for node in nodes], strict=True))
         cost = 1 + sum(1 if isinstance(node, ContentNode) else 3 for node in nodes)
 
         def run(frame: Frame) -> None:
             frame.budget.spend(cost)
-            for write in writes:
-                write(frame)
+            try:
+                for write in writes:
+                    write(frame)
+            except TemplateFault as fault:
+                fault.at(offsets[write])
+                raise
 
         return run
 
     def _node(self, node: Node) -> Write:
         compiler = self._compilers.get(type(node))
         if compiler is None:
-            raise syntax(f"`{node}` is not available in templates.")
-        return compiler(node)
+            raise syntax(f"`{node}` is not available in templates.", node.token.start_index)
+        try:
+            return compiler(node)
+        except TemplateFault as fault:
+            fault.at(node.token.start_index)
+            raise
 
     def _content(self, node: ContentNode) -> Write:
         text = node.text

@@ -90,7 +90,8 @@ def _in_zone(at: datetime, zone: Any) -> datetime:
     try:
         return at.astimezone(ZoneInfo(zone))
     except (ValueError, TypeError, OSError, OverflowError, KeyError):  # the ways ZoneInfo refuses a name
-        raise failed(f"The filter date does not know the time zone {str(zone)[:40]!r}.") from None
+        shown = repr(zone[:40]) if isinstance(zone, str) else kind_of(zone)
+        raise failed(f"The filter date does not know the time zone {shown}.") from None
 
 
 def _directive(at: datetime, match: re.Match[str]) -> str:

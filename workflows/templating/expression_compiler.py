@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import takewhile
+from dataclasses import dataclass
 from typing import Any
 
 from liquid.builtin.expressions import BooleanExpression, Filter, FilteredExpression, Nil
@@ -32,6 +32,7 @@ from liquid.builtin.expressions.primitive import (
     TrueLiteral,
 )
 from liquid.expression import Expression
+from liquid.token import Token
 
 from workflows.filters import FILTERS
 from workflows.templating.conditions import BLANK, COMPARISONS, EMPTY
@@ -40,19 +41,19 @@ from workflows.templating.filter_table import WHOLE_LIMIT
 from workflows.templating.filter_table import Filter as FilterRule
 from workflows.templating.frame import Frame
 from workflows.templating.lexer import plain_name, syntax
-from workflows.templating.values import (
-    ABSENT,
-    Missing,
-    Segment,
-    is_truthy,
-    kind_of,
-    present,
-    step_into,
-    written,
-)
+from workflows.templating.missing import Missing, instead, look_up, nearest, present
+from workflows.templating.values import Segment, is_truthy, kind_of
 
 Evaluate = Callable[[Frame], Any]
 Reference = tuple[str, tuple[Segment, ...]]
+
+
+@dataclass(frozen=True)
+class Use:
+    """Where a template first reads a path, and whether a `default` catches it wherever it does."""
+
+    offset: int | None
+    is_caught: bool
 
 
 class ExpressionCompiler:
@@ -60,7 +61,7 @@ class ExpressionCompiler:
 
     def __init__(self) -> None:
         self.names: set[str] = set()  # the template's own, as far as compiled
-        self.references: list[Reference] = []
+        self.uses: dict[Reference, Use] = {}
         self.counts_loops = False  # whether `forloop` is read anywhere
         self._depth = 0
 
@@ -77,7 +78,7 @@ class ExpressionCompiler:
     def _compile(self, node: Expression) -> Evaluate:
         match node:
             case PathExpression():
-                return self._path(node)
+                return self._path(node, is_caught=False)
             case FilteredExpression():
                 return self._filtered(node)
             case BooleanExpression():
@@ -98,63 +99,85 @@ class ExpressionCompiler:
                 return self._comparison(node)
         return _constant(node)
 
-    def _path(self, node: PathExpression) -> Evaluate:
+    def _path(self, node: PathExpression, *, is_caught: bool) -> Evaluate:
         root, *rest = node.path
         if not isinstance(root, str):
             raise syntax("A path must start with a name such as trigger or a step's key.")
         root = plain_name(root)
-        if any(isinstance(segment, PathExpression) for segment in rest):
-            return self._computed_path(root, rest)
-        segments = [segment for segment in rest if isinstance(segment, str | int)]
-        self._refer(root, segments)
+        literal: list[Segment] = []
+        for part in rest:
+            if isinstance(part, PathExpression):
+                break
+            literal.append(part)
+        use = Use(_offset_of(node.token, root), is_caught)
+        self._refer((root, tuple(literal)), use)
+        if len(literal) < len(rest):
+            return self._computed_path(root, rest, use.offset)
 
         def evaluate(frame: Frame) -> Any:
-            return lookup(frame, root, segments)
+            return look_up(frame, root, literal, use.offset)
 
         return evaluate
 
-    def _computed_path(self, root: str, rest: list[Any]) -> Evaluate:
+    def _computed_path(self, root: str, rest: list[Any], offset: int | None) -> Evaluate:
         """A path with another path in brackets: `contact.tags[trigger.index]`."""
-        literal = list(takewhile(lambda part: not isinstance(part, PathExpression), rest))
-        self._refer(root, literal)
         parts = [self.expression(part) if isinstance(part, PathExpression) else part for part in rest]
 
         def evaluate(frame: Frame) -> Any:
-            return lookup(frame, root, [_segment(part(frame)) if callable(part) else part for part in parts])
+            path = [_segment(part(frame)) if callable(part) else part for part in parts]
+            return look_up(frame, root, path, offset)
 
         return evaluate
 
-    def _refer(self, root: str, segments: list[Segment]) -> None:
+    def _refer(self, reference: Reference, use: Use) -> None:
+        root, _ = reference
         self.counts_loops = self.counts_loops or root == "forloop"
-        if root not in self.names:
-            self.references.append((root, tuple(segments)))
+        if root in self.names:
+            return
+        known = self.uses.get(reference)
+        if known is None or known.is_caught:
+            self.uses[reference] = use
 
     def _filtered(self, node: FilteredExpression) -> Evaluate:
-        left = self.expression(node.left)
-        if not node.filters:
+        uses = node.filters or []
+        rules = [self._filter(use) for use in uses]
+        if isinstance(node.left, PathExpression):
+            left = self._path(node.left, is_caught=any(rule.catches_missing for rule in rules))
+        else:
+            left = self.expression(node.left)
+        if not rules:
             return left
         chain = [
-            (self._filter(use), [self.expression(arg.value) for arg in use.args]) for use in node.filters
+            (rule, [self.expression(arg.value) for arg in use.args], _offset_of(use.token, use.name))
+            for rule, use in zip(rules, uses, strict=True)
         ]
 
         def evaluate(frame: Frame) -> Any:
             value = left(frame)
-            for rule, arguments in chain:
+            for rule, arguments, offset in chain:
                 if type(value) is not Missing or rule.catches_missing:
-                    value = rule.apply(frame.budget, value, [present(part(frame)) for part in arguments])
+                    try:
+                        value = rule.apply(frame.budget, value, [present(part(frame)) for part in arguments])
+                    except TemplateFault as fault:
+                        fault.at(offset)
+                        raise
             return value
 
         return evaluate
 
     def _filter(self, use: Filter) -> FilterRule:
         rule = FILTERS.get(use.name)
+        offset = _offset_of(use.token, use.name)
         if rule is None:
-            raise TemplateFault("template.unknown_filter", f"There is no filter {use.name}.")
+            hint = instead(nearest(use.name, FILTERS), [])
+            raise TemplateFault(
+                "template.unknown_filter", f"There is no filter {use.name}{hint}", offset=offset
+            )
         if any(isinstance(argument, KeywordArgument) for argument in use.args):
-            raise syntax(f"The filter {use.name} takes no named arguments.")
+            raise syntax(f"The filter {use.name} takes no named arguments.", offset)
         if not rule.least <= len(use.args) <= rule.most:
             wanted = str(rule.least) if rule.least == rule.most else f"{rule.least} to {rule.most}"
-            raise syntax(f"The filter {use.name} takes {wanted} argument(s), not {len(use.args)}.")
+            raise syntax(f"The filter {use.name} takes {wanted} argument(s), not {len(use.args)}.", offset)
         return rule
 
     def _range(self, node: RangeLiteral) -> Evaluate:
@@ -190,27 +213,10 @@ class ExpressionCompiler:
         return evaluate
 
 
-def lookup(frame: Frame, root: str, segments: list[Segment]) -> Any:
-    """The value at a path, or `Missing` with the place where the path ends."""
-    value = frame.root(root)
-    if value is ABSENT:
-        return Missing(written([root, *segments]), f"there is no {root}")
-    for index, segment in enumerate(segments):
-        parent, value = value, step_into(value, segment)
-        if value is ABSENT:
-            return Missing(
-                written([root, *segments]), _dead_end(parent, written([root, *segments[:index]]), segment)
-            )
-    return value
-
-
-def _dead_end(parent: Any, walked: str, segment: Segment) -> str:
-    """Why a path stops, for the person who wrote it."""
-    if isinstance(parent, dict):
-        return f"{walked} has no {written([str(segment)])}"
-    if isinstance(parent, list):
-        return f"{walked} is a list of {len(parent)}"
-    return f"{walked} is {kind_of(parent)}"
+def _offset_of(token: Token, word: str) -> int | None:
+    """Where a word of an expression begins. None when the token's place is that of a text in which a name was marked."""
+    begins = token.start_index
+    return begins if token.source.startswith(word, begins) else None
 
 
 def _constant(node: Expression) -> Evaluate:

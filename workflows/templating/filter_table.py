@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from workflows.templating.faults import LIST_LIMIT, VALUE_LIMIT, Budget, failed, too_much
 from workflows.templating.values import kind_of
 
+WHOLE = re.compile(r"\s*-?[0-9]{1,18}\s*")
 WHOLE_LIMIT = 2**63  # PostgreSQL and most readers of JSON keep whole numbers exactly up to here
 
 Run = Callable[..., Any]  # (budget, value, *arguments) -> value
@@ -105,7 +107,7 @@ def items_of(value: Any, name: str) -> list[Any]:
 
 def whole(value: Any, name: str) -> int:
     """An argument that counts something."""
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) < 20:
+    if isinstance(value, str) and WHOLE.fullmatch(value):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise failed(f"The filter {name} needs a whole number, not {kind_of(value)}.")

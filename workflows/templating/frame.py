@@ -23,6 +23,11 @@ class Frame:
         self._text: list[str] = []
         self._written = 0
 
+    @property
+    def known(self) -> dict[str, Any]:
+        """Every name there is, for a message about one that there is not."""
+        return {**self.context, **self.names}
+
     def root(self, name: str) -> Any:
         """The value of a name, or `ABSENT`: the template's own first, then the context."""
         if name in self.names:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from liquid.token import TOKEN_CONTENT, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_TAG, Token
 
-from workflows.templating.faults import EXPRESSION_LIMIT, TemplateFault, too_much
+from workflows.templating.faults import EXPRESSION_LIMIT, TAGS_LIMIT, TemplateFault, too_much
 
 OPENING = re.compile(r"\{\{|\{%")
 TAG_NAME = re.compile(r"#|\w+")
@@ -33,13 +33,13 @@ KEYWORD_AS_NAME = re.compile(
 )
 
 
-def syntax(detail: str) -> TemplateFault:
-    return TemplateFault("template.syntax", detail)
+def syntax(detail: str, offset: int | None = None) -> TemplateFault:
+    return TemplateFault("template.syntax", detail, offset=offset)
 
 
 def tokens_of(source: str) -> Iterator[Token]:
     """The tokens that python-liquid's parser reads. Raises `TemplateFault`."""
-    position, strip_left = 0, False
+    position, strip_left, tags = 0, False, 0
     while position < len(source):
         opening = OPENING.search(source, position)
         start = opening.start() if opening else len(source)
@@ -49,6 +49,7 @@ def tokens_of(source: str) -> Iterator[Token]:
             yield Token(TOKEN_CONTENT, text, position, source)
         if opening is None:
             return
+        tags = _counted(tags + 1, start)
         body, body_start, position, strip_left = _body_at(source, start)
         if opening.group() == "{{":
             yield Token(TOKEN_OUTPUT, source[start:position], start, source)
@@ -56,16 +57,25 @@ def tokens_of(source: str) -> Iterator[Token]:
             continue
         name = TAG_NAME.match(body)
         if name is None:
-            raise syntax("A tag `{% %}` needs a name.")
+            raise syntax("A tag `{% %}` needs a name.", start)
         if name.group() in VERBATIM_END:
-            text, position, strip_left = _verbatim(name.group(), source, position, strip_left=strip_left)
+            text, position, strip_left = _verbatim(
+                name.group(), source, start, position, strip_left=strip_left
+            )
             if text:
                 yield Token(TOKEN_CONTENT, text, start, source)
         elif name.group() != "#":
-            yield Token(TOKEN_TAG, name.group(), body_start, source)
+            yield Token(TOKEN_TAG, name.group(), start, source)
             if expression := body[name.end() :].strip():
                 is_loop = name.group() == "for"
-                yield Token(TOKEN_EXPRESSION, _names_marked(expression, is_loop=is_loop), body_start, source)
+                begins = body_start + body.index(expression, name.end())
+                yield Token(TOKEN_EXPRESSION, _names_marked(expression, is_loop=is_loop), begins, source)
+
+
+def _counted(tags: int, start: int) -> int:
+    if tags > TAGS_LIMIT:
+        raise too_much(f"A template may have {TAGS_LIMIT:,} outputs and tags.").at(start)
+    return tags
 
 
 def plain_name(name: str) -> str:
@@ -95,22 +105,26 @@ def _body_at(source: str, start: int) -> tuple[str, int, int, bool]:
     closing = "}}" if source.startswith("{{", start) else "%}"
     end = source.find(closing, start + 2)
     if end < 0:
-        raise syntax(f"A template starts with `{source[start : start + 2]}` but `{closing}` is missing.")
+        raise syntax(
+            f"A template starts with `{source[start : start + 2]}` but `{closing}` is missing.", start
+        )
     inside = source[start + 2 : end]
     if len(inside) > EXPRESSION_LIMIT:
-        raise too_much(f"One expression may have {EXPRESSION_LIMIT:,} characters.")
+        raise too_much(f"One expression may have {EXPRESSION_LIMIT:,} characters.").at(start)
     strips = inside.endswith("-")
     body = inside.removeprefix("-").removesuffix("-").strip()
     if not body:
-        raise syntax("There is nothing between the braces.")
+        raise syntax("There is nothing between the braces.", start)
     return body, start + 2 + inside.index(body), end + 2, strips
 
 
-def _verbatim(name: str, source: str, position: int, *, strip_left: bool) -> tuple[str, int, bool]:
+def _verbatim(
+    name: str, source: str, start: int, position: int, *, strip_left: bool
+) -> tuple[str, int, bool]:
     """The text up to the closing tag of `raw` or `comment`, where that tag ends, and whether it strips."""
     end = VERBATIM_END[name].search(source, position)
     if end is None:
-        raise syntax(f"`{{% {name} %}}` is never closed.")
+        raise syntax(f"`{{% {name} %}}` is never closed.", start)
     opening_strips_right = end.group().startswith("{%-")
     text = _stripped(source[position : end.start()], left=strip_left, right=opening_strips_right)
     return (text if name == "raw" else ""), end.end(), end.group().endswith("-%}")

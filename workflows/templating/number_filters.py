@@ -8,11 +8,10 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal,
 from typing import Any
 
 from workflows.templating.faults import Budget, failed
-from workflows.templating.filter_table import liquid_filter, whole
+from workflows.templating.filter_table import WHOLE, liquid_filter, whole
 from workflows.templating.values import kind_of
 
 Number = int | float
-WHOLE = re.compile(r"\s*-?[0-9]{1,18}\s*")
 DECIMAL = re.compile(r"\s*-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?\s*")
 ARITHMETIC = Context(prec=40)  # a product of two floats has at most 34 digits
 

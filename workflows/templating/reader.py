@@ -35,8 +35,8 @@ class _UnknownTag(Illegal):
     def parse(self, stream: TokenStream) -> NoReturn:
         name = stream.current.value
         if name.startswith("end") or name in ("else", "elsif", "when"):
-            raise syntax(f"The tag {name} stands where nothing is open for it.")
-        raise syntax(f"There is no tag {name}.")
+            raise syntax(f"The tag {name} stands where nothing is open for it.", stream.current.start_index)
+        raise syntax(f"There is no tag {name}.", stream.current.start_index)
 
 
 class _Environment(Environment):
@@ -69,11 +69,12 @@ def parse(source: str) -> list[Node]:
 def _fault_behind(error: LiquidError) -> TemplateFault:
     """What our lexer or the interpreter raised inside python-liquid, which wraps it, or a syntax error."""
     cause = error.__cause__
+    offset = error.token.start_index if error.token is not None else None
     if isinstance(cause, TemplateFault):
-        return cause
+        return cause.at(offset)
     if isinstance(cause, RecursionError):
-        return too_much("The template is nested too deeply.")
-    return syntax(_plain(str(error.message)))
+        return too_much("The template is nested too deeply.").at(offset)
+    return syntax(_plain(str(error.message)), offset)
 
 
 def _plain(message: str) -> str:

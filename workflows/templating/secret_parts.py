@@ -52,7 +52,7 @@ def _part(node: Node) -> SecretName | Write:
         raise _refused()
     compiler = Compiler()
     write = compiler.block([node])
-    if any(root == ROOT for root, _ in compiler.references):
+    if any(root == ROOT for root, _ in compiler.uses):
         raise _refused()
     return write
 

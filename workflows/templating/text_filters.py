@@ -12,7 +12,8 @@ from typing import Any
 
 from workflows.templating.faults import VALUE_LIMIT, Budget, failed
 from workflows.templating.filter_table import liquid_filter, room_for_items, room_for_text, whole
-from workflows.templating.values import Missing, text_of, weigh
+from workflows.templating.missing import Missing
+from workflows.templating.values import text_of, weigh
 
 NEWLINE = re.compile(r"\r?\n")
 TAG_START = re.compile("<(?=[a-zA-Z/!?])")  # "5 < 6" is text

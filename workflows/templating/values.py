@@ -20,28 +20,6 @@ ABSENT: Final = _Absent()
 SCALARS: Final = frozenset({int, float, bool, type(None)})
 
 
-class Missing:
-    """The value of a path that leads nowhere. Only `default` takes it; whoever else needs it raises."""
-
-    __slots__ = ("path", "reason")
-
-    def __init__(self, path: str, reason: str) -> None:
-        self.path = path
-        self.reason = reason
-
-    def fault(self) -> TemplateFault:
-        return TemplateFault(
-            "template.unresolved", f"{self.path} is not there: {self.reason}.", path=self.path
-        )
-
-
-def present(value: Any) -> Any:
-    """The value itself; raises `template.unresolved` when its path leads nowhere."""
-    if type(value) is Missing:
-        raise value.fault()
-    return value
-
-
 def step_into(value: Any, segment: Segment) -> Any:
     """One step of a path, or `ABSENT`.
 

@@ -244,3 +244,15 @@ def test_a_forged_or_doubled_message_sends_nothing_twice(bellboy: Bellboy, recei
         outgoing.send_due()
 
     assert len(receiver.requests) == 1
+
+
+def test_given_a_mail_backend_that_is_not_there_then_it_is_tried_again_and_says_so(
+    bellboy: Bellboy, mail: MailServer, settings: Any
+) -> None:
+    workflow = a_telling_workflow(None, email=["ops@example.com"])
+    runs_of(bellboy, workflow, BROKEN)
+    settings.EMAIL_BACKEND = "tests.nowhere.Backend"
+
+    outgoing.send_due()
+
+    assert statuses() == [("email", "pending", "notice.unexpected")]

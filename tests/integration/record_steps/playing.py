@@ -63,8 +63,13 @@ def found_by(entity: str, *filters: tuple[Any, ...], **more: Any) -> list[dict[s
     """The records that `find_records` finds, asked without a run around it."""
     step_type = step_types.get("find_records")
     config = step_types.load_config(step_type, find(entity, *filters, **more)["config"])
-    records: list[dict[str, Any]] = step_type.run(config, CONTEXT).output["records"]  # type: ignore[attr-defined]
+    records: list[dict[str, Any]] = step_type.execute(config, CONTEXT).output["records"]  # type: ignore[attr-defined]
     return records
+
+
+def step_of(run: Run, key: str = "it") -> Any:
+    """One of its steps, its output and error as whatever they are."""
+    return run.steps.get(key=key)
 
 
 def last_step(run: Run) -> StepRun:

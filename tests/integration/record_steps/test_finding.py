@@ -10,7 +10,9 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from crm.models import Account, Meeting, Note, Opportunity
+from crm.steps.entities import Entity
 from crm.steps.filters import OPERATORS
+from crm.steps.reading import told
 from executions.models import Effect
 from lightfield.kernel.errors import PermanentStepError
 from tests.integration.record_steps.playing import (
@@ -263,13 +265,23 @@ def test_25_are_given_when_nobody_says_how_many() -> None:
     assert output_of(find("note"))["count"] == 25
 
 
-def test_records_that_are_too_much_together_end_the_step_and_are_not_read() -> None:
+def test_records_that_are_too_much_together_end_the_step_and_are_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+
+    def noted(entity: Entity, record_id: str, fields: str) -> dict[str, Any]:
+        read.append(record_id)
+        return told(entity, record_id, fields)
+
+    monkeypatch.setattr("crm.steps.find_records.told", noted)
     Note.objects.bulk_create(Note(title="Long", content="é" * 100_000) for _ in range(6))
 
     error = error_of(find("note"))
 
     assert error["code"] == "step.output_too_large"
-    assert output_of(find("note", limit=2))["count"] == 2
+    assert read == []
+    assert output_of(find("note", limit=2))["count"] == len(read) == 2
 
 
 def test_the_first_record_counts_twice() -> None:

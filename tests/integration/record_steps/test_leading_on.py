@@ -12,7 +12,7 @@ from executions.models import Run
 from lightfield.kernel import bells
 from tests.bellboy import Bellboy
 from tests.capturing import capturing, payloads, watching
-from tests.integration.record_steps.playing import create, play, step, update, upsert
+from tests.integration.record_steps.playing import create, play, step, step_of, update, upsert
 from triggers.models import OutboxEvent, UncapturedWrite
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept", "captured")]
@@ -50,7 +50,7 @@ def test_its_event_tells_the_run_its_trace_and_one_depth_more(how: str) -> None:
 
     (event,) = OutboxEvent.objects.filter(source="record")
     assert (event.caused_by, event.trace_id, event.depth) == (run.pk, run.trace_id, 3)
-    output = run.steps.get().output
+    output = step_of(run).output
     assert (event.payload["id"], event.payload["fields"]) == (output["id"], output["fields"])
     assert ("_diff" in event.payload) is ("found" in how or how == "update")
 
@@ -67,7 +67,7 @@ def test_an_event_of_what_a_step_wrote_starts_another_workflow_which_reads_it(be
 
     second = Run.objects.exclude(pk=first.pk).get()
     assert (second.status, second.trace_id, second.event.caused_by) == ("completed", first.trace_id, first.pk)
-    output = second.steps.get().output["fields"]
+    output = step_of(second).output["fields"]
     assert (output["title"], output["description"]) == ("Greet Ada", str(Contact.objects.get().pk))
 
 

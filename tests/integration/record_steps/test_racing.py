@@ -15,7 +15,7 @@ from executions import engine
 from executions.models import Effect, Run, StepRun
 from tests.capturing import told, watching
 from tests.concurrency import race, wait_until_blocked
-from tests.integration.record_steps.playing import create, play, update, upsert
+from tests.integration.record_steps.playing import create, play, step_of, update, upsert
 from tests.staging import a_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept")]
@@ -188,7 +188,7 @@ def test_given_a_record_that_is_deleted_while_another_refers_to_it_then_the_step
 
     run.refresh_from_db()
     assert (run.status, run.error_code) == ("failed", "record.invalid")
-    (problem,) = run.error["metadata"]["problems"]
+    (problem,) = step_of(run).error["metadata"]["problems"]
     assert (problem["pointer"], problem["code"]) == ("/fields/account", "record.not_found")
     assert not Contact.objects.exists()
 

@@ -1,0 +1,63 @@
+"""The error catalogue at the command line, and docs/errors.md written from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from lightfield.kernel.catalogue import CATALOGUE, Entry
+from lightfield.kernel.catalogue_page import page
+
+
+def page_path() -> Path:
+    return Path(settings.BASE_DIR) / "docs" / "errors.md"
+
+
+class Command(BaseCommand):
+    help = "Tell what an error code means and what to do, list all codes, or write docs/errors.md."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("code", nargs="?", help="a code such as template.unresolved, or its beginning")
+        parser.add_argument("--json", action="store_true", help="as JSON")
+        parser.add_argument("--write", action="store_true", help="write docs/errors.md")
+        parser.add_argument(
+            "--check", action="store_true", help="write nothing; exit with 1 if docs/errors.md is out of date"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["write"]:
+            page_path().write_text(page(), encoding="utf-8")
+            self.stdout.write(f"{page_path()} written")
+        elif options["check"]:
+            if not page_path().is_file() or page_path().read_text(encoding="utf-8") != page():
+                raise CommandError(f"{page_path()} differs from the catalogue: run bin/manage errors --write")
+        else:
+            self._list(options["code"] or "", as_json=options["json"])
+
+    def _list(self, beginning: str, *, as_json: bool) -> None:
+        found = [CATALOGUE[code] for code in sorted(CATALOGUE) if code.startswith(beginning)]
+        if not found:
+            raise CommandError(f"There is no code {beginning!r}.")
+        if as_json:
+            self.stdout.write(json.dumps([as_document(entry) for entry in found], indent=2))
+            return
+        for entry in found:
+            kind = "retried" if entry.retryable else "not retried"
+            status = f", status {entry.status}" if entry.status else ""
+            self.stdout.write(f"{entry.code} ({kind}{status})\n  {entry.meaning}\n  {entry.remedy}")
+
+
+def as_document(entry: Entry) -> dict[str, Any]:
+    """As `GET /api/v1/errors` shows it."""
+    return {
+        "code": entry.code,
+        "retryable": entry.retryable,
+        "status": entry.status,
+        "meaning": entry.meaning,
+        "remedy": entry.remedy,
+    }

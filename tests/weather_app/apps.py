@@ -1,0 +1,13 @@
+"""Loaded by `tests.settings_weather`."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class WeatherConfig(AppConfig):
+    name = "tests.weather_app"
+    label = "weather"
+
+    def ready(self) -> None:
+        from tests.weather_app import steps  # noqa: F401  registers the step types
