@@ -19,6 +19,7 @@ from benchmarks import (
     latency,
     memory,
     options,
+    outage,
     responsiveness,
     results,
     senders,
@@ -50,6 +51,7 @@ BENCHES = {
         memory,
         growth,
         steady,
+        outage,
     )
 }
 USUAL = (

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import requests
 
+from benchmarks import bare
 from executions.egress.client import Client
 from executions.egress.policy import Policy, parse_allow
 from tests.acceptance import sink as sinks
@@ -30,6 +31,7 @@ def milliseconds(send: Callable[[], object]) -> float:
 
 
 def main() -> None:
+    bare.configure()
     with sinks.running() as sink, requests.Session() as session:
         url = f"{sink.url}/ok"
         client = Client(Policy(allow=parse_allow(f"127.0.0.1:{sink.port}")))

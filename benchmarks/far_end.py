@@ -59,6 +59,20 @@ class FarEnd:
     def forget(self) -> None:
         self._api.post("/forget")
 
+    def outage_url(self) -> str:
+        """Where a request is answered after a millisecond, or 503 while it fails."""
+        return f"http://{HOST}:{self.port}/outage/1"
+
+    def fail(self) -> None:
+        self._api.post("/fail")
+
+    def recover(self) -> None:
+        self._api.post("/recover")
+
+    def outages(self) -> list[tuple[float, int]]:
+        """Unix time and status of every answer there since `forget`."""
+        return [(at, status) for at, status in self._api.get("/outages")]
+
     def account(self, wanted: Mapping[str, int]) -> Account:
         """Whether every step of these runs, each with its number of steps, came exactly once."""
         return account_of(self._api.get("/books"), wanted)

@@ -32,6 +32,8 @@ class Options:
     signed_seconds: float = 60  # of signed webhooks in senders, and of each of its other phases
     beside_seconds: float = 15
     slow_senders: int = 200
+    outage_runs: int = 1000
+    outage_seconds: float = 120
     pairs: int = 20  # of blocks in capture, and how many saves are in a block
     saves: int = 40
     flush_seconds: float = 11  # until PostgreSQL's counters are exact
@@ -63,6 +65,8 @@ QUICK: dict[str, Any] = {
     "signed_seconds": 2,
     "beside_seconds": 2,
     "slow_senders": 20,
+    "outage_runs": 60,
+    "outage_seconds": 8,
     "pairs": 2,
     "saves": 3,
     "flush_seconds": 2,
@@ -88,7 +92,19 @@ def read(
     chosen = {
         name: value
         for name, value in vars(given).items()
-        if name in ("rounds", "events", "slow", "flood", "history", "rate", "steps", "minutes")
+        if name
+        in (
+            "rounds",
+            "events",
+            "slow",
+            "flood",
+            "history",
+            "rate",
+            "steps",
+            "minutes",
+            "outage_runs",
+            "outage_seconds",
+        )
         and value is not None
     }
     if wrong := [name for name, value in chosen.items() if value <= 0]:
@@ -126,6 +142,8 @@ def _parser(known: Sequence[str], usual: Sequence[str]) -> argparse.ArgumentPars
     parser.add_argument("--history", type=int, help="finished runs of growth (default 1000000)")
     parser.add_argument("--rate", type=float, help="webhooks a second of steady (default 35)")
     parser.add_argument("--steps", type=int, help="requests in each run of steady (default 1)")
+    parser.add_argument("--outage-runs", type=int, help="runs of outage (default 1000)")
+    parser.add_argument("--outage-seconds", type=float, help="for which its host answers 503 (default 120)")
     parser.add_argument("--minutes", type=float, help="of sending in steady (default 10)")
     parser.add_argument(
         "--set",

@@ -4,7 +4,8 @@
 
 One asyncio protocol, no framework. `POST /delay/<ms>` with `{"run", "step"}` is answered 200 after so many
 milliseconds. `GET /count` is how many requests were answered, `GET /books` is `Books` as JSON, and `POST /forget` begins
-anew. While a measurement runs, a request only adds one entry to a list; the books are made when they are asked for.
+anew. `POST /outage/<ms>` is answered the same way, but 503 at once between `POST /fail` and `POST /recover`; `GET /outages` is
+every answer of these, `[Unix time, status]`. While a measurement runs, a request only adds one entry to a list; the books are made when they are asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from typing import Any
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
 END_OF_HEAD = b"\r\n\r\n"
 OTHER_DELAY_MS = 1
 
@@ -32,6 +34,8 @@ class Seen:
 
 seen: list[Seen] = []
 answered = 0
+is_failing = False
+outages: list[tuple[float, int]] = []
 
 
 class Conversation(asyncio.Protocol):
@@ -55,16 +59,21 @@ class Conversation(asyncio.Protocol):
                 return
             self.buffer = rest[length:]
             method, path, _ = lines[0].split(b" ", 2)
-            if method == b"GET" or path == b"/forget":
+            if method == b"GET" or path in (b"/forget", b"/fail", b"/recover"):
                 self.tell(path)
             else:
                 self.take(path, headers.get(b"idempotency-key", b""), rest[:length])
 
     def take(self, path: bytes, key: bytes, body: bytes) -> None:
+        _, what, *value = path.split(b"/")
+        if what == b"outage":
+            outages.append((time.time(), 503 if is_failing else 200))
+            if is_failing:
+                self.transport.write(BUSY)
+                return
         one = Seen(key, body)
         seen.append(one)
-        _, what, *value = path.split(b"/")
-        delay = int(value[0]) if what == b"delay" else OTHER_DELAY_MS
+        delay = int(value[0]) if what in (b"delay", b"outage") else OTHER_DELAY_MS
         asyncio.get_running_loop().call_later(delay / 1000, self.answer, one)
 
     def answer(self, one: Seen) -> None:
@@ -75,11 +84,15 @@ class Conversation(asyncio.Protocol):
             self.transport.write(ANSWER)
 
     def tell(self, path: bytes) -> None:
-        global answered
+        global answered, is_failing
         if path == b"/forget":
             seen.clear()
+            outages.clear()
             answered = 0
-        body = json.dumps(books() if path == b"/books" else answered).encode()
+        elif path in (b"/fail", b"/recover"):
+            is_failing = path == b"/fail"
+        told = books() if path == b"/books" else outages if path == b"/outages" else answered
+        body = json.dumps(told).encode()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         self.transport.write(head + body)
 

@@ -15,6 +15,8 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from executions import lists, services
+from executions.circuits.admin import CircuitAdmin
+from executions.circuits.models import Circuit
 from executions.delivery_admin import DeliveryAdmin, delivery_of
 from executions.event_admin import EventAdmin
 from executions.models import Heartbeat, Lane, Run, StepRun
@@ -220,5 +222,6 @@ class HeartbeatAdmin(LookOnlyAdmin):
         return cells.badge("lost", "Silent") if silent else cells.badge("ok", "Alive")
 
 
+admin.site.register(Circuit, CircuitAdmin)
 admin.site.register(OutboxEvent, EventAdmin)
 admin.site.register(Delivery, DeliveryAdmin)

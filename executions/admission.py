@@ -50,7 +50,7 @@ cand AS (  -- load: what the workflow would have in flight with this step
   LEFT JOIN workflows_workflowversion v ON v.id = w.active_version_id
   CROSS JOIN LATERAL (
     SELECT s.id, s.due_at FROM executions_steprun s
-    WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting') AND s.workflow_id = wf.workflow_id
+    WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting') AND s.held_host IS NULL AND s.workflow_id = wf.workflow_id
       AND s.due_at <= statement_timestamp()
     ORDER BY s.due_at, s.id
     LIMIT greatest(0, least(greatest(room.n, least({FEW} - b.n, room.free)),
@@ -62,6 +62,7 @@ pick AS MATERIALIZED (  -- a workflow that has next to nothing in flight need no
   WHERE c.place <= room.n OR (c.load <= {FEW} AND c.place <= room.free)),
 locked AS MATERIALIZED (
   SELECT s.id, pick.load <= {FEW} AS is_newcomer FROM executions_steprun s JOIN pick USING (id) WHERE s.status || '' IN ('ready', 'waiting')
+    AND s.held_host IS NULL
   ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
 UPDATE executions_steprun s SET status = 'queued', rung_at = clock_timestamp(), rings = 0
 FROM locked WHERE s.id = locked.id

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from executions import cell_limits, published
 from executions.claims import StepInHand
+from executions.egress.breaker import HELD
 from executions.outcomes import Fail, Retry, decide
 from lightfield.kernel import strict_json
 from lightfield.kernel.errors import PermanentStepError, RequestRefused
@@ -66,6 +67,8 @@ def context_of(step: StepInHand, *, limit_seconds: float, **more: Any) -> StepCo
         attempt=step.attempt,
         trace_id=step.trace_id,
         idempotency_key=step.effect_key,
+        is_retry=step.used_attempts > 1,
+        held_for=step.error_code if step.error_code in HELD else None,
         deadline=time.monotonic() + limit_seconds,
         **more,
     )

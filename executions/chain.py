@@ -18,7 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from executions import cell_limits, claims, ending, intents, published, reports
+from executions import cell_limits, claims, egress, ending, intents, published, reports
 from executions.attempts import (
     acting,
     checked_output,
@@ -28,10 +28,13 @@ from executions.attempts import (
     judge,
     step_type_of,
 )
+from executions.circuits import rows
 from executions.claims import StepInHand
 from executions.crowd import crowd
 from executions.engine import next_in_hand
-from executions.leases import Hold, keeper, worker_name
+from executions.holds import Hold, held
+from executions.leases import Hold as Lease
+from executions.leases import keeper, worker_name
 from executions.looking_ahead import is_careful, next_intent
 from executions.lost_replies import committed_unheard, persist
 from executions.outcomes import Retry
@@ -100,7 +103,7 @@ class Chain:
         self.hold = self._keep(claimed_at, RENDER_SECONDS)
         crowd.begin(step.workflow_id)
 
-    def _keep(self, claimed_at: float, limit_seconds: float) -> Hold:
+    def _keep(self, claimed_at: float, limit_seconds: float) -> Lease:
         return keeper.hold(
             self.step.step_run_id, self.step.fence, claimed_at=claimed_at, limit_seconds=limit_seconds
         )
@@ -244,7 +247,7 @@ class Chain:
         sql.release()
 
     def _settle_error(self, error: Exception) -> None:
-        verdict = judge(error, self.step, was_intended=self.is_intended)
+        verdict = held(error, self.step) or judge(error, self.step, was_intended=self.is_intended)
         logger.info(
             "attempt_failed",
             extra={
@@ -254,7 +257,9 @@ class Chain:
                 "error": str(error),
             },
         )
-        if isinstance(verdict, Retry):
+        if isinstance(verdict, Hold):
+            self._settle(reports.held(self.step, verdict))
+        elif isinstance(verdict, Retry):
             self._settle(reports.retried(self.step, verdict))
         else:
             self._settle(reports.failed(self.step, verdict))
@@ -269,6 +274,7 @@ class Chain:
             if settlement.effect == "done":
                 ending.tell_late_truth(self.step, settlement.answer or {})
             settled = committed_unheard(settlement)
+        rows.tell(egress.current_breaker())
         crashpoint("CP-S7")
         is_waiting = settlement.status == StepStatus.WAITING
         code = settlement.error["code"] if settlement.error else None

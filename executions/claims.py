@@ -7,12 +7,16 @@ is `ready`: admission is the only way into the window.
 
 from __future__ import annotations
 
+import json
 import secrets
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
 
+from executions import egress
+from executions.circuits.rows import TROUBLED
 from lightfield.kernel import sql, strict_json
 
 # While a transaction holds these locks, nobody else changes these runs or their steps.
@@ -36,7 +40,7 @@ c AS MATERIALIZED (
   SELECT s.id, s.run_id, s.status AS was, s.attempts AS tried, lk.status AS run_was
   FROM lk JOIN executions_steprun s ON s.run_id = lk.id
   WHERE s.id = ANY(%(ids)s::bigint[]) AND {eligible}
-    AND s.attempts - s.lost - (s.status = 'running')::int < s.max_attempts
+    AND s.attempts - s.lost - s.held - (s.status = 'running')::int < s.max_attempts
   ORDER BY s.run_id FOR UPDATE OF s),
 old AS (  -- the attempt whose worker died
   UPDATE executions_attempt a SET outcome = 'lost', error_code = 'step.worker_lost', finished_at = clock_timestamp()
@@ -51,7 +55,7 @@ st AS (
   FROM c LEFT JOIN old ON old.step_run_id = c.id WHERE s.id = c.id
   RETURNING s.id, s.run_id, s.key, s.fence, s.attempts, c.was, c.tried, c.run_was,
             old.fence AS old_fence, old.intent_at, old.worker AS old_worker,
-            s.position, s.type, s.lane, s.status, s.lost, s.max_attempts, s.due_at),
+            s.position, s.type, s.lane, s.status, s.lost, s.max_attempts, s.due_at, s.held, s.error_code, s.started_at),
 a AS (
   INSERT INTO executions_attempt (step_run_id, number, fence, worker, alone, started_at)
   SELECT id, attempts, fence, %(worker)s::text, %(alone)s::bool, clock_timestamp() FROM st),
@@ -85,16 +89,19 @@ SELECT s.id, s.run_id, r.workflow_id, r.version_id, s.position, s.key, s.type, s
   f.key, f.request::text, s.due_at, s.due_at <= statement_timestamp(),
   (SELECT x.outcome FROM executions_attempt x WHERE x.step_run_id = s.id AND x.number = s.attempts),
   s.lane <> 'fast' AND EXISTS (
-    SELECT 1 FROM executions_steprun w WHERE w.lane = s.lane AND w.status IN ('ready', 'waiting') AND w.id <> s.id
-      AND w.due_at <= statement_timestamp()), e.depth
+    SELECT 1 FROM executions_steprun w WHERE w.lane = s.lane AND w.status IN ('ready', 'waiting') AND w.held_host IS NULL AND w.id <> s.id
+      AND w.due_at <= statement_timestamp()), e.depth,
+  s.held, s.error_code, extract(epoch FROM clock_timestamp() - s.started_at)::float8, {circuits}::text
 FROM {steps} s JOIN executions_run r ON r.id = s.run_id JOIN triggers_outboxevent e ON e.id = r.event_id
 JOIN workflows_workflow w ON w.id = r.workflow_id JOIN workflows_workflowversion v ON v.id = r.version_id
 LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.decided_at IS NULL
 {which} ORDER BY s.run_id"""
-CONTEXT = _CONTEXT.format(run_status="r.status", steps="executions_steprun", which="WHERE {which}")
+CONTEXT = _CONTEXT.format(
+    run_status="r.status", steps="executions_steprun", which="WHERE {which}", circuits="NULL"
+)
 
 # Of what was just claimed: `r` is still what it was before.
-CONTEXT_OF_CLAIMED = _CONTEXT.format(run_status="'running'", steps="st", which="")
+CONTEXT_OF_CLAIMED = _CONTEXT.format(run_status="'running'", steps="st", which="", circuits=TROUBLED)
 # One statement and no transaction around it: a lock that skips waits for nobody, so it sees what it locks.
 CLAIM_IN_COMPANY = CLAIM.format(locked=LOCK_RUNS, eligible=IN_COMPANY, context=CONTEXT_OF_CLAIMED)
 
@@ -154,6 +161,9 @@ class StepInHand:
     is_due: bool = True
     lane_waits: bool = False  # other due steps of its lane wait for a slot
     depth: int = 0  # how many runs led to its run's event
+    held: int = 0
+    error_code: str | None = None  # of the attempt before: it stays until this one is settled
+    seconds: float = 0.0  # since its first attempt began
 
     def opened(self) -> StepInHand:
         """The same step with its next attempt counted: what a fast step's error is judged by."""
@@ -175,6 +185,9 @@ class StepInHand:
             fence=int(is_claimed),
             attempt=int(is_claimed),
             lost=0,
+            held=0,
+            error_code=None,
+            seconds=0.0,
             run_status="running",
             outputs={**self.outputs, self.key: output},
             effect_key=f"{self.run_id}:{plan['key']}",
@@ -186,7 +199,7 @@ class StepInHand:
     @property
     def used_attempts(self) -> int:
         """Attempts that count against max_attempts."""
-        return self.attempt - self.lost
+        return self.attempt - self.lost - self.held
 
 
 @sql.retrying_conflicts
@@ -224,7 +237,11 @@ def _take(
         "owner": owner or worker,
         "alone": alone,
     }
-    return [_read(found) for found in sql.rows(statement, params)]
+    asked_at = time.monotonic()
+    claimed = sql.rows(statement, params)
+    if claimed:
+        egress.current_breaker().learn(json.loads(claimed[0][29] or "{}"), asked_at=asked_at)
+    return [_read(found) for found in claimed]
 
 
 def in_hand(ids: list[int]) -> list[StepInHand]:
@@ -290,6 +307,9 @@ def _read(found: tuple[Any, ...]) -> StepInHand:
         last_outcome=found[23],
         lane_waits=found[24],
         depth=found[25],
+        held=found[26],
+        error_code=found[27],
+        seconds=found[28] or 0.0,
     )
 
 

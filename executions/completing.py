@@ -32,7 +32,7 @@ rival AS MATERIALIZED (  -- the least that a waiting workflow has in flight, if 
   CROSS JOIN LATERAL ({IN_FLIGHT_OF_WF}) b
   WHERE b.n < least({OWN_LIMIT}, l.per_workflow)
     AND (SELECT s.due_at FROM executions_steprun s WHERE s.lane = %(lane)s::text AND s.status IN ('ready', 'waiting')
-           AND s.workflow_id = wf.workflow_id ORDER BY s.due_at, s.id LIMIT 1) <= statement_timestamp()),
+           AND s.held_host IS NULL AND s.workflow_id = wf.workflow_id ORDER BY s.due_at, s.id LIMIT 1) <= statement_timestamp()),
 lk AS MATERIALIZED (  -- a run keeps its slot unless admission would give it to a workflow with less in flight
   SELECT w.*, w.may_continue AND NOT coalesce((SELECT n FROM rival) < (
     SELECT count(*) FROM executions_steprun s WHERE s.lane = %(lane)s::text AND s.workflow_id = w.workflow_id

@@ -6,10 +6,10 @@ from __future__ import annotations
 WAITING_WORKFLOWS = """
 wf(workflow_id) AS (  -- skip scan: one index probe per workflow that waits
   (SELECT workflow_id FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')
-   ORDER BY workflow_id LIMIT 1)
+     AND held_host IS NULL ORDER BY workflow_id LIMIT 1)
   UNION ALL
   SELECT (SELECT s.workflow_id FROM executions_steprun s WHERE s.lane = %(lane)s::text
-            AND s.status IN ('ready', 'waiting') AND s.workflow_id > wf.workflow_id ORDER BY 1 LIMIT 1)
+            AND s.status IN ('ready', 'waiting') AND s.held_host IS NULL AND s.workflow_id > wf.workflow_id ORDER BY 1 LIMIT 1)
   FROM wf WHERE wf.workflow_id IS NOT NULL)
 """
 
@@ -26,7 +26,7 @@ OWN_LIMIT = """CASE WHEN v.concurrency IS NOT NULL THEN v.concurrency - (
 
 # Does the lane stand: due steps wait, and nothing is on its way to a worker? Who takes what is on its way admits more.
 LANE_STANDS = """EXISTS (
-         SELECT 1 FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')
+         SELECT 1 FROM executions_steprun WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting') AND held_host IS NULL
            AND due_at <= statement_timestamp())
        AND NOT EXISTS (
          SELECT 1 FROM executions_steprun

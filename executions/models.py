@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from executions.circuits import models as _of_circuits  # noqa: F401  Django looks for models here
 from executions.notices import models as _of_notices  # noqa: F401  Django looks for models here
 from executions.states import (
     FINAL_RUN,
@@ -112,6 +113,10 @@ class StepRun(models.Model):
     lost_alone = models.PositiveIntegerField(
         default=0
     )  # of these, witnessed while nothing else ran in the process
+    # Attempts that were put back before they sent anything, for their host's sake; they use up no max_attempts.
+    held = models.PositiveIntegerField(default=0, db_default=0)
+    # While it waits for a host that fails (`executions.circuits`): no lane's window and no admission knows of it.
+    held_host = models.CharField(max_length=300, null=True)
     quarantined = models.BooleanField(default=False)  # its last worker died: runs in a process of its own
     max_attempts = models.PositiveSmallIntegerField()
     lease_expires_at = models.DateTimeField(null=True)
@@ -153,7 +158,15 @@ class StepRun(models.Model):
                 F("due_at"),
                 F("id"),
                 name="step_admit",
-                condition=Q(status__in=["ready", "waiting"]),
+                condition=Q(status__in=["ready", "waiting"], held_host__isnull=True),
+            ),
+            # whom a host that failed is to get next
+            models.Index(
+                F("held_host"),
+                F("due_at"),
+                F("id"),
+                name="step_held",
+                condition=Q(status="waiting", held_host__isnull=False),
             ),
             # admission counts what is in flight; the sweep looks for expired leases and unanswered bells
             models.Index(

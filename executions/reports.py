@@ -7,6 +7,7 @@ from typing import Any
 
 from executions import published
 from executions.claims import StepInHand
+from executions.holds import Hold
 from executions.outcomes import Fail, Retry
 from executions.settlements import Settlement
 from executions.states import AttemptOutcome, RunStatus, StepStatus
@@ -122,6 +123,30 @@ def retried(step: StepInHand, retry: Retry, *, told: Entries | None = None, **mo
     )
 
 
+def held(step: StepInHand, hold: Hold) -> Settlement:
+    """Nothing was sent: the attempt does not count, the slot is free, and the step waits for its host."""
+    metadata = {**_facts(hold.error), "seconds": None if hold.host else round(hold.delay_seconds, 3)}
+    waiting = entry(
+        "step.waiting",
+        step=step.key,
+        attempt=step.attempt,
+        before="running",
+        after="waiting",
+        metadata=metadata,
+    )
+    return _base(
+        step,
+        StepStatus.WAITING,
+        RunStatus.WAITING,
+        [waiting],
+        outcome=AttemptOutcome.HELD,
+        error=hold.error,
+        delay_seconds=hold.delay_seconds,
+        held=True,
+        held_host=hold.host,
+    )
+
+
 def failed(step: StepInHand, fail: Fail, *, told: Entries | None = None, **more: Any) -> Settlement:
     """The step is over: every later step is skipped and the run fails with the step's code."""
     rest = published.load(step.version_id).rest(step.position)
@@ -155,6 +180,7 @@ def failed(step: StepInHand, fail: Fail, *, told: Entries | None = None, **more:
         answer=fail.answer,
         may_have_happened=fail.outcome == AttemptOutcome.UNKNOWN,
         skipped=rest,
+        held=fail.outcome == AttemptOutcome.HELD,
         **more,
     )
 

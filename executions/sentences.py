@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from executions.egress.breaker import CIRCUIT_OPEN, RETRY_BUDGET
 from executions.models import Run, StepRun, TimelineEntry
 from executions.states import RunStatus, StepStatus
 from lightfield.kernel import plain_words
@@ -42,12 +43,12 @@ _WORDS: Final[dict[str, tuple[str, str, Callable[[str, int | None, Metadata], st
     "step.failed": ("close", "bad", lambda s, _a, _m: f"{s} failed"),
     "step.skipped": ("redo", "none", lambda s, _a, _m: f"{s} skipped"),
     "step.cancelled": ("block", "wait", lambda s, _a, _m: f"{s} cancelled"),
-    "step.waiting": ("bedtime", "wait", lambda s, _a, m: f"{s} sleeps for {_length(m.get('seconds'))}"),
+    "step.waiting": ("bedtime", "wait", lambda s, _a, m: _waits(s, m)),
     "step.logged": ("chat_bubble", "none", lambda s, _a, _m: f"{s} logged"),
 }
 # Said by the words or the message already, or by the columns beside them.
 _SAID: Final = frozenset(
-    "attempt by delay_seconds due_at error_code event_id failed_step may_have_sent message replay_of seconds status_code url_host".split()  # noqa: SIM905
+    "attempt by circuit delay_seconds due_at error_code event_id failed_step may_have_sent message replay_of seconds status_code url_host".split()  # noqa: SIM905
 )
 
 
@@ -107,6 +108,10 @@ def _running(step: StepRun) -> str:
 def _waiting(step: StepRun) -> str:
     when = plain_words.ago(step.due_at, timezone.now())
     due = "now" if "ago" in when else when
+    if step.held_host:
+        return f"Held back: {step.held_host} fails for many runs. It goes out when the host answers again, or fails {due}."
+    if step.error_code == RETRY_BUDGET:
+        return f"Waits for its turn among the retries to its host: {due}."
     return f"Tries again {due}." if step.error else f"Wakes {due}."
 
 
@@ -141,6 +146,16 @@ def _attempt(number: int | None) -> str:
 
 def _again(metadata: Metadata) -> str:
     return f"again after {_length(metadata.get('delay_seconds'))}"
+
+
+def _waits(step: str, metadata: Metadata) -> str:
+    """A sleep that its author wanted, or a request that was put back for its host's sake."""
+    host = metadata.get("url_host") or "its host"
+    if metadata.get("error_code") == CIRCUIT_OPEN:
+        return f"{step} waits until {host} answers again"
+    if metadata.get("error_code") == RETRY_BUDGET:
+        return f"{step} waits {_length(metadata.get('seconds'))} for its turn among the retries to {host}"
+    return f"{step} sleeps for {_length(metadata.get('seconds'))}"
 
 
 def _length(seconds: object) -> str:

@@ -40,6 +40,8 @@ class Settlement:
     may_continue: bool = False
     next_intent: dict[str, Any] | None = None  # if it continues: the next effect's key, request and digest
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    held: bool = False  # nothing was sent: the attempt uses up none
+    held_host: str | None = None  # it waits for this host
     lost: bool = False
     lost_alone: bool = False
     keeps_lease: bool = False

@@ -62,6 +62,7 @@ WITH r AS (
 st AS (
   UPDATE executions_steprun s SET
     status = %(status)s::text, fence = s.fence + %(fence_raise)s::int, attempts = s.attempts + %(opens)s::bool::int,
+    held = s.held + %(was_held)s::bool::int, held_host = %(held_host)s::text,
     lost = s.lost + %(was_lost)s::bool::int, lost_alone = s.lost_alone + %(was_lost_alone)s::bool::int,
     quarantined = false, output = %(output)s::jsonb, error_code = %(error_code)s::text, error = %(error)s::jsonb,
     due_at = CASE WHEN %(delay_seconds)s::float8 IS NULL THEN s.due_at
@@ -168,6 +169,8 @@ def settle(settlement: Settlement) -> Settled:
             "next_lane": following.get("lane"),
             "next_max_attempts": following.get("max_attempts"),
             "skipped": sql.json(s.skipped),
+            "was_held": s.held,
+            "held_host": s.held_host,
             "was_lost": s.lost,
             "was_lost_alone": s.lost_alone,
             "keeps_lease": s.keeps_lease,

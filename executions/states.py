@@ -33,6 +33,7 @@ class AttemptOutcome(TextChoices):
     REFUSED = "refused", "Refused"  # retryable, and the far side is known to have done nothing
     UNKNOWN = "unknown", "Unknown"  # sent, no answer: it may have happened
     PERMANENT = "permanent", "Permanent failure"
+    HELD = "held", "Put back"  # nothing was sent, for the host's sake; uses up no max_attempts
     LOST = "lost", "Worker lost"  # uses up no max_attempts; intent_at tells whether it may have sent
     CANCELLED = "cancelled", "Cancelled"
 

@@ -35,7 +35,7 @@ SELECT n FROM s WHERE n IS NOT NULL AND EXISTS (
 LANES = """
 SELECT l.name FROM executions_lane l
 WHERE EXISTS (SELECT 1 FROM executions_steprun s WHERE s.lane = l.name AND s.status IN ('ready', 'waiting')
-                AND s.due_at <= statement_timestamp())
+                AND s.held_host IS NULL AND s.due_at <= statement_timestamp())
   AND (SELECT count(*) FROM executions_steprun s WHERE s.lane = l.name AND s.status IN ('queued', 'running')) < l.width
 """
 
@@ -61,7 +61,7 @@ def _ring(which: str, base: int = BASE_SECONDS) -> str:
 
 
 FAST = _ring(
-    "s.lane = 'fast' AND s.status IN ('ready', 'waiting') "
+    "s.lane = 'fast' AND s.status IN ('ready', 'waiting') AND s.held_host IS NULL "
     "AND s.due_at <= statement_timestamp() - CASE s.status WHEN 'ready' THEN interval '1 second' ELSE interval '0' END"
 )
 QUEUED = _ring("s.status = 'queued'")
@@ -69,6 +69,29 @@ EXPIRED = _ring(
     "s.status = 'running' AND s.lease_expires_at < statement_timestamp() - make_interval(secs => %(margin)s::float8)",
     base=BASE_SECONDS_WHEN_LOST,
 )
+
+# Hosts whose turn it is (`circuits.releasing`): half open, to be probed, with steps that have waited for too long, or with
+# steps that nobody else would release. Those that were left alone longest go first. '' when rows are to be forgotten.
+CIRCUITS = """
+WITH RECURSIVE h(host) AS (
+  (SELECT held_host FROM executions_steprun WHERE status = 'waiting' AND held_host IS NOT NULL ORDER BY held_host LIMIT 1)
+  UNION ALL
+  SELECT (SELECT s.held_host FROM executions_steprun s WHERE s.status = 'waiting' AND s.held_host IS NOT NULL
+            AND s.held_host > h.host ORDER BY 1 LIMIT 1)
+  FROM h WHERE h.host IS NOT NULL)
+SELECT host FROM (
+  SELECT c.host, c.turned_at AS at FROM executions_circuit c
+  WHERE c.state = 'half_open' OR (c.state = 'open' AND (c.retry_at <= statement_timestamp() OR EXISTS (
+    SELECT 1 FROM executions_steprun s WHERE s.held_host = c.host AND s.held_host IS NOT NULL AND s.status = 'waiting'
+      AND s.due_at <= statement_timestamp())))
+  UNION ALL
+  SELECT h.host, c.turned_at FROM h LEFT JOIN executions_circuit c ON c.host = h.host
+  WHERE h.host IS NOT NULL AND coalesce(c.state, 'closed') = 'closed'
+  UNION ALL
+  SELECT '', NULL WHERE EXISTS (
+    SELECT 1 FROM executions_circuit WHERE state = 'closed' AND heard_at < statement_timestamp() - interval '1 minute')
+) turns ORDER BY at NULLS FIRST LIMIT 200
+"""
 
 TICKS = """
 SELECT 1 FROM triggers_trigger WHERE next_due_at <= statement_timestamp() - interval '1 second' LIMIT 1
@@ -106,6 +129,7 @@ class Swept:
     queued: list[int] = field(default_factory=list)
     expired: list[int] = field(default_factory=list)
     overdue: list[str] = field(default_factory=list)
+    troubled_hosts: list[str] = field(default_factory=list)
     has_undecided_effects: bool = False
     has_ticks_due: bool = False
     has_notices_due: bool = False
@@ -132,6 +156,7 @@ def sweep() -> Swept:
         queued = sql.rows(QUEUED, {})
         expired = sql.rows(EXPIRED, {"margin": margin_seconds()})
         swept.overdue = [str(found[0]) for found in sql.rows(OVERDUE, {})]
+        swept.troubled_hosts = [str(found[0]) for found in sql.rows(CIRCUITS, {})]
         swept.has_ticks_due = bool(sql.rows(TICKS, {}))
         swept.has_notices_due = outgoing.is_due()
         swept.has_undecided_effects = bool(sql.rows(UNDECIDED, {"margin": margin_seconds()}))

@@ -13,6 +13,7 @@ from celery.exceptions import Retry
 from django.db import InterfaceError, OperationalError
 
 from executions import admission, cells, dispatcher, engine, heartbeats, planner_statistics, sweeper, worker
+from executions.circuits import releasing
 from executions.ending import end_run
 from executions.notices import outgoing
 from executions.states import RunStatus
@@ -64,7 +65,7 @@ def execute_in_cell(step_run_ids: list[int], lane: str) -> None:
 
 @door("executions.sweep")
 def sweep() -> None:
-    sweeper.sweep()
+    releasing.take_turns(sweeper.sweep().troubled_hosts)
     planner_statistics.refresh()
     collecting.collect()
     uncaptured.fold()

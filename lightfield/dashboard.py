@@ -36,7 +36,8 @@ EVENTS: Final = "SELECT count(*)::int FROM triggers_outboxevent WHERE id >= %(si
 
 # One statement for all that waits now; each part stops at %(most)s rows.
 STANDING: Final = """
-SELECT pending.number, pending.oldest, poison.number, live.number
+SELECT pending.number, pending.oldest, poison.number, live.number,
+  (SELECT count(*)::int FROM executions_circuit WHERE state <> 'closed')
 FROM (SELECT count(*)::int AS number, min(captured_at) AS oldest FROM
        (SELECT captured_at FROM triggers_outboxevent WHERE status = 'pending' LIMIT %(most)s::int) p) pending,
   (SELECT count(*)::int AS number FROM
@@ -48,7 +49,7 @@ LANES: Final = """
 SELECT l.name, l.width,
   (SELECT count(*)::int FROM executions_steprun s WHERE s.lane = l.name AND s.status IN ('queued', 'running')),
   (SELECT count(*)::int FROM (SELECT 1 FROM executions_steprun s
-     WHERE s.lane = l.name AND s.status IN ('ready', 'waiting') AND s.due_at <= statement_timestamp()
+     WHERE s.lane = l.name AND s.status IN ('ready', 'waiting') AND s.held_host IS NULL AND s.due_at <= statement_timestamp()
      LIMIT %(most)s::int) due)
 FROM executions_lane l ORDER BY l.name
 """
@@ -111,7 +112,9 @@ class Worker:
     is_silent: bool
 
 
-def concerns(*, poison: int, oldest_seconds: float | None, queues: list[dict[str, Any]]) -> list[str]:
+def concerns(
+    *, poison: int, oldest_seconds: float | None, queues: list[dict[str, Any]], failing_hosts: int = 0
+) -> list[str]:
     """What a person should look at now, the worst first."""
     found = []
     for queue in queues:
@@ -119,6 +122,9 @@ def concerns(*, poison: int, oldest_seconds: float | None, queues: list[dict[str
             found.append(f"No {queue['name']} worker has been heard of for a while: its work waits.")
     if oldest_seconds is not None and oldest_seconds > LATE_AFTER_SECONDS:
         found.append(f"An event has waited {plain_words.length(oldest_seconds)} for its run.")
+    if failing_hosts:
+        hosts = "1 host fails" if failing_hosts == 1 else f"{failing_hosts:,} hosts fail"
+        found.append(f"{hosts}: steps that call it wait until it answers again. See Failing hosts.")
     if poison:
         events = "1 poison event waits" if poison == 1 else f"{poison:,} poison events wait"
         found.append(f"{events} for a person to look at.")
@@ -132,7 +138,7 @@ def with_numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     if not (user.has_perm("executions.view_run") and user.has_perm("triggers.view_outboxevent")):
         return context
     now = timezone.now()
-    pending, oldest, poison, live = sql.row(STANDING, {"most": MOST}) or (0, None, 0, 0)
+    pending, oldest, poison, live, failing = sql.row(STANDING, {"most": MOST}) or (0, None, 0, 0, 0)
     oldest_seconds = (now - oldest).total_seconds() if oldest else None
     since = now - timedelta(hours=HOURS)
     queues = _queues(now)
@@ -145,7 +151,9 @@ def with_numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
         "pending": pending,
         "oldest_seconds": oldest_seconds,
         "is_late": oldest_seconds is not None and oldest_seconds > LATE_AFTER_SECONDS,
-        "concerns": concerns(poison=poison, oldest_seconds=oldest_seconds, queues=queues),
+        "concerns": concerns(
+            poison=poison, oldest_seconds=oldest_seconds, queues=queues, failing_hosts=failing
+        ),
         "poison": poison,
         "live": live,
         "lanes": [Lane(*found) for found in sql.rows(LANES, {"most": MOST})],

@@ -41,6 +41,7 @@ SECTIONS: Final = (
         "Machine room",
         (
             ("Triggers", "sensors", "triggers", "trigger"),
+            ("Failing hosts", "cloud_off", "executions", "circuit"),
             ("Lanes", "traffic", "executions", "lane"),
             ("Workers", "monitor_heart", "executions", "heartbeat"),
             ("Periodic tasks", "schedule", "django_celery_beat", "periodictask"),

@@ -63,6 +63,20 @@ LIGHTFIELD_CAPTURE = env.choice("LIGHTFIELD_CAPTURE", "orm", ("orm", "trigger"))
 LIGHTFIELD_WATCH: dict[str, dict[str, object]] = {}  # models of others: docs/records.md
 LIGHTFIELD_EGRESS_ALLOW = env.text("LIGHTFIELD_EGRESS_ALLOW")
 
+# A host that fails is left alone: it is failing when at least so many calls within ten seconds, and this share of them,
+# failed (0 calls: never). Then one probe at a time, at distances that double from here up to a minute; once one succeeds,
+# releases at a rate that rises by so much every second. What waits for it waits no longer than the last.
+LIGHTFIELD_CIRCUIT_CALLS = env.whole("LIGHTFIELD_CIRCUIT_CALLS", 20, least=0, most=1_000_000)
+LIGHTFIELD_CIRCUIT_SHARE = env.number("LIGHTFIELD_CIRCUIT_SHARE", 0.5, least=0.01, most=1)
+LIGHTFIELD_CIRCUIT_PROBE_SECONDS = env.number("LIGHTFIELD_CIRCUIT_PROBE_SECONDS", 5, least=0.1, most=3600)
+LIGHTFIELD_CIRCUIT_RAMP = env.number("LIGHTFIELD_CIRCUIT_RAMP", 5, least=0.1, most=10_000)
+LIGHTFIELD_CIRCUIT_HOLD_SECONDS = env.number(
+    "LIGHTFIELD_CIRCUIT_HOLD_SECONDS", 86_400, least=1, most=31_536_000
+)
+# Retries to one host, of each worker process: this share of first attempts, and so many a second besides.
+LIGHTFIELD_RETRY_SHARE = env.number("LIGHTFIELD_RETRY_SHARE", 0.2, least=0, most=10)
+LIGHTFIELD_RETRY_FLOOR = env.number("LIGHTFIELD_RETRY_FLOOR", 3, least=0.1, most=1_000_000)
+
 # Webhooks: requests a second, and how many at once after a pause. Of one address, of one sender, of one sender in vain.
 LIGHTFIELD_WEBHOOK_RATE = env.number("LIGHTFIELD_WEBHOOK_RATE", 300, least=0.01, most=1_000_000)
 LIGHTFIELD_WEBHOOK_BURST = env.whole("LIGHTFIELD_WEBHOOK_BURST", 600, least=1, most=1_000_000)
@@ -277,6 +291,7 @@ SPECTACULAR_SETTINGS = {
         "RunStatus": "executions.states.RunStatus",
         "StepStatus": "executions.states.StepStatus",
         "NoticeStatus": "executions.notices.models.MessageStatus",
+        "CircuitState": "executions.circuits.models.CircuitState",
         "TaskStatus": "crm.models.TaskStatus",
         "MeetingPrivacy": "crm.models.MeetingPrivacy",
     },
@@ -289,6 +304,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "events", "description": "What set it off."},
         {"name": "deliveries", "description": "The inbox: what came to webhook addresses, accepted or not."},
         {"name": "runs", "description": "What came of it, step by step."},
+        {"name": "circuits", "description": "Hosts that fail, and are held back for it."},
         {
             "name": "crm",
             "description": "The records: accounts, contacts, opportunities, meetings, tasks, notes.",

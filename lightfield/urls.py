@@ -13,6 +13,7 @@ from rest_framework.routers import SimpleRouter
 
 from crm import api as crm
 from executions.api import DeliveryViewSet, EventViewSet, RunViewSet, WorkflowViewSet
+from executions.circuits.api import CircuitViewSet
 from lightfield import error_pages, health
 from lightfield.access.credential_api import CredentialViewSet
 from lightfield.access.errors_api import ErrorViewSet
@@ -36,6 +37,7 @@ router.register("events", EventViewSet, basename="event")
 router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("runs", RunViewSet, basename="run")
 router.register("credentials", CredentialViewSet, basename="credential")
+router.register("circuits", CircuitViewSet, basename="circuit")
 router.register("watchables", WatchableViewSet, basename="watchable")
 router.register("webhook-presets", WebhookPresetViewSet, basename="webhook-preset")
 router.register("errors", ErrorViewSet, basename="error")

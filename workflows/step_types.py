@@ -53,6 +53,10 @@ class StepContext:
     trace_id: str  # 32 hex digits
     idempotency_key: str  # the same on every attempt of the step
     deadline: float  # `time.monotonic()` instant by which `execute` must have returned
+    is_retry: bool = False  # an attempt of this step was sent before
+    held_for: str | None = (
+        None  # the code for which the attempt before was put back unsent: it has waited for its turn
+    )
     # A slow step calls it right before the first byte leaves, after every wait (lookup, connecting): it raises when
     # the step is no longer this worker's to send for. Let that exception pass.
     before_sending: Callable[[], None] = _no_lease

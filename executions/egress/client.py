@@ -10,12 +10,14 @@ from typing import Any, Final
 import certifi
 import requests
 
+from executions.egress.breaker import NO_TURN, STATUSES_AGAINST_HOST, Breaker, Turn, verdict_on_host
 from executions.egress.conversation import Request
 from executions.egress.exchange import Exchange
-from executions.egress.headers import Fields, encode_fields, is_secret
+from executions.egress.headers import Fields, encode_fields, identity_of, is_secret
 from executions.egress.hidden import LateHeaders
 from executions.egress.policy import Policy
 from executions.egress.resolver import Resolver
+from executions.egress.retry_after import retry_after_seconds
 from executions.egress.transport import GuardedAdapter, Outbound
 from executions.egress.urls import Target, follow, parse_target
 from executions.egress.wires import Connector
@@ -51,9 +53,15 @@ class Client:
     """One policy with its connections. Thread-safe; close it to give the connections up."""
 
     def __init__(
-        self, policy: Policy, tls: ssl.SSLContext | None = None, connector: Connector | None = None
+        self,
+        policy: Policy,
+        tls: ssl.SSLContext | None = None,
+        *,
+        breaker: Breaker | None = None,
+        connector: Connector | None = None,
     ) -> None:
         self._allow = policy.allow
+        self._breaker = breaker or Breaker()
         self._adapter = GuardedAdapter(connector or Connector(policy, Resolver(), tls or _tls_context()))
         self._session = _Session()
         self._session.trust_env = False  # no proxies and no .netrc from the environment
@@ -77,6 +85,8 @@ class Client:
         allow_redirects: bool = False,
         before_sending: Callable[[], None] | None = None,
         late_headers: LateHeaders | None = None,
+        credentials_key: str = "",
+        turn: Turn = NO_TURN,
     ) -> Answer:
         """See `executions.egress.request`."""
         if method not in METHODS:
@@ -87,29 +97,46 @@ class Client:
         try:
             for hop in range(MAX_REDIRECTS + 1):
                 late = late_headers.for_hop(target, self._allow, is_first=hop == 0) if late_headers else []
-                answer = self._send(method, target, fields, body, exchange, max_bytes, late)
+                request = Request(
+                    method=method,
+                    path=target.path,
+                    fields=_with_our_fields(method, target, fields, body, {name.lower() for name, _ in late}),
+                    body=body,
+                    max_bytes=max_bytes,
+                    exchange=exchange,
+                    late=late,
+                    speaks_for=identity_of(fields, credentials_key, late=late),
+                )
+                answer = self._send_if_it_may(request, target, turn)
                 if not allow_redirects or answer.status_code not in _REDIRECTS:
                     return answer
                 target, method, body, fields = _next_hop(answer, target, method, body, fields)
                 exchange.begin(target.host)
+                turn = NO_TURN  # it waited for the first host, and the retry is paid for
             raise PermanentStepError("http.redirect", f"More than {MAX_REDIRECTS} redirects.", answered=True)
         except StepError as error:
             error.sent = error.sent or exchange.sent
             error.metadata.setdefault("url_host", exchange.host)
             raise
 
-    def _send(
-        self,
-        method: str,
-        target: Target,
-        fields: Fields,
-        body: bytes | None,
-        exchange: Exchange,
-        max_bytes: int,
-        late: Fields,
-    ) -> Answer:
-        sent_fields = _with_our_fields(method, target, fields, body, {name.lower() for name, _ in late})
-        checked = Request(method, target.path, sent_fields, body, max_bytes, exchange, late)
+    def _send_if_it_may(self, checked: Request, target: Target, turn: Turn) -> Answer:
+        """Ask the breaker, send, and tell it what came of that."""
+        site = target.site
+        self._breaker.enter(site, target.host, turn)
+        try:
+            answer = self._send(checked, target)
+        except StepError as error:
+            verdict = verdict_on_host(error, timeout_seconds=checked.exchange.seconds)
+            if verdict is not None:
+                self._breaker.note(site, turn, verdict)
+            raise
+        code = STATUSES_AGAINST_HOST.get(answer.status_code, "")
+        wish = retry_after_seconds(answer.headers, status_code=answer.status_code) if code else None
+        self._breaker.note(site, turn, code, retry_after=wish or 0.0)
+        return answer
+
+    def _send(self, checked: Request, target: Target) -> Answer:
+        exchange = checked.exchange
         response = self._session.send(Outbound(target=target, checked=checked), proxies={})
         return Answer(
             status_code=response.status_code,

@@ -26,6 +26,7 @@ MAX_HEADERS: Final = 256
 MAX_INTERIM_ANSWERS: Final = 20  # 1xx before the real one
 MAX_PIECES: Final = 20_000  # reads and chunks of one body: a body sent byte by byte costs processor time
 MAX_REFUSAL_BYTES: Final = 65_536  # of an answer that is no success; the rest is not read
+_OF_CONNECTION = re.compile(rb"(?:^|[\s,])(?:ntlm|negotiate)\b", re.IGNORECASE)
 _KEEP_ALIVE = re.compile(rb"timeout=([0-9]{1,6})")
 
 
@@ -40,6 +41,8 @@ class Request:
     max_bytes: int  # of the answer's body, before and after decoding
     exchange: Exchange
     late: Fields = field(default_factory=list, repr=False)  # headers that nothing but the wire sees
+    # See `headers.identity_of`: its connection goes to no request that speaks for another.
+    speaks_for: bytes = b""
 
 
 @dataclass
@@ -180,7 +183,8 @@ class Conversation:
         protocol = self._protocol
         is_done = protocol.our_state is h11.DONE and protocol.their_state is h11.DONE
         # Bytes after the answer belong to nobody. Somebody else's request must not find them.
-        return is_done and self._went_out_whole and not protocol.trailing_data[0]
+        is_clean = is_done and self._went_out_whole and not protocol.trailing_data[0]
+        return is_clean and not any(_binds_the_connection(*field) for field in self._request.fields)
 
     def _lost(self, how: str) -> StepError:
         message = f"The connection to {self._exchange.host} broke: {how}."
@@ -198,8 +202,22 @@ def too_large(request: Request) -> StepError:
 
 
 def _keep_seconds(fields: Fields) -> float:
-    """How long the far side keeps the connection: a second less than it says in `Keep-Alive: timeout=5`."""
+    """How long the far side keeps the connection: a second less than it says in `Keep-Alive: timeout=5`.
+
+    0 when it has tied the connection to whoever asked: it must serve nobody again.
+    """
+    seconds = IDLE_SECONDS
     for name, value in fields:
         if name == b"keep-alive" and (match := _KEEP_ALIVE.search(value)):
-            return float(match[1]) - 1
-    return IDLE_SECONDS
+            seconds = float(match[1]) - 1
+        elif _binds_the_connection(name, value):
+            return 0.0
+    return seconds
+
+
+def _binds_the_connection(name: bytes, value: bytes) -> bool:
+    """NTLM and Negotiate prove who asks once for all that follows on the connection (RFC 4559 section 6)."""
+    lowered = name.lower()
+    if lowered in (b"authorization", b"www-authenticate"):
+        return _OF_CONNECTION.search(value) is not None
+    return lowered == b"persistent-auth"

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from executions.egress.breaker import NO_TURN, Breaker, Turn
 from executions.egress.client import MAX_BYTES, Answer, Client
 from executions.egress.hidden import LateHeaders
 from executions.egress.policy import Policy, parse_allow
@@ -27,6 +28,20 @@ def policy_from_settings() -> Policy:
 _lock = threading.Lock()
 _client: tuple[tuple[Any, Any], Client] | None = None
 _used: Client | None = None  # instead of the one that the settings ask for
+_breaker = Breaker()
+
+
+def current_breaker() -> Breaker:
+    """What this process knows of the hosts that it sends to."""
+    return _breaker
+
+
+def use_breaker(another: Breaker) -> Breaker:
+    """Know of hosts what `another` knows, as another process does. Returns the one before. For tests."""
+    global _breaker
+    before, _breaker = _breaker, another
+    close()
+    return before
 
 
 def current() -> Client:
@@ -42,7 +57,7 @@ def current() -> Client:
         if _client is None or _client[0] != wanted:
             if _client is not None:
                 _client[1].close()
-            _client = (wanted, Client(policy_from_settings()))
+            _client = (wanted, Client(policy_from_settings(), breaker=_breaker))
         return _client[1]
 
 
@@ -64,8 +79,8 @@ def close() -> None:
 
 def _forget_after_fork() -> None:
     """A child shares its parent's sockets: two processes must never write to one connection."""
-    global _client, _lock
-    _client, _lock = None, threading.Lock()
+    global _client, _lock, _breaker
+    _client, _lock, _breaker = None, threading.Lock(), Breaker()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)
@@ -83,6 +98,8 @@ def request(
     allow_redirects: bool = False,
     before_sending: Callable[[], None] | None = None,
     late_headers: LateHeaders | None = None,
+    credentials_key: str = "",
+    turn: Turn = NO_TURN,
 ) -> Answer:
     """Send one HTTP request to the outside and return the answer, whatever its status.
 
@@ -91,6 +108,8 @@ def request(
     `before_sending` is called right before the first byte of each request; what it raises keeps the request here.
     `late_headers` is asked right before each request connects, and by where it goes says which more headers it has; hooks and
     tracebacks see none of those.
+    `credentials_key` names who the request speaks for, where its headers do not tell: connections are shared only between
+    requests with the same secret headers and the same key. `turn` says whether it is a retry, or was held back before.
     `url` may hold characters beyond ASCII and spaces in path and query; `params` are added to its query.
 
     At most one request leaves per call (and per hop, where redirects are allowed): nothing is sent again.
@@ -98,7 +117,8 @@ def request(
     Raises:
         PermanentStepError: `egress.*` (refused before anything was sent), `http.tls_failed`,
             `http.too_large`, `http.bad_encoding`, `http.invalid_answer`, `http.redirect`.
-        TransientStepError: `http.timeout`, `http.dns_failed`, `http.connect_failed`, `http.connection_lost`.
+        TransientStepError: `http.timeout`, `http.dns_failed`, `http.connect_failed`, `http.connection_lost`;
+            `http.circuit_open`, `http.retry_budget`: nothing was sent, others wait for this host as well.
         `sent` is False only when it is certain that no byte of the request reached the network; the metadata
         has `url_host`, `phase` and, once known, `status_code`.
     """
@@ -113,4 +133,6 @@ def request(
         allow_redirects=allow_redirects,
         before_sending=before_sending,
         late_headers=late_headers,
+        credentials_key=credentials_key,
+        turn=turn,
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from lightfield.kernel.errors import PermanentStepError
@@ -73,6 +76,27 @@ def encode_fields(headers: Mapping[str, str]) -> Fields:
     return fields
 
 
+_PROCESS_KEY: Final = os.urandom(
+    32
+)  # what is kept of a secret can be compared in this process, and is of no use else
+
+
+def identity_of(fields: Fields, key: str = "", *, late: Fields | None = None) -> bytes:
+    """Who a request speaks for: equal for equal secret headers and `key`, empty without either. Tells nothing of them.
+
+    All that is `late` is secret, whatever its name.
+    """
+    named = [field for field in fields if is_secret(field[0].decode("ascii"))]
+    secrets = sorted((name.lower(), bytes(value)) for name, value in [*named, *(late or [])])
+    if not secrets and not key:
+        return b""
+    told = hashlib.blake2b(key=_PROCESS_KEY, digest_size=16)
+    for part in [key.encode(), *(text for field in secrets for text in field)]:
+        told.update(b"%d:%b" % (len(part), part))
+    return told.digest()
+
+
+@lru_cache(maxsize=1024)
 def is_secret(name: str) -> bool:
     """True for headers that carry who somebody is: never stored, never sent to another origin."""
     lowered = name.lower()

@@ -50,11 +50,13 @@ class GuardedAdapter(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         if not isinstance(request, Outbound):
             raise TypeError("this session sends only what executions.egress.request has checked")
-        wire = self._idle.take(request.target) or self._connector.connect(
-            request.target, request.checked.exchange
-        )
+        checked = request.checked
+        wire = self._idle.take(request.target, checked.speaks_for)
+        if wire is None:
+            wire = self._connector.connect(request.target, checked.exchange)
+            wire.speaks_for = checked.speaks_for
         try:
-            answer = Conversation(wire, request.checked).hold()
+            answer = Conversation(wire, checked).hold()
         except BaseException:
             wire.close()
             raise

@@ -48,6 +48,11 @@ class Target:
         return self.scheme, self.host, self.port
 
     @property
+    def site(self) -> str:
+        """The origin as text: what people see, and what circuits are kept under."""
+        return f"{self.scheme}://{self.host_header}"
+
+    @property
     def lookup_name(self) -> str:
         return self.host + "." if self.has_root_dot else self.host
 

@@ -35,6 +35,7 @@ class Wire:
     def __init__(self, sock: socket.socket, target: Target) -> None:
         self._sock = sock
         self.origin = target.origin
+        self.speaks_for = b""  # whose requests went over it
         self.too_old_at = time.monotonic() + MAX_AGE_SECONDS
         self.usable_until = 0.0  # `time.monotonic()`, set when it is put away
 
@@ -72,24 +73,25 @@ class Wire:
 
 
 class IdleWires:
-    """Connections between requests, by origin. Thread-safe.
+    """Connections between requests, by origin and by whom they speak for. Thread-safe.
 
-    A wire goes only to requests for the same scheme, host and port. Its address was judged when it was
-    connected, and the policy cannot have changed since: a changed policy makes a new client with no wires.
+    A wire goes only to requests for the same scheme, host and port that speak for the same (`headers.identity_of`): a
+    server that ties an identity to a connection gives nobody another's. Its address was judged when it was connected, and
+    policy and TLS settings cannot have changed since: changed ones make a new client with no wires.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: dict[tuple[str, str, int], deque[Wire]] = {}
+        self._idle: dict[tuple[tuple[str, str, int], bytes], deque[Wire]] = {}
         self._count = 0
         self._swept_at = time.monotonic()
 
-    def take(self, target: Target) -> Wire | None:
+    def take(self, target: Target, speaks_for: bytes = b"") -> Wire | None:
         """The most recently used wire that still lives, or None."""
         now = time.monotonic()
         while True:
             with self._lock:
-                wires = self._idle.get(target.origin)
+                wires = self._idle.get((target.origin, speaks_for))
                 if not wires:
                     return None
                 wire = wires.pop()
@@ -104,7 +106,7 @@ class IdleWires:
         with self._lock:
             expired = self._sweep(now)
             if self._count < MAX_IDLE and wire.usable_until > now:
-                self._idle.setdefault(wire.origin, deque()).append(wire)
+                self._idle.setdefault((wire.origin, wire.speaks_for), deque()).append(wire)
                 self._count += 1
             else:
                 expired.append(wire)
@@ -125,11 +127,11 @@ class IdleWires:
             return []
         self._swept_at = now
         expired: list[Wire] = []
-        for origin, wires in list(self._idle.items()):
+        for shared_by, wires in list(self._idle.items()):
             while wires and wires[0].usable_until <= now:
                 expired.append(wires.popleft())
             if not wires:
-                del self._idle[origin]
+                del self._idle[shared_by]
         self._count -= len(expired)
         return expired
 

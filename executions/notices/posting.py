@@ -9,8 +9,9 @@ import time
 from typing import Any, Final
 
 from executions import egress
+from executions.egress.retry_after import retry_after_seconds
 from executions.notices import signing
-from executions.steps.http_answers import excerpt, retry_after_seconds
+from executions.steps.http_answers import excerpt
 from lightfield.kernel.errors import PermanentStepError, TransientStepError
 from workflows.canonical import canonical_json
 
@@ -49,5 +50,5 @@ def post(message_id: str, workflow_id: str, body: dict[str, Any], webhook: dict[
     told = f"{answer.url_host} answered {answer.status_code}{': ' if said else '.'}{said}"
     if answer.status_code == GONE:
         raise PermanentStepError("notice.refused", told, answered=True)
-    after = retry_after_seconds(answer.headers)
+    after = retry_after_seconds(answer.headers, status_code=answer.status_code)
     raise TransientStepError("notice.refused", told, retry_after=after, answered=True)

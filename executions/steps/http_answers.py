@@ -1,4 +1,4 @@
-"""What an HTTP answer means to a step: a success or which error, the wish to be asked later, a storable body."""
+"""What an HTTP answer means to a step: a success or which error, and what of it is kept."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import codecs
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from executions.egress.headers import REDACTED, is_secret
 from lightfield.kernel import strict_json
 from lightfield.kernel.catalogue import CATALOGUE
 from lightfield.kernel.errors import RequestRefused
 
-MAX_RETRY_AFTER_SECONDS: Final = 3600.0
 EXCERPT_CHARS: Final = 500
-REDACTED: Final = "[redacted]"
+MAX_KEPT_BYTES: Final = 256 << 10  # of a body, in the step's output
+MAX_HEADERS: Final = 100
+MAX_HEADER_BYTES: Final = 16 << 10  # names and values together
+MAX_HEADER_CHARS: Final = 4096
 
 _CODES: Final = {
     408: "http.request_timeout",
@@ -59,30 +60,6 @@ def classify(status_code: int, retry_on_status: Collection[int] = ()) -> Verdict
     return Verdict(code, is_retryable=CATALOGUE[code].retryable or status_code in retry_on_status)
 
 
-def retry_after_seconds(headers: dict[str, str]) -> float | None:
-    """How long the receiver wants to be left alone: 0 to 3600 s, or None when it does not say.
-
-    A date counts from the answer's own Date, so that the two clocks need not agree.
-    Source: RFC 9110 section 10.2.3.
-    """
-    text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,10}", text):
-        return min(float(text), MAX_RETRY_AFTER_SECONDS)
-    until = _instant(text)
-    if until is None:
-        return None
-    since = _instant(headers.get("date", "")) or datetime.now(UTC)
-    return min(max((until - since).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)
-
-
-def _instant(text: str) -> datetime | None:
-    try:
-        instant = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
-
-
 def excerpt(body: bytes, secrets: Collection[str] = ()) -> str:
     """The beginning of a refusal's body for people: at most 500 characters, storable, without our secrets."""
     text = body[: EXCERPT_CHARS * 8].decode("utf-8", "replace")
@@ -94,14 +71,11 @@ def excerpt(body: bytes, secrets: Collection[str] = ()) -> str:
 def output(status_code: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
     """The step's output. The body is JSON, else text, else base64 with `"encoding": "base64"`.
 
-    JSON that could not be stored (see `strict_json`) stays text: it is the receiver's, and valid to others.
+    JSON that could not be stored (see `strict_json`) stays text: it is the receiver's, and valid to others. Of a body that
+    is larger than 256 KiB, as it would be kept, the beginning is kept as text or base64, with `"truncated": true` and
+    `"size_bytes"`, its whole size as it came: the request has succeeded and its effect is done, so the step has, too.
     """
-    shown = {
-        name: REDACTED if name == "set-cookie" else value
-        for name, value in headers.items()
-        if len(name) <= strict_json.MAX_KEY_CHARS
-    }
-    answer: dict[str, Any] = {"status_code": status_code, "headers": shown, "body": ""}
+    answer: dict[str, Any] = {"status_code": status_code, **_shown_headers(headers), "body": ""}
     media_type, charset = _content_type(headers.get("content-type", ""))
     if _is_json(media_type) and body:
         try:
@@ -111,11 +85,36 @@ def output(status_code: int, headers: dict[str, str], body: bytes) -> dict[str, 
         except RequestRefused:
             pass
         else:
-            return parsed
+            if (
+                len(body) <= MAX_KEPT_BYTES
+                or len(strict_json.canonical(parsed["body"]).encode()) <= MAX_KEPT_BYTES
+            ):
+                return parsed
     text = _as_text(body, charset)
+    cut = {"truncated": True, "size_bytes": len(body)}
     if text is None:
-        return {**answer, "body": base64.b64encode(body).decode("ascii"), "encoding": "base64"}
-    return {**answer, "body": text}
+        fits = len(body) <= MAX_KEPT_BYTES // 4 * 3
+        kept = base64.b64encode(body[: MAX_KEPT_BYTES // 4 * 3]).decode("ascii")
+        return {**answer, "body": kept, "encoding": "base64", **({} if fits else cut)}
+    raw = text.encode()
+    if len(raw) <= MAX_KEPT_BYTES:
+        return {**answer, "body": text}
+    return {**answer, "body": raw[:MAX_KEPT_BYTES].decode("utf-8", "ignore"), **cut}
+
+
+def _shown_headers(headers: dict[str, str]) -> dict[str, Any]:
+    """Those that tell who somebody is without their values; 16 KiB in all, each at most 4 KiB, and a mark if that is less."""
+    shown: dict[str, str] = {}
+    left = MAX_HEADER_BYTES
+    for name, value in headers.items():
+        kept = REDACTED if is_secret(name) else value[:MAX_HEADER_CHARS]
+        size = len(name) + len(kept.encode())
+        if len(name) <= strict_json.MAX_KEY_CHARS and size <= left and len(shown) < MAX_HEADERS:
+            shown[name], left = kept, left - size
+    is_whole = len(shown) == len(headers) and all(
+        len(value) <= MAX_HEADER_CHARS for value in headers.values()
+    )
+    return {"headers": shown, **({} if is_whole else {"headers_truncated": True})}
 
 
 def _content_type(header: str) -> tuple[str, str]:

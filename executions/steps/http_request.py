@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from executions import egress
 from executions.egress.headers import is_secret
+from executions.egress.retry_after import retry_after_seconds
 from executions.egress.urls import MAX_URL_CHARS, parse_target
 from executions.secrets import hiding
 from executions.secrets.opening import SecretHeaders
@@ -71,6 +72,9 @@ class HttpRequestOutput(StepOutput):
     headers: dict[str, JsonValue]
     body: JsonValue
     encoding: Literal["base64"] | None = None
+    truncated: bool = False
+    size_bytes: int | None = None  # of the whole body, when it was cut
+    headers_truncated: bool = False
 
 
 @register
@@ -81,9 +85,9 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
         headers, and nowhere else, `{{ secret.name }}` may stand: see docs/secrets.md. `query` is added to the URL's own; a list gives a name
         several times, null leaves it out. `timeout_seconds` is the total for one attempt.
 
-    Output: `{"status_code", "headers", "body"}`; header names in lower case, Set-Cookie redacted. The body is
-        parsed when it is JSON, text otherwise, base64 with `"encoding": "base64"` when it is neither; at most
-        1 MiB.
+    Output: `{"status_code", "headers", "body"}`; header names in lower case, those that tell who somebody is without
+        their values. The body is parsed when it is JSON, text otherwise, base64 with `"encoding": "base64"` when it is
+        neither. At most 1 MiB is taken, and 256 KiB are kept: the beginning, with `"truncated": true` and `"size_bytes"`.
 
     Delivery: every attempt sends the same `Idempotency-Key` and its own span of the run's `traceparent`,
         whatever the author's headers say. At most one request leaves per attempt. When no answer arrives, the
@@ -91,7 +95,8 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
 
     Raises:
         TransientStepError: no connection, no answer in time, or 408, 425, 429, 502, 503, 504; honours
-            `Retry-After`.
+            `Retry-After`. `http.circuit_open` and `http.retry_budget`: nothing was sent, for the host's sake; the engine
+            holds the step back and counts no attempt.
         PermanentStepError: every other status outside 2xx (redirects too, unless followed), and what
             `egress.request` refuses. The metadata has `url_host`, `status_code`, `attempt`, `retry_after`
             and the beginning of the answer as `body_excerpt`.
@@ -155,6 +160,7 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
                 allow_redirects=request["allow_redirects"],
                 before_sending=context.before_sending,
                 late_headers=SecretHeaders(request.get("sealed_headers", ())),
+                turn=egress.Turn(is_retry=context.is_retry, held_for=context.held_for),
             )
         except StepError as error:
             error.metadata["attempt"] = context.attempt
@@ -193,7 +199,7 @@ def _refusal(answer: egress.Answer, headers: dict[str, str], context: StepContex
     verdict = classify(answer.status_code)
     assert verdict.code is not None
     message = f"{answer.url_host} answered {answer.status_code}."
-    retry_after = http_answers.retry_after_seconds(answer.headers)
+    retry_after = retry_after_seconds(answer.headers, status_code=answer.status_code)
     metadata: dict[str, Any] = {
         "url_host": answer.url_host,
         "status_code": answer.status_code,
@@ -229,7 +235,10 @@ def _body(config: HttpRequestConfig) -> tuple[str | None, str | None]:
         return text, "application/json"
     if config.form is not None:
         pairs = [(name, _text(item)) for name, value in config.form.items() for item in _items(value)]
-        return urlencode(pairs, errors="replace"), "application/x-www-form-urlencoded"
+        try:
+            return urlencode(pairs), "application/x-www-form-urlencoded"
+        except UnicodeEncodeError:
+            raise PermanentStepError("config.invalid", "The form holds half of a surrogate pair.") from None
     return config.body, None if config.body is None else "text/plain; charset=utf-8"
 
 

@@ -21,8 +21,8 @@ INVARIANTS = (
         name="attempts-within-limit",
         number="I14",
         subject=Subject.STEPS,
-        says="Attempts that did not lose their worker are at most max_attempts.",
-        broken="SELECT id FROM executions_steprun WHERE attempts - lost > max_attempts",
+        says="Attempts that neither lost their worker nor were put back unsent are at most max_attempts.",
+        broken="SELECT id FROM executions_steprun WHERE attempts - lost - held > max_attempts",
     ),
     Invariant(
         name="losses-counted",
@@ -36,6 +36,18 @@ INVARIANTS = (
                          count(*) FILTER (WHERE alone AND witnessed) AS lost_alone
                        FROM executions_attempt WHERE outcome = 'lost' GROUP BY step_run_id) a ON a.step_run_id = s.id
             WHERE coalesce(a.lost, 0) <> s.lost OR coalesce(a.lost_alone, 0) <> s.lost_alone""",
+    ),
+    Invariant(
+        name="holds-counted",
+        subject=Subject.STEPS,
+        says="A step counts as many attempts put back as it has; it waits for a host only after one, and only while it waits.",
+        broken="""
+            SELECT s.id FROM executions_steprun s
+            LEFT JOIN (SELECT step_run_id, count(*) AS held, max(number) AS last
+                       FROM executions_attempt WHERE outcome = 'held' GROUP BY step_run_id) a ON a.step_run_id = s.id
+            WHERE coalesce(a.held, 0) <> s.held
+              OR (s.held_host IS NOT NULL AND s.status = 'waiting' AND a.last IS DISTINCT FROM s.attempts)
+              OR (s.held_host IS NOT NULL AND s.status IN ('ready', 'queued', 'running', 'completed'))""",
     ),
     Invariant(
         name="blamed-with-reason",
@@ -84,7 +96,7 @@ INVARIANTS = (
         broken="""
             SELECT step_run_id || '#' || number FROM executions_attempt
             WHERE (outcome IS NULL) <> (finished_at IS NULL) OR (outcome = 'ok' AND error_code IS NOT NULL)
-              OR (outcome IN ('refused', 'permanent', 'lost') AND error_code IS NULL)
+              OR (outcome IN ('refused', 'permanent', 'lost', 'held') AND error_code IS NULL)
               OR (outcome = 'cancelled' AND intent_at IS NOT NULL)""",
     ),
     Invariant(

@@ -172,6 +172,8 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("http.outcome_unknown", False, None, "The request may have been carried out; no answer came, and on_unknown is fail.", "Ask the receiver, then replay: the same idempotency key is sent again."),
     Entry("http.unavailable", True, None, "The receiver answered 502, 503 or 504.", "Nothing, if a retry succeeds; else ask the receiver."),
     Entry("http.throttled", True, None, "The receiver answered 429, too many requests.", "Lower the workflow's concurrency, or ask for a higher limit."),
+    Entry("http.circuit_open", True, None, "The host fails for many runs; nothing was sent, and no attempt was used up.", "Nothing: it goes out when the host answers again. GET /api/v1/circuits and the admin say what it fails with. A step that waited for LIGHTFIELD_CIRCUIT_HOLD_SECONDS fails: replay it."),
+    Entry("http.retry_budget", True, None, "The host gets as many retries as it may already; nothing was sent, and no attempt was used up.", "Nothing: it goes out when its turn comes. Ask the receiver why so many requests fail."),
     Entry("http.request_timeout", True, None, "The receiver answered 408: it did not get the request in time.", "Send less, or ask the receiver."),
     Entry("http.too_early", True, None, "The receiver answered 425: it does not want to risk a replayed request.", "Nothing: a retry usually succeeds."),
     Entry("http.client_error", False, None, "The receiver refused the request with a 4xx status.", "Correct the request; the metadata has the beginning of the answer."),

@@ -35,6 +35,31 @@ VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "LIGHTFIELD_REFUSED_RATE": ("webhooks in vain a second of one sender", "429 `webhook.throttled`"),
     "LIGHTFIELD_REFUSED_BURST": ("webhooks in vain at once of one sender", "429 `webhook.throttled`"),
     "LIGHTFIELD_WAITERS": ("requests with `?wait` in one web process", "answered 202 at once"),
+    "LIGHTFIELD_CIRCUIT_CALLS": ("calls to a host in ten seconds before it can count as failing", "–"),
+    "LIGHTFIELD_CIRCUIT_SHARE": (
+        "share of a host's calls that fail",
+        "its requests wait, `http.circuit_open`; no attempt is counted",
+    ),
+    "LIGHTFIELD_CIRCUIT_PROBE_SECONDS": (
+        "until a failing host is probed, at first",
+        "later, up to 60 s apart",
+    ),
+    "LIGHTFIELD_CIRCUIT_RAMP": (
+        "requests a second, more each second, to a host that is back",
+        "the others wait, `http.circuit_open`",
+    ),
+    "LIGHTFIELD_CIRCUIT_HOLD_SECONDS": (
+        "seconds that a step waits for a failing host",
+        "the step fails, `http.circuit_open`",
+    ),
+    "LIGHTFIELD_RETRY_SHARE": (
+        "retries to one host by one process, as a share of first attempts",
+        "they wait for a place, `http.retry_budget`",
+    ),
+    "LIGHTFIELD_RETRY_FLOOR": (
+        "retries a second to one host by one process, whatever the share",
+        "they wait for a place, `http.retry_budget`",
+    ),
     "LIGHTFIELD_NOTICE_SENDERS": ("failure notices being sent at once", "they wait, `pending`"),
     "LIGHTFIELD_POOL_SIZE": (
         "database connections of one process",
@@ -98,6 +123,28 @@ CONSTANTS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
             "422 `schedule.invalid_cron`",
         ),
         ("workflows.templating.faults:SOURCE_LIMIT", "a template, characters", "422 `template.limit`"),
+        (
+            "workflows.templating.faults:EXPRESSION_LIMIT",
+            "between one pair of braces, characters",
+            "422 `template.limit`",
+        ),
+        (
+            "workflows.templating.faults:TAGS_LIMIT",
+            "outputs and tags of one template",
+            "422 `template.limit`",
+        ),
+        ("workflows.templating.faults:LIST_LIMIT", "items that a filter reads or makes", "`template.limit`"),
+        (
+            "workflows.templating.faults:NAMES_LIMIT",
+            "what `assign` and `capture` hold, characters and items",
+            "`template.limit`",
+        ),
+        ("workflows.templating.faults:WORK_LIMIT", "units of work for one config", "`template.limit`"),
+        (
+            "lightfield.access.credential_fields:LONGEST",
+            "the value of a secret, characters",
+            "422 `secret.invalid`",
+        ),
         ("workflows.templating.faults:DEPTH_LIMIT", "nesting in a template", "422 `template.limit`"),
         ("workflows.templating.faults:LOOP_LIMIT", "iterations of all loops of a config", "`template.limit`"),
         ("workflows.templating.faults:TEXT_LIMIT", "what a template writes, characters", "`template.limit`"),
@@ -109,6 +156,18 @@ CONSTANTS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
         ("workflows.templating.faults:CONFIG_LIMIT", "a rendered config, characters", "`template.limit`"),
         ("executions.steps.condition:DEPTH_LIMIT", "levels of `all` and `any`", "422 `config.invalid`"),
         ("executions.steps.condition:RULES_LIMIT", "rules in one `all` or `any`", "422 `config.invalid`"),
+        ("crm.steps.find_records:MOST_RECORDS", "records that a step finds", "422 `config.invalid`"),
+        (
+            "crm.steps.find_records:MOST_BYTES",
+            "JSON of the records that a step finds, bytes",
+            "`step.output_too_large`",
+        ),
+        (
+            "crm.steps.filters:VALUE_CHARS",
+            "a text that `find_records` looks for, characters",
+            "`config.invalid`",
+        ),
+        ("crm.steps.filters:MOST_VALUES", "values in one list of `find_records`", "`config.invalid`"),
         ("crm.values:CUSTOM_BYTES", "`custom` of a record, bytes", "422 `record.invalid`"),
     ),
     "Runs and steps": (
@@ -134,6 +193,11 @@ CONSTANTS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "What goes out": (
         ("executions.egress.client:MAX_BYTES", "the body of an answer, bytes", "`http.too_large`"),
+        (
+            "executions.steps.http_answers:MAX_KEPT_BYTES",
+            "what a step keeps of a body, bytes",
+            'its beginning, with `"truncated": true`',
+        ),
         ("executions.egress.client:MAX_REDIRECTS", "redirects of one attempt", "`http.redirect`"),
         ("executions.egress.urls:MAX_URL_CHARS", "a URL, characters", "`egress.invalid_url`"),
         ("executions.egress.headers:MAX_FIELDS", "headers sent", "`egress.invalid_header`"),

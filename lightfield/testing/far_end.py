@@ -19,6 +19,7 @@ class FakeWire(Wire):
 
     def __init__(self, target: Target, fakes: Fakes) -> None:
         self.origin = target.origin
+        self.speaks_for = b""
         self.too_old_at = self.usable_until = 0.0  # never kept
         self._target = target
         self._fakes = fakes

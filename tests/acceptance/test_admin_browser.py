@@ -16,6 +16,7 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from executions.circuits.models import Circuit
 from executions.models import Run
 from lightfield.access import credentials
 from lightfield.kernel import bells
@@ -112,6 +113,13 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
             },
         )
     ]
+    Circuit.objects.create(
+        host=f"https://{words}"[:300],
+        state="open",
+        code=words[:80],
+        opened_at=timezone.now(),
+        retry_at=timezone.now(),
+    )
     samples.take(workflow_id=workflow.pk, by=words)
     warned = a_workflow(name=words, steps=[say("a"), say("b", "{{ a.mesage }} {{ a." + WORD + " }}")])
     draft = a_workflow(name=words, steps=[{"key": "a", "type": "http_request", "config": {"method": words}}])
@@ -136,6 +144,7 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         "/admin/triggers/delivery/",
         *(f"/admin/triggers/delivery/{delivery.pk}/change/" for delivery in deliveries),
         "/admin/executions/lane/",
+        "/admin/executions/circuit/",
         "/admin/access/auditentry/",
     ]
 

@@ -63,6 +63,7 @@ MATRIX = {
     ("GET", "workflows/<uuid:pk>/samples"): ("viewer", "triggers.view_outboxevent"),
     ("POST", "workflows/<uuid:pk>/samples"): ("builder", "workflows.change_workflow"),
     ("DELETE", "workflows/<uuid:pk>/samples"): ("builder", "workflows.change_workflow"),
+    ("GET", "circuits"): ("viewer", "executions.view_circuit"),
     ("GET", "runs"): ("viewer", "executions.view_run"),
     ("GET", "runs/<uuid:pk>"): ("viewer", "executions.view_run"),
     ("GET", "runs/<uuid:pk>/timeline"): ("viewer", "executions.view_run"),

@@ -12,7 +12,7 @@ import pytest
 from django.core import checks
 
 from executions import egress
-from executions.egress import current, wires
+from executions.egress import current, headers, wires
 from executions.egress.client import Client
 from executions.egress.policy import Policy, parse_allow
 from lightfield.kernel.env import InvalidSetting
@@ -172,6 +172,77 @@ def test_no_more_than_the_limit_is_kept(client, monkeypatch):
         for server in servers * 2:
             get(client, server.url)
         assert [server.connections for server in servers] == [1, 1, 2]
+
+
+def a_connection_for_each(server, client, *requests):
+    """Which connection each of these requests went by: numbers from 1."""
+    for more in requests:
+        get(client, server.url, **more)
+    return [request.connection for request in server.requests]
+
+
+ADA, BOB = {"Authorization": "Bearer ada"}, {"Authorization": "Bearer bob"}
+
+
+@pytest.mark.parametrize(
+    ("requests", "connections"),
+    [
+        ([{"headers": ADA}, {"headers": ADA}], [1, 1]),
+        ([{"headers": ADA}, {"headers": BOB}, {"headers": ADA}], [1, 2, 1]),
+        ([{"headers": ADA}, {}, {"headers": ADA}, {}], [1, 2, 1, 2]),
+        ([{"headers": {"Cookie": "a=1"}}, {"headers": {"Cookie": "a=2"}}], [1, 2]),
+        ([{"headers": {"X-Api-Key": "a"}}, {"headers": {"x-api-key": "a"}}], [1, 1]),
+        ([{"headers": {"X-Api-Key": "a"}}, {"headers": {"X-Api-Token": "a"}}], [1, 2]),
+        ([{"credentials_key": "7"}, {"credentials_key": "8"}, {"credentials_key": "7"}], [1, 2, 1]),
+        ([{"headers": ADA, "credentials_key": "7"}, {"headers": ADA}], [1, 2]),
+        # what tells nothing of who asks is no reason for another connection
+        (
+            [{"headers": {"Idempotency-Key": "a"}}, {"headers": {"Idempotency-Key": "b", "X-Kind": "c"}}],
+            [1, 1],
+        ),
+    ],
+)
+def test_a_connection_serves_those_who_speak_for_the_same_and_nobody_else(client, requests, connections):
+    with a_server(answering(http())) as server:
+        assert a_connection_for_each(server, client, *requests) == connections
+
+
+@pytest.mark.parametrize(
+    ("headers", "answer"),
+    [
+        ({}, http("401 Who", www_authenticate="NTLM")),
+        ({}, http("401 Who", www_authenticate='Basic realm="x", Negotiate')),
+        ({}, http(persistent_auth="true")),
+        ({"Authorization": "NTLM TlRMTVNTUAAB"}, http()),
+        ({"Authorization": "negotiate YII"}, http()),
+    ],
+)
+def test_given_an_identity_that_is_tied_to_the_connection_then_it_serves_nobody_again(
+    client, headers, answer
+):
+    with a_server(answering(answer)) as server:
+        assert a_connection_for_each(server, client, {"headers": headers}, {"headers": headers}) == [1, 2]
+
+
+def test_given_a_redirect_to_another_origin_then_its_connection_is_that_of_nobody(client):
+    with a_server(answering(http())) as other:
+        with a_server(answering(http("302 There", location=other.url))) as server:
+            for headers in (ADA, BOB):
+                get(client, server.url, headers=headers, allow_redirects=True)
+            assert [request.connection for request in server.requests] == [1, 2]
+        assert [request.connection for request in other.requests] == [1, 1]
+        assert all("authorization" not in request.headers for request in other.requests)
+
+
+def test_what_is_kept_of_a_secret_tells_nothing_of_it():
+    fields = [(b"Authorization", b"Bearer s3cret"), (b"X", b"y")]
+    kept = headers.identity_of(fields)
+    assert len(kept) == 16
+    assert b"s3cret" not in kept
+    assert kept == headers.identity_of([(b"authorization", b"Bearer s3cret")])
+    assert headers.identity_of([(b"X", b"y")]) == b""
+    late = [headers.identity_of([], late=[(b"X-Plain", value)]) for value in (b"one", b"two")]
+    assert len({*late, b""}) == 3  # whatever the name: only secrets come late
 
 
 def test_cookies_are_not_carried_from_one_request_to_the_next(client):

@@ -46,6 +46,7 @@ UNDECIDED = (
 )
 MEANT = {
     (sweeper.SHARDS, "event_pending"): "the index's first entry alone, then one probe for each shard",
+    (sweeper.CIRCUITS, "step_held"): "the index's first entry alone, then one probe for each host",
     (sweeper.QUEUED, "step_inflight"): IN_FLIGHT,
     (sweeper.EXPIRED, "step_inflight"): IN_FLIGHT,
     (sweeper.UNDECIDED, "effect_undecided"): UNDECIDED,

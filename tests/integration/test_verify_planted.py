@@ -409,6 +409,9 @@ PLANTS = [
         "UPDATE executions_attempt SET alone = true, witnessed = true WHERE outcome = 'lost'",
     ),
     Plant("losses-counted", "UPDATE executions_attempt SET witnessed = false WHERE outcome = 'lost'"),
+    Plant("holds-counted", "UPDATE executions_steprun SET held = 1 WHERE attempts >= 3"),
+    Plant("holds-counted", "UPDATE executions_steprun SET held_host = 'http://a' WHERE status = 'queued'"),
+    Plant("holds-counted", "UPDATE executions_steprun SET held_host = 'http://a' WHERE status = 'waiting'"),
     Plant(
         "blamed-with-reason",
         "UPDATE executions_steprun SET lost_alone = 2 WHERE error_code = 'step.worker_lost'",

@@ -58,7 +58,7 @@ def _check_step(tables: Tables, step: Step) -> None:
     demand([a.number for a in tries] == list(range(1, step.attempts + 1)), "attempts run 1 to n", step, tries)
     fences = [attempt.fence for attempt in tries]
     demand(fences == sorted(set(fences)) and max(fences, default=0) <= step.fence, "fences rise", step, tries)
-    demand(step.attempts - step.lost <= step.max_attempts, "attempts are limited", step)
+    demand(step.attempts - step.lost - step.held <= step.max_attempts, "attempts are limited", step)
     unended = [attempt for attempt in tries if attempt.outcome is None]
     demand(
         len(unended) == (step.status == "running") and unended in ([], tries[-1:]),

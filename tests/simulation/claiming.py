@@ -70,7 +70,7 @@ def claim_in_cell(tables: Tables, p: Params) -> Found:
 def _claim(tables: Tables, p: Params, locked: list[str], is_eligible: Any) -> Found:
     taken: list[Step] = []
     for step in asked_for(tables, p["ids"]):
-        used = step.attempts - step.lost - (step.status == "running")
+        used = step.attempts - step.lost - step.held - (step.status == "running")
         if used >= step.max_attempts and "claims beyond the limit" not in tables.planted:
             continue
         if step.run_id in locked and is_eligible(tables, step, tables.now()):

@@ -51,6 +51,10 @@ def _row(tables: Tables, step: Step) -> tuple[Any, ...]:
         step.lane != "fast"
         and any(waits_in(tables, other, step.lane) for other in tables.live.values() if other is not step),
         tables.events[run.event_id].depth,
+        step.held,
+        step.error_code,
+        (tables.now() - step.started_at).total_seconds() if step.started_at else None,
+        None,  # no host fails here
     )
 
 

@@ -67,6 +67,8 @@ class Step:
     attempts: int = 0
     lost: int = 0
     lost_alone: int = 0
+    held: int = 0
+    held_host: str | None = None
     quarantined: bool = False
     lease_expires_at: datetime | None = None
     owner: str = ""

@@ -75,7 +75,10 @@ def warned(*templates: str, sample: Any = None) -> list[tuple[str, str]]:
             "{{ call.statusCode }}",
             "call has no statusCode; did you mean status_code? (template line 1, column 4)",
         ),
-        ("{{ call.code }}", "call has no code; there is status_code, headers, body, encoding."),
+        (
+            "{{ call.code }}",
+            "call has no code; there is status_code, headers, body, encoding, truncated and more.",
+        ),
         ("{{ call.status_code.x }}", "call.status_code is a number and has no x."),
         ("{{ now.place.nam }}", "now.place has no nam; did you mean name?"),
         ("{{ now.hours[0].nam }}", "now.hours[0] has no nam; did you mean name?"),

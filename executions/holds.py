@@ -1,0 +1,44 @@
+"""Attempts that are put back before they send anything, because their host fails for many runs. Pure but for the settings.
+
+Such an attempt uses up no `max_attempts`. It waits until the sweep releases it (`executions.circuits.releasing`), or for
+its place among the retries; and never longer than `LIGHTFIELD_CIRCUIT_HOLD_SECONDS` after the step's first attempt began.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+
+from executions.claims import StepInHand
+from executions.egress.breaker import CIRCUIT_OPEN, HELD
+from executions.outcomes import Fail, error_of
+from executions.states import AttemptOutcome
+from lightfield.kernel.errors import TransientStepError
+
+SPREAD: Final = 0.1  # of a wait for a place among the retries: neighbours come one after the other
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Put it back. With a `host` until that one is released, at the latest after `delay_seconds`; else for so long."""
+
+    delay_seconds: float
+    error: dict[str, Any]
+    host: str | None
+
+
+def held(error: Exception, step: StepInHand) -> Hold | Fail | None:
+    """None for every error that is no such thing; that of a request of which a part was sent is none."""
+    if not isinstance(error, TransientStepError) or error.code not in HELD or error.sent:
+        return None
+    failure = error_of(error, retryable=True, attempt=step.attempt)
+    left = settings.LIGHTFIELD_CIRCUIT_HOLD_SECONDS - step.seconds
+    if left <= 0:
+        return Fail(failure, AttemptOutcome.HELD, "by_attempts")
+    if error.code == CIRCUIT_OPEN:
+        return Hold(left, failure, str(error.metadata["circuit"]))
+    wait = (error.retry_after or 1.0) * (1 + SPREAD * random.random())  # noqa: S311  jitter, not a secret
+    return Hold(min(wait, left), failure, None)
