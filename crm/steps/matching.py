@@ -56,13 +56,17 @@ class Match:
 
     @property
     def is_unique(self) -> bool:
-        """Whether the database lets no two records have these values."""
-        return any((self.entity.name, name) in UNIQUE for name in self.values)
+        """Whether the database lets no two records be meant by these values. A name may mean an account with any website."""
+        return not self._has_name and any((self.entity.name, name) in UNIQUE for name in self.values)
+
+    @property
+    def _has_name(self) -> bool:
+        return self.entity.model is Account and "name" in self.values
 
     def locked(self) -> Record | None:
         """The record that matches. Raises PermanentStepError (`record.ambiguous`)."""
         values = self.values
-        if self.entity.model is Account and {"website", "name"} <= values.keys():
+        if self._has_name and "website" in values:
             by_website = {name: value for name, value in values.items() if name != "name"}
             found = self._one(by_website)
             self.is_by_name = found is None
@@ -71,7 +75,8 @@ class Match:
 
     def lock_out(self) -> None:
         """Have others who look for the same wait until this transaction ends."""
-        folded = {name: self._folded(name, value) for name, value in self.values.items()}
+        told = {"name": self.values["name"]} if self._has_name else self.values
+        folded = {name: self._folded(name, value) for name, value in told.items()}
         sql.rows(LOCK_OUT, {"what": f"upsert {self.entity.name} {json.dumps(folded, sort_keys=True)}"})
 
     def _folded(self, name: str, value: Any) -> Any:
