@@ -438,7 +438,9 @@ def test_a_slot_set_free_is_told_to_whoever_waits(bellboy: Bellboy) -> None:
     try:
         waiting = a_queued_step()
         worker.execute([step.pk])
-        assert ("http",) in [bell.args for bell in bellboy.rung]  # a thread beside it may have admitted by then
+        assert ("http",) in [
+            bell.args for bell in bellboy.rung
+        ]  # a thread beside it may have admitted by then
         bellboy.answer_all()
     finally:
         sql.rows("UPDATE executions_lane SET width = 600 WHERE name = 'http'", {})
