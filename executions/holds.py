@@ -1,7 +1,9 @@
 """Attempts that are put back before they send anything, because their host fails for many runs. Pure but for the settings.
 
 Such an attempt uses up no `max_attempts`. It waits until the sweep releases it (`executions.circuits.releasing`), or for
-its place among the retries; and never longer than `LIGHTFIELD_CIRCUIT_HOLD_SECONDS` after the step's first attempt began.
+its place among the retries. One that was put back before, and whose first attempt began longer ago than
+`LIGHTFIELD_CIRCUIT_HOLD_SECONDS`, fails. One that comes from an attempt that was sent has not waited for its host: its
+retries may be days apart, and its attempts are its author's.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ def held(error: Exception, step: StepInHand) -> Hold | Fail | None:
     if not isinstance(error, TransientStepError) or error.code not in HELD or error.sent:
         return None
     failure = error_of(error, retryable=True, attempt=step.attempt)
-    left = settings.LIGHTFIELD_CIRCUIT_HOLD_SECONDS - step.seconds
+    has_waited = step.seconds if step.error_code in HELD else 0.0
+    left = settings.LIGHTFIELD_CIRCUIT_HOLD_SECONDS - has_waited
     if left <= 0:
         return Fail(failure, AttemptOutcome.HELD, "by_attempts")
     if error.code == CIRCUIT_OPEN:

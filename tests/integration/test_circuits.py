@@ -196,7 +196,7 @@ def test_given_a_host_that_comes_back_then_its_runs_are_released_at_an_even_rise
     released = [after - before for before, after in itertools.pairwise(sent)]
     assert [number for number in released if number] == [1, 5, 10, 15, 9]
     assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
-    assert state_of(host) is None
+    assert state_of(host) == "closed"  # and remembered for a minute
     # And nobody is held back any more
     runs_that_call(host, 5)
     work(bellboy)
