@@ -126,16 +126,18 @@ def _make(host: str, seen: Seen, move: Move) -> list[str]:
     is_empty = len(lanes) < move.release
     if move.state == CircuitState.OPEN:
         lanes += _rows(RELEASE_OVERDUE, host, MOST_OVERDUE)
-    if move.closes_when_empty and is_empty:
+    # A probe needs somebody who waits. What follows a redirect or carries a notice never does, and would be refused for as
+    # long as the circuit stood half open: it goes as it comes, and if it fails the circuit opens anew.
+    has_no_probe = move.state == CircuitState.HALF_OPEN and is_empty and not lanes
+    if (move.closes_when_empty and is_empty) or has_no_probe:
         sql.rows(FORGET if seen.state == CircuitState.CLOSED else CLOSE, {"host": host})
         return lanes
-    is_unused = move.release > 0 and not lanes  # nobody was there to probe: whoever comes next may at once
     values = {
         "host": host,
         "state": str(move.state),
         "rate": move.rate,
         "failed_probes": move.failed_probes,
-        "retry_in": None if is_unused else move.retry_in,
+        "retry_in": move.retry_in,
     }
     sql.rows(WRITE, values)
     return lanes
