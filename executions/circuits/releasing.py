@@ -56,6 +56,12 @@ DELETE FROM executions_circuit WHERE host IN (
   WHERE state = 'closed' AND heard_at < statement_timestamp() - interval '1 minute' FOR UPDATE SKIP LOCKED)
 """
 
+# Asked when fewer were released than might have been: others may have been locked just then.
+HELD = """
+SELECT 1 FROM executions_steprun
+WHERE held_host = %(host)s::text AND held_host IS NOT NULL AND status = 'waiting' LIMIT 1
+"""
+
 FORGET = "DELETE FROM executions_circuit WHERE host = %(host)s::text"
 
 # It has recovered. The row stays for a minute: whoever put a step back a moment ago, not knowing it, finds it closed, and
@@ -123,7 +129,7 @@ def _turn(host: str) -> list[str]:
 
 def _make(host: str, seen: Seen, move: Move) -> list[str]:
     lanes = _release(host, move.release)
-    is_empty = len(lanes) < move.release
+    is_empty = len(lanes) < move.release and not sql.rows(HELD, {"host": host})
     if move.state == CircuitState.OPEN:
         lanes += _rows(RELEASE_OVERDUE, host, MOST_OVERDUE)
     # A probe needs somebody who waits. What follows a redirect or carries a notice never does, and would be refused for as
@@ -132,12 +138,13 @@ def _make(host: str, seen: Seen, move: Move) -> list[str]:
     if (move.closes_when_empty and is_empty) or has_no_probe:
         sql.rows(FORGET if seen.state == CircuitState.CLOSED else CLOSE, {"host": host})
         return lanes
+    is_unused = move.release > 0 and not lanes  # whoever could go is in somebody's hands: again in a second
     values = {
         "host": host,
         "state": str(move.state),
         "rate": move.rate,
         "failed_probes": move.failed_probes,
-        "retry_in": move.retry_in,
+        "retry_in": None if is_unused else move.retry_in,
     }
     sql.rows(WRITE, values)
     return lanes

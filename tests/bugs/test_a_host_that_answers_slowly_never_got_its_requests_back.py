@@ -4,6 +4,8 @@ until the steps had waited for a day."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from executions.circuits.pacing import Seen, next_move
@@ -47,4 +49,4 @@ def test_given_a_host_that_is_called_twenty_times_a_second_then_its_circuit_clos
     assert seconds is not None
     assert seconds < 60 + 10 * latency
     # And it is given no more at once than the even rise has led to
-    assert max(after - before for before, after in zip(released, released[1:], strict=False)) <= 5 * 2
+    assert max(after - before for before, after in itertools.pairwise(released)) <= 5 * 2

@@ -7,15 +7,28 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from executions import egress
 from executions.circuits import rows
 from executions.egress import breaker as breakers
 from executions.egress import current
 from executions.egress.breaker import Breaker
+from executions.models import StepRun
 from lightfield.kernel.errors import TransientStepError
 from tests.bellboy import Bellboy
-from tests.failing_hosts import FINE, Host, a_host, a_second_later, runs_that_call, state_of, work
+from tests.concurrency import race
+from tests.failing_hosts import (
+    FINE,
+    Host,
+    a_host,
+    a_second_later,
+    held_steps,
+    let_backoffs_end,
+    runs_that_call,
+    state_of,
+    work,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept")]
 
@@ -50,3 +63,22 @@ def test_given_a_host_that_only_notices_go_to_when_it_recovers_then_they_reach_i
         work(bellboy)  # whose claim tells this process
 
         assert (state_of(host), asked(host)) == ("closed", 200)
+
+
+def test_given_steps_that_are_all_in_somebodys_hands_then_the_circuit_stays_and_a_probe_goes_a_second_later(
+    bellboy: Bellboy,
+) -> None:
+    """A turn that found them locked took them for gone, and closed the circuit of a host that fails."""
+    with a_host() as host:
+        runs_that_call(host, 6)
+        work(bellboy)
+        let_backoffs_end()
+        work(bellboy)
+        assert (state_of(host), held_steps(host)) == ("open", 6)
+
+        with transaction.atomic():
+            list(StepRun.objects.select_for_update())
+            assert race(lambda: sum(a_second_later(seconds=6))) == [0]
+        assert state_of(host) == "half_open"
+
+        assert sum(a_second_later()) == 1

@@ -302,7 +302,7 @@ def test_given_many_hosts_that_failed_then_a_sweep_looks_at_those_whose_turn_it_
     assert sweep().troubled_hosts == []
 
     Circuit.objects.filter(state="closed").update(heard_at=now - timedelta(minutes=2))
-    Circuit.objects.filter(state="open").update(retry_at=now)
+    Circuit.objects.filter(state="open").update(retry_at=now, turned_at=now - timedelta(minutes=1))
 
     due = sweep().troubled_hosts
     assert (len(due), due[0]) == (200, "")

@@ -169,9 +169,9 @@ def test_given_an_app_whose_config_has_no_schema_then_the_others_are_listed_all_
         call_command("steps", stdout=out)
         call_command("steps", "unspeakable", stdout=out)
 
-    assert {"log": True, "unspeakable": False} == {
+    assert {
         one["name"]: bool(one["config_schema"]) for one in listed if one["name"] in ("log", "unspeakable")
-    }
+    } == {"log": True, "unspeakable": False}
     assert "unspeakable  (fast lane, " in out.getvalue()
     assert "not_described" in caplog.text
 

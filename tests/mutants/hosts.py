@@ -109,7 +109,11 @@ MUTANTS = (
         planted(
             "silent-second-releases-nothing",
             "a host that takes seconds to answer gets one second's worth for each round of answers",
-            edit(PACING, "    release = math.floor(seen.rate * min(", "    release = 0 * math.floor(seen.rate * min("),
+            edit(
+                PACING,
+                "    release = math.floor(seen.rate * min(",
+                "    release = 0 * math.floor(seen.rate * min(",
+            ),
             by="bugs/test_a_host_that_answers_slowly_never_got_its_requests_back.py"
             "::test_given_a_host_that_is_called_twenty_times_a_second_then_its_circuit_closes",
         ),
