@@ -15,7 +15,7 @@ def seconds_until_closed(latency: int, *, waiting: int, calls_a_second: int) -> 
     """How long the return takes, and what was released in each second. The first probe leaves in second 0."""
     state, rate, failed_probes, retry_at = "open", 0.0, 0, 0.0
     answers: dict[int, int] = {}
-    released = []
+    released: list[int] = []
     for second in range(1200):
         waiting += calls_a_second
         seen = Seen(
