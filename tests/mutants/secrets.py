@@ -38,7 +38,7 @@ MUTANTS = (
         planted(
             "secret-as-an-argument",
             "a secret may be what a filter adds to something else",
-            edit(PARTS, "if any(root == ROOT for root, _ in compiler.references)", "if False"),
+            edit(PARTS, "if any(root == ROOT for root, _ in compiler.uses)", "if False"),
             by=f"{UNIT}::test_nothing_can_be_done_with_a_secret_but_to_send_it",
         ),
         planted(
@@ -46,7 +46,7 @@ MUTANTS = (
             "a list in a payload passes for a reference",
             edit(
                 TEXT,
-                "return core_schema.is_instance_schema(cls)",
+                "return core_schema.is_instance_schema(cls, serialization=as_json)",
                 "return core_schema.no_info_plain_validator_function(\n"
                 "            lambda raw: cls.from_json(raw) if isinstance(raw, list) else raw\n        )",
             ),
