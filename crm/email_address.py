@@ -27,11 +27,11 @@ validate_email_address = EmailAddressValidator()
 
 
 class EmailAddressFormField(forms.EmailField):
-    default_validators = (validate_email_address,)
+    default_validators = (validate_email_address,)  # type: ignore[assignment]  # only ever read
 
 
 class EmailAddressField(models.EmailField):
-    default_validators = (validate_email_address,)
+    default_validators = (validate_email_address,)  # type: ignore[assignment]  # only ever read
 
     def formfield(self, **kwargs: Any) -> Any:
         return super().formfield(**{"form_class": EmailAddressFormField, **kwargs})
