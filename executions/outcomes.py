@@ -42,13 +42,13 @@ def error_of(error: LightfieldError, *, retryable: bool, **more: Any) -> dict[st
     """The stored shape: code, message, retryable, metadata. Always storable, whatever a step type put in."""
     return {
         "code": error.code,
-        "message": _storable(error.message),
+        "message": storable(error.message),
         "retryable": retryable,
         "metadata": {**_kept(error.metadata), **more},
     }
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """NUL and halves of surrogate pairs replaced: an error that cannot be written would never end its step."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:LONGEST_MESSAGE]
 

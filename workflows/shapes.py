@@ -36,11 +36,11 @@ class DeadEnd:
 
 
 def declared(name: str, describe: Callable[[], Schema | None]) -> Schema | None:
-    """What an app's code says of its output. If it cannot, nothing is known: a warning is not worth a failed publish."""
+    """What an app's code says of its output, or of its config. If it cannot, nothing is known: a warning is not worth a failed publish."""
     try:
         return describe()
     except Exception:
-        logger.exception("output_not_described", extra={"type": name})
+        logger.exception("not_described", extra={"type": name})
         return None
 
 
@@ -111,11 +111,15 @@ def _alternatives(schema: Schema, whole: Schema, depth: int) -> Iterator[Schema]
 def _step(schema: Schema, part: str | int) -> Any:
     """The schema of that part, or a `DeadEnd` without its place; anything that is not known is `ANYTHING`."""
     holds = schema.get("type")
+    if not isinstance(holds, str):  # one of several, or nobody says
+        return ANYTHING
     if holds == "object":
         properties: dict[str, Any] = schema.get("properties", {})
         if str(part) in properties:
             return properties[str(part)]
-        others = schema.get("additionalProperties", "properties" not in schema)
+        others = "patternProperties" in schema or schema.get(
+            "additionalProperties", "properties" not in schema
+        )
         return others if isinstance(others, dict) else ANYTHING if others else _end(holds, properties)
     if holds == "array":
         if isinstance(part, int) or part in OF_LISTS:

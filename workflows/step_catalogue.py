@@ -35,7 +35,7 @@ def _entry(step_type: AnyStepType) -> StepTypeEntry:
         lane=step_type.lane,
         summary=step_type.summary,
         app=app.name if app else module,
-        config_schema=step_type.Config.model_json_schema(),
+        config_schema=declared(step_type.name, step_type.Config.model_json_schema) or {},
         output_schema=declared(step_type.name, lambda: step_type.output_schema({})),
     )
 

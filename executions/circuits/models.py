@@ -1,4 +1,4 @@
-"""Circuit: a host that fails, or has just failed. Healthy hosts have no row."""
+"""Circuit: a host that fails, or did within the last minute. Healthy hosts have no row."""
 
 from __future__ import annotations
 

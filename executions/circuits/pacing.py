@@ -1,7 +1,8 @@
 """What the sweep does next about a host that failed. Pure: what was counted goes in, a move comes out.
 
 Probes at doubling distances while it fails; once one succeeds, releases at a rate that rises by the same amount every
-second for as long as answers are good, and nothing at all after a bad one. A rate that rises evenly has no second in
+second for as long as answers are good, stays as it is until the next probe's time while there are none, and nothing at all
+after bad ones. A rate that rises evenly has no second in
 which more than twice the mean is sent: a host that has come back meets no burst, however many runs wait for it.
 
 Source: additive increase, multiplicative decrease (Chiu and Jain, 1989; RFC 5681), with "back to a probe" as decrease.
@@ -74,7 +75,10 @@ def next_move(seen: Seen, *, probe_seconds: float, ramp: float) -> Move:
         return Move(seen.state, release, rate, seen.failed_probes, probe_seconds, closes_when_empty=True)
     if seen.until_retry <= 0:  # whoever was to tell is gone, or still waits for an answer
         return _probe(seen, probe_seconds)
-    return Move(seen.state, 0, seen.rate, seen.failed_probes)
+    # A host that takes seconds to answer is silent between good answers. Were nothing released then, each answer would
+    # buy one second's worth, and whoever calls it more often than that would wait for it for ever.
+    release = math.floor(seen.rate * min(seen.since_turn, LONGEST_TURN_SECONDS))
+    return Move(seen.state, release, seen.rate, seen.failed_probes)
 
 
 def _probe(seen: Seen, probe_seconds: float) -> Move:

@@ -7,6 +7,7 @@ recovered, or an operator's broom) gets a row: nothing is held that nobody would
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from django.conf import settings
@@ -55,7 +56,21 @@ DELETE FROM executions_circuit WHERE host IN (
   WHERE state = 'closed' AND heard_at < statement_timestamp() - interval '1 minute' FOR UPDATE SKIP LOCKED)
 """
 
+# Asked when fewer were released than might have been: others may have been locked just then.
+HELD = """
+SELECT 1 FROM executions_steprun
+WHERE held_host = %(host)s::text AND held_host IS NOT NULL AND status = 'waiting' LIMIT 1
+"""
+
 FORGET = "DELETE FROM executions_circuit WHERE host = %(host)s::text"
+
+# It has recovered. The row stays for a minute: whoever put a step back a moment ago, not knowing it, finds it closed, and
+# the step is released. Without a row the host would count as failing anew, for everybody.
+CLOSE = """
+UPDATE executions_circuit SET state = 'closed', rate = 0, ok = 0, failed = 0, failed_probes = 0, calls = 0, failures = 0,
+  window_at = clock_timestamp(), turned_at = clock_timestamp(), heard_at = clock_timestamp()
+WHERE host = %(host)s::text
+"""
 
 # No run lock and no timeline entry, as with admission: the step was told to wait, and goes on waiting until it is
 # admitted. SKIP LOCKED: whom somebody ends right now needs no release.
@@ -102,6 +117,8 @@ def _turn(host: str) -> list[str]:
     if found is None:  # another sweep has it, or had it just now
         return []
     seen = Seen(*found)
+    if settings.LIGHTFIELD_CIRCUIT_CALLS == 0:  # no host counts as failing any more
+        seen = replace(seen, state=CircuitState.CLOSED)
     move = next_move(
         seen,
         probe_seconds=settings.LIGHTFIELD_CIRCUIT_PROBE_SECONDS,
@@ -111,14 +128,17 @@ def _turn(host: str) -> list[str]:
 
 
 def _make(host: str, seen: Seen, move: Move) -> list[str]:
-    lanes = _release(host, move.release, is_probe=not seen.ok)
-    is_empty = len(lanes) < move.release
+    lanes = _release(host, move.release)
+    is_empty = len(lanes) < move.release and not sql.rows(HELD, {"host": host})
     if move.state == CircuitState.OPEN:
         lanes += _rows(RELEASE_OVERDUE, host, MOST_OVERDUE)
-    if move.closes_when_empty and is_empty:
-        sql.rows(FORGET, {"host": host})
+    # A probe needs somebody who waits. What follows a redirect or carries a notice never does, and would be refused for as
+    # long as the circuit stood half open: it goes as it comes, and if it fails the circuit opens anew.
+    has_no_probe = move.state == CircuitState.HALF_OPEN and is_empty and not lanes
+    if (move.closes_when_empty and is_empty) or has_no_probe:
+        sql.rows(FORGET if seen.state == CircuitState.CLOSED else CLOSE, {"host": host})
         return lanes
-    is_unused = move.release > 0 and not lanes  # nobody was there to probe: whoever comes next may at once
+    is_unused = move.release > 0 and not lanes  # whoever could go is in somebody's hands: again in a second
     values = {
         "host": host,
         "state": str(move.state),
@@ -130,10 +150,10 @@ def _make(host: str, seen: Seen, move: Move) -> list[str]:
     return lanes
 
 
-def _release(host: str, number: int, *, is_probe: bool) -> list[str]:
+def _release(host: str, number: int) -> list[str]:
     if not number:
         return []
-    return _rows(RELEASE_PROBE if is_probe else RELEASE, host, number)
+    return _rows(RELEASE_PROBE if number == 1 else RELEASE, host, number)
 
 
 def _rows(statement: str, host: str, number: int) -> list[str]:

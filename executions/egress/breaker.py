@@ -109,7 +109,11 @@ class Breaker:
             TransientStepError: `http.circuit_open`, `http.retry_budget`. Nothing was sent; the engine holds the step back
                 and counts no attempt. `retry_after`: seconds, when another try makes sense.
         """
-        if (self._states or self._tripped) and self._is_shut(site, turn):
+        if (
+            (self._states or self._tripped)
+            and settings.LIGHTFIELD_CIRCUIT_CALLS
+            and self._is_shut(site, turn)
+        ):
             probe = settings.LIGHTFIELD_CIRCUIT_PROBE_SECONDS
             raise _held(
                 CIRCUIT_OPEN, f"{host} fails for many runs. This one waits its turn.", site, host, probe

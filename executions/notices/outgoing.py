@@ -16,6 +16,7 @@ from django.conf import settings
 
 from executions.notices import gathering, mailing, posting
 from executions.notices.models import Channel
+from executions.outcomes import storable
 from lightfield.kernel import sql, strict_json
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import PermanentStepError, StepError, TransientStepError
@@ -148,7 +149,7 @@ def settle(message: Outgoing, error: StepError | None, *, is_final: bool) -> boo
             "fence": message.fence,
             "status": status,
             "code": error.code if error else None,
-            "error": error.message[:500] if error else "",
+            "error": storable(error.message)[:500] if error else "",
             "delay": delay,
         },
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import h11
 
+from executions.egress.breaker import NO_TURN, Breaker, Turn
 from executions.egress.client import Client
 from executions.egress.current import policy_from_settings
 from executions.egress.exchange import Exchange
@@ -75,10 +76,20 @@ class FakeConnector(Connector):
         return FakeWire(target, self._fakes)
 
 
+class Unworried(Breaker):
+    """Counts nothing. A test skips time, and a circuit and a budget of retries go by the clock on the wall."""
+
+    def enter(self, site: str, host: str, turn: Turn = NO_TURN) -> None:
+        pass
+
+    def note(self, site: str, turn: Turn, code: str = "", *, retry_after: float = 0.0) -> None:
+        pass
+
+
 def client_for(fakes: Fakes) -> Client:
     """Egress as it is, whose wires end in these fakes."""
     policy = policy_from_settings()
-    return Client(policy, connector=FakeConnector(policy, fakes))
+    return Client(policy, connector=FakeConnector(policy, fakes), breaker=Unworried())
 
 
 def _received(fakes: Fakes, answer: FakeAnswer, request: SentRequest) -> None:

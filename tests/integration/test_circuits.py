@@ -194,9 +194,12 @@ def test_given_a_host_that_comes_back_then_its_runs_are_released_at_an_even_rise
         sent.append(host.requests)
 
     released = [after - before for before, after in itertools.pairwise(sent)]
-    assert [number for number in released if number] == [1, 5, 10, 15, 9]
+    numbers = [number for number in released if number]
+    assert sum(numbers) == 40
+    # A turn that comes late by a part of a second makes up for that part
+    assert all(abs(seen - due) <= 3 for seen, due in zip(numbers, [1, 5, 10, 15, 9], strict=True))
     assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
-    assert state_of(host) is None
+    assert state_of(host) == "closed"  # and remembered for a minute
     # And nobody is held back any more
     runs_that_call(host, 5)
     work(bellboy)
@@ -299,13 +302,14 @@ def test_given_many_hosts_that_failed_then_a_sweep_looks_at_those_whose_turn_it_
     assert sweep().troubled_hosts == []
 
     Circuit.objects.filter(state="closed").update(heard_at=now - timedelta(minutes=2))
-    Circuit.objects.filter(state="open").update(retry_at=now)
+    Circuit.objects.filter(state="open").update(retry_at=now, turned_at=now - timedelta(minutes=1))
 
     due = sweep().troubled_hosts
     assert (len(due), due[0]) == (200, "")
     releasing.take_turns(due[:10])
-    assert Circuit.objects.filter(state="closed").count() == 0
-    assert Circuit.objects.filter(state="half_open").count() == 9
+    # Those that were watched are forgotten; nine that were to be probed and for which nobody waits are closed
+    states = sorted(Circuit.objects.exclude(state="open").values_list("state", flat=True))
+    assert states == ["closed"] * 9
 
 
 def test_healthy_hosts_leave_no_row(host: Host, bellboy: Bellboy) -> None:

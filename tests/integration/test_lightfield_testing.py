@@ -369,3 +369,19 @@ def test_a_record_step_writes_a_record_and_what_watches_it_is_run_too() -> None:
     assert [one.outputs["seen"] for one in done.led_to] == [{"message": "ada@example.com"}]
     assert [one.pointer for one in warned.warnings] == ["/steps/1/config/message"]
     assert warned.error is not None
+
+
+def test_many_failures_of_one_fake_are_what_the_retries_say_and_open_no_circuit(settings: Any) -> None:
+    """A circuit and a budget of retries go by the clock on the wall; the test's step waited for a day, and failed by it."""
+    settings.LIGHTFIELD_CIRCUIT_CALLS = 4
+    settings.LIGHTFIELD_RETRY_FLOOR, settings.LIGHTFIELD_RETRY_SHARE = 0.1, 0.0
+    fakes = Fakes()
+    fakes.http(HOOK, status=503, times=12)
+    fakes.http(HOOK, status=200)
+
+    found = run(
+        workflow(post(retry={"max_attempts": 20, "base_seconds": 1})), {"email": "a@b.example"}, fakes=fakes
+    )
+
+    assert (found.status, len(fakes.requests)) == ("completed", 13)
+    assert set(Attempt.objects.values_list("outcome", flat=True)) == {"refused", "ok"}

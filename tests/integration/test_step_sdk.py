@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from django.core.management import CommandError, call_command
 from lightfield.kernel.catalogue import CATALOGUE, forget
 from lightfield.local.boot import ROOT
 from tests.api_client import ApiCaller
+from tests.scripted import ScriptedFast, installed
 from workflows import step_types
 from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepContext
 
@@ -152,6 +153,27 @@ def test_a_slow_step_type_needs_no_more_than_execute():
 def test_a_freeze_of_ones_own_is_not_asked_early_unless_it_says_so():
     assert not Frozen.freezes_early
     assert FrozenEarly.freezes_early
+
+
+class Unspeakable(StepConfig):
+    """A field for which there is no JSON Schema."""
+
+    called: Callable[[], None] | None = None
+
+
+@pytest.mark.django_db
+def test_given_an_app_whose_config_has_no_schema_then_the_others_are_listed_all_the_same(caplog):
+    with installed("unspeakable", ScriptedFast, Config=Unspeakable):
+        listed = ApiCaller("viewer").get("/step-types").json()["step_types"]
+        out = io.StringIO()
+        call_command("steps", stdout=out)
+        call_command("steps", "unspeakable", stdout=out)
+
+    assert {
+        one["name"]: bool(one["config_schema"]) for one in listed if one["name"] in ("log", "unspeakable")
+    } == {"log": True, "unspeakable": False}
+    assert "unspeakable  (fast lane, " in out.getvalue()
+    assert "not_described" in caplog.text
 
 
 def test_codes_of_the_app_are_gone_with_it():

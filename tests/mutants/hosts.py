@@ -100,6 +100,24 @@ MUTANTS = (
             by="test_circuits.py::test_given_a_circuit_that_was_closed_meanwhile_then_what_was_put_back_last_is_released_all_the_same",
         ),
         planted(
+            "recovered-host-forgotten",
+            "a step that is put back right after its host's circuit closed counts as a new failure, for everybody",
+            edit(RELEASING, "FORGET if seen.state == CircuitState.CLOSED else CLOSE", "FORGET"),
+            by="bugs/test_a_put_back_that_came_late_closed_a_healthy_host_to_everybody.py"
+            "::test_given_a_step_that_is_put_back_after_its_circuit_closed_then_nobody_else_waits",
+        ),
+        planted(
+            "silent-second-releases-nothing",
+            "a host that takes seconds to answer gets one second's worth for each round of answers",
+            edit(
+                PACING,
+                "    release = math.floor(seen.rate * min(",
+                "    release = 0 * math.floor(seen.rate * min(",
+            ),
+            by="bugs/test_a_host_that_answers_slowly_never_got_its_requests_back.py"
+            "::test_given_a_host_that_is_called_twenty_times_a_second_then_its_circuit_closes",
+        ),
+        planted(
             "two-sweeps-release",
             "each sweep that comes at the same time sends a probe",
             edit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, localcontext
@@ -22,8 +23,8 @@ def number(value: Any, name: str) -> Number:
         return value
     if isinstance(value, str) and WHOLE.fullmatch(value):
         return int(value)
-    if isinstance(value, str) and DECIMAL.fullmatch(value):
-        return float(value)
+    if isinstance(value, str) and DECIMAL.fullmatch(value) and math.isfinite(written := float(value)):
+        return written  # "1e999" reads like a number, and is none that there is
     shown = f"{value[:40]!r}" if isinstance(value, str) else kind_of(value)
     raise failed(f"The filter {name} needs a number, not {shown}.")
 
