@@ -127,9 +127,7 @@ def _of_scalar(
         return _is_one_of(operand, value if isinstance(value, list) else [value], read, kind, folds=folds)
     if operator == "contains":
         if not is_text:
-            raise Unfit(
-                f"{operator} goes with texts, lists and objects, and {operand.name} is none of them."
-            )
+            raise Unfit(f"{operator} goes with texts, lists and objects, and {operand.name} is none of them.")
         return _contains_text(f"{column}::text", operand, value, folds=folds)
     if value is None:
         return FALSE

@@ -143,7 +143,7 @@ class CredentialAdmin(PageAdmin):
         """A secret's name as it is written: unfold would begin it with a capital."""
         title = "New secret"
         if object_id is not None:
-            row = Credential.objects.filter(pk=_uuid(object_id)).only("name").first()
+            row = Credential.objects.filter(pk=_uuid(object_id) or UUID(int=0)).only("name").first()
             title = row.name if row else title
         return {
             "title": title,

@@ -32,4 +32,6 @@ def test_a_process_that_imported_nothing_but_lightfield_testing_answers_every_be
         check=True,
     )
 
-    assert {"executions.dispatch_shard", "executions.execute_steps", "executions.send_notices"} <= set(done.stdout.split())
+    assert {"executions.dispatch_shard", "executions.execute_steps", "executions.send_notices"} <= set(
+        done.stdout.split()
+    )

@@ -39,7 +39,9 @@ def a_circuit(**columns: Any) -> Circuit:
     return Circuit.objects.create(**{"host": HOST, **shown, **columns})
 
 
-def a_held_step(code: str = "http.circuit_open", host: str | None = HOST, *, intended: bool = False) -> StepRun:
+def a_held_step(
+    code: str = "http.circuit_open", host: str | None = HOST, *, intended: bool = False
+) -> StepRun:
     """One that its worker has put back."""
     step = a_claimed_step()
     if intended:

@@ -61,7 +61,10 @@ def test_instants_are_told_by_their_largest_unit(delta: timedelta, words: str) -
         ([], "[]"),
         ({"a": True}, '{"a": true}'),
         (
-            [{"pointer": "/email", "detail": "Is none.", "code": "x"}, {"pointer": "", "detail": "Two bodies."}],
+            [
+                {"pointer": "/email", "detail": "Is none.", "code": "x"},
+                {"pointer": "", "detail": "Two bodies."},
+            ],
             "/email: Is none; as a whole: Two bodies",
         ),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from lightfield.kernel import drawn_pages
 from lightfield.kernel.catalogue import CATALOGUE
 from lightfield.kernel.catalogue_page import page
 
@@ -32,11 +33,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["write"]:
-            page_path().write_text(page(), encoding="utf-8")
-            self.stdout.write(f"{page_path()} written")
+            self.stdout.write(drawn_pages.write(page_path(), page()))
         elif options["check"]:
-            if not page_path().is_file() or page_path().read_text(encoding="utf-8") != page():
-                raise CommandError(f"{page_path()} differs from the catalogue: run bin/manage errors --write")
+            drawn_pages.check(page_path(), page(), redraw="errors --write")
         else:
             self._list(options["code"] or "", as_json=options["json"])
 
