@@ -100,6 +100,10 @@ def test_who_lacks_the_right_is_not_offered_it() -> None:
     assert Circuit.objects.filter(retry_at__gt=timezone.now()).exists()
 
 
+def test_a_list_without_hosts_is_good_news() -> None:
+    assert "No host fails" in dom_of(a_person().get(LIST)).text
+
+
 def test_the_overview_says_that_hosts_fail() -> None:
     a_circuit()
     a_circuit(host="https://watched.example.com", state="closed", opened_at=None, retry_at=None)
