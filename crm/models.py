@@ -19,6 +19,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Upper
 
+from crm.email_address import EmailAddressField
 from crm.values import json_object, postal_address
 from lightfield.kernel.ids import uuid7
 from lightfield.kernel.stored_json import StoredJSON
@@ -107,7 +108,7 @@ class Contact(Record):
 
     first_name = models.CharField(max_length=100, null=True, blank=True)
     last_name = models.CharField(max_length=100, null=True, blank=True)
-    email = models.EmailField("e-mail", max_length=254, null=True, blank=True)
+    email = EmailAddressField("e-mail", max_length=254, null=True, blank=True)
     title = models.CharField(max_length=200, null=True, blank=True, help_text="Of the job.")
     instagram = models.CharField(max_length=200, null=True, blank=True)
     profile_photo_url = models.URLField("profile photo", max_length=500, null=True, blank=True)
@@ -178,9 +179,9 @@ class Meeting(Record):
     end_date = models.DateTimeField()
     description = models.TextField(max_length=PARAGRAPHS, null=True, blank=True)
     meeting_url = models.URLField("address of the call", max_length=2000, null=True, blank=True)
-    organizer_email = models.EmailField("organizer's e-mail", max_length=254, null=True, blank=True)
+    organizer_email = EmailAddressField("organizer's e-mail", max_length=254, null=True, blank=True)
     attendee_emails = ArrayField(
-        models.EmailField(max_length=254),
+        EmailAddressField(max_length=254),
         size=500,
         default=list,
         blank=True,

@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from crm.email_address import EmailAddressField, EmailAddressSerializerField
 from crm.models import Account, Contact, Meeting, Note, Opportunity, Record, Task
 from crm.values import ADDRESS_DEGREES, ADDRESS_TEXTS, json_object, postal_address
 from lightfield.kernel.errors import Problem, RequestRefused
@@ -57,6 +58,7 @@ class RecordSerializer(serializers.ModelSerializer[Record]):
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.URLField: WebAddressField,
+        EmailAddressField: EmailAddressSerializerField,
     }
 
     custom = CustomField(required=False, validators=[json_object])

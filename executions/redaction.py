@@ -26,14 +26,24 @@ def shown_request(request: dict[str, Any]) -> dict[str, Any]:
         shown["headers"] = {
             name: REDACTED if is_secret(str(name)) else value for name, value in request["headers"].items()
         }
-    shown.pop("sealed_headers", None)
-    for header in request.get("sealed_headers", ()):  # references, never values
-        shown["headers"][header["name"]] = str(SealedHeader.from_json(header))
+    if sealed := _sealed_in(request):  # references, never values
+        del shown["sealed_headers"]
+        headers = shown.get("headers")
+        shown["headers"] = {**(headers if isinstance(headers, dict) else {}), **sealed}
     if isinstance(request.get("url"), str):
         shown["url"] = _shown_url(request["url"])
     if isinstance(request.get("body"), str):
         shown["body"] = _shown_body(request["body"])
     return shown
+
+
+def _sealed_in(request: dict[str, Any]) -> dict[str, str]:
+    """Name and text of each sealed header; nothing when a step type means something else by that name."""
+    try:
+        found = [SealedHeader.from_json(raw) for raw in request.get("sealed_headers", ())]
+    except (TypeError, KeyError, AttributeError):
+        return {}
+    return {header.name: str(header) for header in found}
 
 
 def without_secrets(value: Any) -> Any:

@@ -7,12 +7,13 @@ from typing import Final
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from executions import causal_chain
 from executions.causal_chain import CausalChain
 from executions.models import Run, TimelineEntry
 from executions.notices.models import Channel, Notice
+from executions.states import RunStatus
 from triggers.models import OutboxEvent
 
 # A run's id and its created_at are taken in one statement, but not in the same microsecond.
@@ -38,9 +39,10 @@ def run_for_detail(run_id: UUID) -> Run:
         payload=F("event__payload"),
         plan=F("version__plan"),
     )
-    return found.prefetch_related("steps", Prefetch("notices", told_notices(), to_attr="told_to")).get(
-        pk=run_id
-    )
+    run = found.prefetch_related("steps").get(pk=run_id)
+    is_told = run.status == RunStatus.FAILED  # nobody is told of others
+    run.told_to = list(told_notices().filter(run=run)) if is_told else []  # type: ignore[attr-defined]
+    return run
 
 
 def told_notices() -> QuerySet[Notice]:

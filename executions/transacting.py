@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, InternalError, OperationalError, connection, transaction
 
 from executions.attempts import acting, checked_request, digest_of
 from executions.claims import StepInHand
@@ -131,6 +131,12 @@ def _told_apart() -> Iterator[None]:
             raise _collided() from error
         if state == CANCELLED:
             raise TransientStepError("step.timeout", "A statement of the step took too long.") from error
+        raise
+    except InternalError as error:
+        if (
+            sql.sqlstate(error) == sql.IDLE_TOO_LONG
+        ):  # so calls psycopg the end of a connection that stood still
+            raise OperationalError(str(error)) from error.__cause__
         raise
 
 

@@ -33,13 +33,19 @@ def accepted(
     return entity.serializer(data=plain, partial=not is_new).accepted()
 
 
-def flaws_in(
-    entity: Entity, part: str, fields: Mapping[str, Any], *, is_new: bool = False
-) -> Iterator[Problem]:
+def written_out(part: object) -> Mapping[str, Any]:
+    """A part of a config as written; empty when a template stands for all of it, which is judged once it is filled in."""
+    return part if isinstance(part, Mapping) else {}
+
+
+def flaws_in(entity: Entity, part: str, fields: object, *, is_new: bool = False) -> Iterator[Problem]:
     """What is wrong with one part of a config as written: names, and values without templates.
 
-    Whether a reference leads somewhere is asked when the step runs.
+    Whether a reference leads somewhere is asked when the step runs; so is everything when a template stands for the
+    whole part.
     """
+    if not isinstance(fields, Mapping):
+        return
     for flaw in _flaws(entity, fields, is_new=is_new):
         yield replace(flaw, pointer=f"/{part}{flaw.pointer}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from django.db import connection
 from pydantic import Field, JsonValue, model_validator
@@ -34,6 +34,8 @@ from workflows.step_types import (
     TransactionalStepType,
     register,
 )
+
+R = TypeVar("R")
 
 MOST_RECORDS: Final = 100
 MOST_BYTES: Final = (
@@ -99,11 +101,11 @@ class FindRecords(TransactionalStepType[FindRecordsConfig]):
             return flaws
         entity = ENTITIES[config["entity"]]
         problems = []
-        for number, one in enumerate(config.get("filters", [])):
+        for number, one in _written_out(config, "filters", dict):
             is_open = any(templates_in([one["operator"], one.get("value")]))  # judged once it is filled in
             known = {**one, "operator": "is_set"} if is_open else one
             problems += _flaws_of_filter(entity, known, f"/filters/{number}", f"f{number}")
-        for number, name in enumerate(config.get("sort", [])):
+        for number, name in _written_out(config, "sort", str):
             if flaw := _unknown(entity, name.removeprefix("-")):
                 problems.append(Problem(f"/sort/{number}", "record.unknown_field", flaw))
         return problems
@@ -124,6 +126,13 @@ class FindRecords(TransactionalStepType[FindRecordsConfig]):
         return Completed(
             {"records": records, "count": len(records), "first": records[0] if records else None}
         )
+
+
+def _written_out(config: JsonObject, part: str, kind: type[R]) -> list[tuple[int, R]]:
+    """The items of a list as it is written, with their places. What a template stands for is judged once it is filled in."""
+    items = config.get(part)
+    written = items if isinstance(items, list) else []
+    return [(number, one) for number, one in enumerate(written) if isinstance(one, kind)]
 
 
 def _flaws_of_filter(entity: Entity, one: dict[str, Any], at: str, prefix: str) -> list[Problem]:

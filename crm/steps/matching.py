@@ -7,7 +7,7 @@ found by its name. Several that match are an error and none is changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -21,7 +21,7 @@ from crm.steps.filters import Condition, condition_of, is_scalar
 from crm.steps.reading import ROW
 from crm.steps.refusals import permanent
 from lightfield.kernel import sql
-from lightfield.kernel.errors import PermanentStepError, Problem
+from lightfield.kernel.errors import PermanentStepError, Problem, RequestRefused
 from triggers.records.columns import pk_sql, table_sql
 from workflows.problems import pointer_to
 
@@ -30,7 +30,14 @@ UNIQUE: Final = {("contact", "email"), ("account", "website")}  # the database s
 LOCK_OUT = "SELECT pg_advisory_xact_lock(hashtextextended(%(what)s::text, 0))"
 
 
-def match_flaw(entity: Entity, name: str) -> tuple[str, str] | None:
+def match_flaws(entity: Entity, names: Iterable[str]) -> list[Problem]:
+    """What records cannot be told apart by, with places in the config."""
+    return [
+        Problem(f"/match{pointer_to([name])}", *flaw) for name in names if (flaw := _match_flaw(entity, name))
+    ]
+
+
+def _match_flaw(entity: Entity, name: str) -> tuple[str, str] | None:
     """Why records cannot be told apart by this field: code and sentence. None: they can."""
     if flaw := name_flaw(entity, name):
         return flaw
@@ -49,13 +56,17 @@ class Match:
 
     @property
     def is_unique(self) -> bool:
-        """Whether the database lets no two records have these values."""
-        return any((self.entity.name, name) in UNIQUE for name in self.values)
+        """Whether the database lets no two records be meant by these values. A name may mean an account with any website."""
+        return not self._has_name and any((self.entity.name, name) in UNIQUE for name in self.values)
+
+    @property
+    def _has_name(self) -> bool:
+        return self.entity.model is Account and "name" in self.values
 
     def locked(self) -> Record | None:
         """The record that matches. Raises PermanentStepError (`record.ambiguous`)."""
         values = self.values
-        if self.entity.model is Account and {"website", "name"} <= values.keys():
+        if self._has_name and "website" in values:
             by_website = {name: value for name, value in values.items() if name != "name"}
             found = self._one(by_website)
             self.is_by_name = found is None
@@ -64,7 +75,8 @@ class Match:
 
     def lock_out(self) -> None:
         """Have others who look for the same wait until this transaction ends."""
-        folded = {name: self._folded(name, value) for name, value in self.values.items()}
+        told = {"name": self.values["name"]} if self._has_name else self.values
+        folded = {name: self._folded(name, value) for name, value in told.items()}
         sql.rows(LOCK_OUT, {"what": f"upsert {self.entity.name} {json.dumps(folded, sort_keys=True)}"})
 
     def _folded(self, name: str, value: Any) -> Any:
@@ -72,7 +84,7 @@ class Match:
 
     def _one(self, values: Mapping[str, Any]) -> Record | None:
         conditions = [
-            condition_of(self.entity, name, "is", value, f"m{number}")
+            _condition(self.entity, name, value, f"m{number}")
             for number, (name, value) in enumerate(values.items())
         ]
         found: list[Record] = list(
@@ -82,6 +94,18 @@ class Match:
             detail = f"More than one {self.entity.name} matches."
             raise permanent("record.ambiguous", [Problem("/match", "record.ambiguous", detail)])
         return found[0] if found else None
+
+
+def _condition(entity: Entity, name: str, value: Any, prefix: str) -> Condition:
+    """Raises PermanentStepError: a value that is too long to be looked for."""
+    try:
+        return condition_of(entity, name, "is", value, prefix)
+    except RequestRefused as refused:
+        problems = [
+            Problem(f"/match{pointer_to([name])}", "record.invalid_value", problem.detail)
+            for problem in refused.problems
+        ]
+        raise permanent("record.invalid", problems) from None
 
 
 def _select(entity: Entity, conditions: list[Condition]) -> str:
@@ -102,6 +126,8 @@ def _judged(entity: Entity, values: Mapping[str, Any]) -> dict[str, Any]:
 
     An account's website may: then it is its name that counts.
     """
+    if flaws := match_flaws(entity, values):
+        raise permanent("record.invalid", flaws)
     plain = accepted(entity, values, is_new=False)
     own = {name: value for name, value in values.items() if name.startswith(CUSTOM)}
     judged = {name: _as_json(plain[name]) for name in values if name not in own} | own

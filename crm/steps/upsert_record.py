@@ -9,13 +9,12 @@ from pydantic import Field
 from crm import services
 from crm.models import Record
 from crm.steps.entities import ENTITIES, Entity, EntityName, Values, templated_name
-from crm.steps.fields import accepted, flaws_in
-from crm.steps.matching import Match, match_flaw
+from crm.steps.fields import accepted, flaws_in, written_out
+from crm.steps.matching import Match, match_flaws
 from crm.steps.reading import record_of
 from crm.steps.refusals import Places, places_in, refusals_told
 from crm.steps.writing import author_of, written, written_schema
 from lightfield.kernel.errors import PermanentStepError, Problem, WriteConflict
-from workflows.problems import pointer_to
 from workflows.shapes import Schema
 from workflows.step_types import (
     Completed,
@@ -61,13 +60,11 @@ class UpsertRecord(TransactionalStepType[UpsertRecordConfig]):
         if flaws := templated_name(config):
             return flaws
         entity = ENTITIES[config["entity"]]
-        unmatchable = [
-            Problem(f"/match{pointer_to([name])}", *flaw)
-            for name in config["match"]
-            if (flaw := match_flaw(entity, name))
-        ]
         return [
-            *(unmatchable or flaws_in(entity, "match", config["match"])),
+            *(
+                match_flaws(entity, written_out(config["match"]))
+                or flaws_in(entity, "match", config["match"])
+            ),
             *flaws_in(entity, "fields", config.get("fields", {})),
         ]
 

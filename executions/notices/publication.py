@@ -10,6 +10,7 @@ from executions.egress.urls import parse_target
 from executions.notices import signing
 from lightfield.kernel.errors import PermanentStepError, Problem
 from workflows import hooks
+from workflows.expressions import is_template
 from workflows.models import Workflow
 
 AT = "/settings/on_failure"
@@ -44,7 +45,10 @@ def refuse_to_publish(definition: dict[str, Any], workflow: Workflow) -> list[Pr
     """A failure that could be told to nobody is found now, not when something fails."""
     problems = []
     url = _webhook_of(definition).get("url")
-    if url is not None:
+    if url is not None and is_template(url):
+        detail = "Nothing is filled in here: write the address out."
+        problems.append(Problem(f"{AT}/webhook/url", "config.invalid", detail))
+    elif url is not None:
         try:
             parse_target(url)
         except PermanentStepError as error:

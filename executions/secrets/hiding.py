@@ -46,6 +46,7 @@ def spellings_of(value: str) -> frozenset[Spelling]:
 def _spellings(value: str) -> Iterator[Spelling]:
     raw = value.encode()
     texts = {value, raw.decode("latin-1"), raw.hex(), raw.hex().upper(), repr(value)[1:-1]}
+    texts |= {value.lower(), value.upper()}  # names of headers and hosts are told in lower case
     for quoted in (quote(value, safe=""), quote(value), quote_plus(value), quote(value, safe="!'()*~")):
         texts |= {quoted, re.sub("%..", lambda found: found[0].lower(), quoted)}
     for escaped in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
@@ -119,6 +120,7 @@ class Hider:
         error.message = self.text(error.message)
         error.metadata = self.json(error.metadata)
         error.args = (f"{error.code}: {error.message}",)
+        error.__cause__, error.__suppress_context__ = None, True  # a log of both would quote the other one
 
     def _without_tail(self, body: bytes) -> bytes:
         for one in self._spellings:
@@ -177,15 +179,23 @@ def hidden(body: bytes) -> bytes:
     return body if hider is None else hider.body(body)
 
 
+def hidden_fields(fields: dict[str, str]) -> dict[str, str]:
+    """The same of the fields of a head, names included."""
+    hider = _current.get()
+    return (
+        fields if hider is None else {hider.text(name): hider.text(value) for name, value in fields.items()}
+    )
+
+
 def _texts_of(value: Any) -> Iterator[str]:
     """Every text in a JSON value; long numbers too, which a secret of digits could look like."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield name
+            yield str(name)
             yield from _texts_of(item)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts_of(item)
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -197,7 +207,7 @@ def _cleaned(value: Any, present: list[Spelling]) -> Any:
         return _without(value, [one for one in present if one.text in value], REDACTED)
     if isinstance(value, dict):
         return {_cleaned(name, present): _cleaned(item, present) for name, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_cleaned(item, present) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return REDACTED if any(one.text in str(value) for one in present) else value

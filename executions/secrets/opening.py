@@ -29,21 +29,27 @@ class SecretHeaders:
     def __init__(self, sealed: Iterable[Mapping[str, Any]]) -> None:
         self._headers = [SealedHeader.from_json(header) for header in sealed]
         self._opened: dict[str, Opened] | None = None
+        self._origin: tuple[str, str, int] | None = None  # of the first hop
 
     def __bool__(self) -> bool:
         return bool(self._headers)
 
     def for_hop(self, target: Target, allow: AllowList, *, is_first: bool) -> Fields:
-        """What goes to this target. After a redirect, what is not bound to the new host stays here.
+        """What goes to this target. After a redirect, what is not bound to the new host stays here; what holds no secret of
+        ours, but was written out as one, is for the first origin only.
 
         Raises:
             PermanentStepError: `secret.wrong_host`, `secret.unknown`, `secret.unreadable`, `egress.invalid_header`.
             TransientStepError: `engine.database_unavailable`.
         """
         if self._opened is None:
-            self._opened = opened({name for header in self._headers for name in header.text.names})
+            names = {name for header in self._headers for name in header.text.names}
+            self._opened = opened(names) if names else {}
+            self._origin = target.origin
         fields: Fields = []
         for header in self._headers:
+            if not header.text.names and target.origin != self._origin:
+                continue
             strangers = [
                 name
                 for name in sorted(header.text.names)

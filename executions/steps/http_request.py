@@ -165,7 +165,9 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
         except StepError as error:
             error.metadata["attempt"] = context.attempt
             raise
-        answer = replace(answer, body=hiding.hidden(answer.body))
+        answer = replace(
+            answer, body=hiding.hidden(answer.body), headers=hiding.hidden_fields(answer.headers)
+        )
         if classify(answer.status_code).code is None:
             return http_answers.output(answer.status_code, answer.headers, answer.body)
         raise _refusal(answer, request["headers"], context)
@@ -187,7 +189,8 @@ def _headers(config: HttpRequestConfig) -> tuple[dict[str, str], list[SealedHead
             plain[name] = _text(value)
     if config.auth is not None:
         header = config.auth.header()
-        if header.text.names:
+        # Whatever its name, it says who asks: no redirect takes it to another origin.
+        if header.text.names or not is_secret(header.name):
             sealed.append(header)
         else:
             plain[header.name] = header.filled_in({})

@@ -29,6 +29,9 @@ class Api:
     def patch(self, path: str, body: Any) -> Any:
         return self._call("PATCH", path, body, {})
 
+    def delete(self, path: str) -> None:
+        self._call("DELETE", path, None, {})
+
     def pages(self, path: str) -> list[dict[str, Any]]:
         """Every entry of a list, page by page."""
         entries: list[dict[str, Any]] = []
@@ -40,7 +43,7 @@ class Api:
         return entries
 
     def _call(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
-        """The answer's JSON.
+        """The answer's JSON; None when it has no content.
 
         Raises:
             CannotStart: the answer was an error; the message has its status and detail.
@@ -58,7 +61,7 @@ class Api:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=SECONDS) as answer:
-                return json.load(answer)
+                return None if answer.status == 204 else json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
                 said = error.read().decode(errors="replace")

@@ -65,6 +65,11 @@ class Demo:
         self.run: dict[str, Any] = {}
         self.chapters: list[Chapter] = []
         self.token = f"demo_{secrets.token_hex(12)}"  # what the far end wants to see
+        # Names of this demo's own: the database keeps what earlier ones left, also those that were interrupted.
+        tag = secrets.token_hex(4)
+        self.secret, self.email = f"{demo_workflows.SECRET}_{tag}", f"ada.{tag}@example.com"
+        self.made: list[str] = []  # paths of what is taken away again
+        self.second_workflow = ""
         self.asides: list[Aside] = []
         self.findings: list[str] = []
         _forget_other_settings()
@@ -109,29 +114,36 @@ class Demo:
         self._kill_worker()
         self.run = self._ended(run_id)
         timeline = self.api.pages(f"/api/v1/runs/{run_id}/timeline")
-        self.chapters = [Chapter("A signed webhook", self.run, timeline), self._second_chapter(run_id)]
+        self.chapters = [Chapter("A signed webhook", self.run, timeline), self._second_chapter()]
         self._check(timeline)
         say("verifying the invariants, then stopping everything")
         self._manage("verify")
         self.findings.append("verify: every invariant of the database holds")
+        for path in reversed(self.made):
+            self.api.delete(path)
 
     def _publish(self) -> tuple[str, str]:
         """Write secret and workflows through the API and publish them; the address of the webhook, and its secret."""
         host = self.far_end.base.removeprefix("http://")
-        secret = {"name": demo_workflows.SECRET, "value": self.token, "hosts": [host]}
-        self.api.post("/api/v1/credentials", secret)
+        secret = {"name": self.secret, "value": self.token, "hosts": [host]}
+        self._make("/api/v1/credentials", secret)
         webhook_secret = signing.new_secret()
-        for definition in (
-            demo_workflows.call_a_new_contact(),
-            demo_workflows.welcome_a_signup(self.far_end.base, webhook_secret),
-        ):
-            workflow = self.api.post("/api/v1/workflows", definition)
+        call = self._make("/api/v1/workflows", demo_workflows.call_a_new_contact())
+        definition = demo_workflows.welcome_a_signup(self.far_end.base, webhook_secret, self.secret)
+        welcome = self._make("/api/v1/workflows", definition)
+        for workflow in (call, welcome):
             self.api.post(f"/api/v1/workflows/{workflow['id']}/publish")
-        return str(workflow["webhook_url"]), webhook_secret
+        self.second_workflow = call["id"]
+        return str(welcome["webhook_url"]), webhook_secret
+
+    def _make(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        made: dict[str, Any] = self.api.post(path, body)
+        self.made.append(f"{path}/{made['id']}")
+        return made
 
     def _send_webhook(self, url: str, secret: str) -> str:
         """The id of the run that the webhook started. Its sender is not sure, and sends it again."""
-        signup, message = {"email": "ada@example.com", "name": "Ada", "plan": "pro"}, secrets.token_hex(8)
+        signup, message = {"email": self.email, "name": "Ada", "plan": "pro"}, secrets.token_hex(8)
         sender, body = Api(self.api.base), json.dumps(signup).encode()
         once, again = (
             sender.post(url, signup, **signing.signed(body, secret=secret, id=message)) for _ in range(2)
@@ -141,13 +153,14 @@ class Demo:
         self._wait("the event to become a run", lambda: self.api.get(path)["run_id"])
         return str(self.api.get(path)["run_id"])
 
-    def _second_chapter(self, run_id: str) -> Chapter:
+    def _second_chapter(self) -> Chapter:
         """The run that the contact led to: another workflow's, under the same trace id."""
         trace = self.run["trace_id"]
 
         def led_to() -> list[dict[str, Any]]:
-            runs = self.api.get(f"/api/v1/runs?trace_id={trace}")["results"]
-            return [run for run in runs if run["id"] != run_id]
+            path = f"/api/v1/runs?trace_id={trace}&workflow={self.second_workflow}"
+            runs: list[dict[str, Any]] = self.api.get(path)["results"]
+            return runs
 
         self._wait("the run that the contact started", led_to)
         found = led_to()
@@ -189,9 +202,11 @@ class Demo:
         expect(lost == ["welcome"], f"{len(lost)} attempts were lost, not one")
         told_of = welcome["output"]["body"]["received"]["contact"]
         expect(told_of == contact["output"]["id"], "the welcome was about another contact")
-        for kind in ("contacts", "tasks"):
-            there = self.api.get(f"/api/v1/crm/{kind}")["results"]
-            expect(len(there) == 1, f"there are {len(there)} {kind}, not one")
+        there = self.api.get(f"/api/v1/crm/contacts?email={self.email}")["results"]
+        expect(len(there) == 1, f"there are {len(there)} contacts, not one")
+        (task,) = self.chapters[1].run["steps"]
+        title = self.api.get(f"/api/v1/crm/tasks/{task['output']['id']}")["title"]
+        expect(title == "Call Ada", f"the task is to “{title}”")
         expect(self.token not in json.dumps([self.run, timeline]), "the secret stands in the run")
         self.findings += [
             "one webhook sent twice: one event, one run, one contact; the contact started one run, that made one task",

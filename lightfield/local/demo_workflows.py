@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-SECRET = "welcome_service"  # the name under which the demo keeps the token of its far end
+SECRET = "welcome_service"  # the name under which the far end's token is kept
 ENTITY = "contact"
 
 
-def welcome_a_signup(far_end: str, webhook_secret: str) -> dict[str, Any]:
-    """Signed webhook, record, condition, request with a secret. The far end fails once and is slow once."""
+def welcome_a_signup(far_end: str, webhook_secret: str, token_secret: str = SECRET) -> dict[str, Any]:
+    """Signed webhook, record, condition, request with the secret `token_secret`."""
     return {
         "schema": 1,
         "name": "Demo: welcome a signup",
@@ -44,7 +44,7 @@ def welcome_a_signup(far_end: str, webhook_secret: str) -> dict[str, Any]:
                 "config": {
                     "method": "POST",
                     "url": f"{far_end}/welcome",
-                    "auth": {"type": "bearer", "token": f"{{{{ secret.{SECRET} }}}}"},
+                    "auth": {"type": "bearer", "token": f"{{{{ secret.{token_secret} }}}}"},
                     "json": {"contact": "{{ contact.id }}", "text": "Welcome, {{ trigger.name }}!"},
                 },
                 "retry": {"max_attempts": 5, "base_seconds": 0.2},

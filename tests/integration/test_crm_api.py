@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.forms import modelform_factory
 from django.test import Client
 
 from crm.models import Contact
@@ -278,3 +279,10 @@ def test_the_trail_says_who_changed_which_fields_and_not_to_what(api):
     assert [entry.action for entry in trail] == ["contact.created", "contact.edited", "contact.deleted"]
     assert [entry.metadata for entry in trail] == [{}, {"fields": ["first_name", "title"]}, {}]
     assert all(entry.actor.startswith("tests (lf_") for entry in trail)
+
+
+def test_an_address_in_a_domain_of_one_letter_is_one_everywhere(api):
+    contact = made(api, "contacts", email="a@b.c")
+    assert made(api, "meetings", title="T", start_date=NINE, end_date=TEN, attendee_emails=["a@b.c"])
+    assert api.patch(f"/crm/contacts/{contact['id']}", {"email": "c@d.e"}).status_code == 200
+    assert modelform_factory(Contact, fields=["email"])({"email": "f@g.h"}).is_valid()

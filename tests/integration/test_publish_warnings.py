@@ -105,5 +105,5 @@ def test_no_starter_is_warned_of(starter: Starter) -> None:
 def test_the_editor_tells_what_each_step_and_trigger_gives():
     page = dom_of(a_person().get(f"/admin/workflows/workflow/{a_workflow().pk}/change/"))
 
-    assert "Later steps read status_code, headers, body, encoding." in page.text
+    assert "Later steps read status_code, headers, body, encoding, truncated" in page.text
     assert "Steps read trigger.scheduled_for, trigger.fired_at, trigger.timezone" in page.text

@@ -117,6 +117,13 @@ TRANSACTION = (
             + "test_given_many_runs_that_upsert_the_same_new_record_then_one_creates_and_the_others_update_it",
         ),
         planted(
+            "accounts-of-one-name-side-by-side",
+            "who upserts an account by website and name does not wait for who does by the name alone",
+            edit("crm/steps/matching.py", "return not self._has_name and any(", "return any("),
+            by="bugs/test_an_account_by_name_and_one_by_website_and_name_became_two.py"
+            "::test_given_one_that_is_about_to_create_then_the_other_waits_and_finds_it",
+        ),
+        planted(
             "record-read-without-its-lock",
             "an update of one field of custom loses what another run has just set",
             edit("crm/steps/update_record.py", ".select_for_update(no_key=True)", ""),

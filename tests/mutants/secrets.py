@@ -38,7 +38,7 @@ MUTANTS = (
         planted(
             "secret-as-an-argument",
             "a secret may be what a filter adds to something else",
-            edit(PARTS, "if any(root == ROOT for root, _ in compiler.references)", "if False"),
+            edit(PARTS, "if any(root == ROOT for root, _ in compiler.uses)", "if False"),
             by=f"{UNIT}::test_nothing_can_be_done_with_a_secret_but_to_send_it",
         ),
         planted(
@@ -46,7 +46,7 @@ MUTANTS = (
             "a list in a payload passes for a reference",
             edit(
                 TEXT,
-                "return core_schema.is_instance_schema(cls)",
+                "return core_schema.is_instance_schema(cls, serialization=as_json)",
                 "return core_schema.no_info_plain_validator_function(\n"
                 "            lambda raw: cls.from_json(raw) if isinstance(raw, list) else raw\n        )",
             ),
@@ -70,6 +70,12 @@ MUTANTS = (
                 "late_headers.for_hop(parse_target(url, params), self._allow, is_first=True)",
             ),
             by=f"{RUNS}::test_a_redirect_to_a_host_that_it_is_not_bound_to_goes_without_it",
+        ),
+        planted(
+            "auth-follows-redirects",
+            "what is written out in auth is sent on to any origin",
+            edit(OPENING, "if not header.text.names and target.origin != self._origin:", "if False:"),
+            by="bugs/test_a_credential_under_a_name_of_its_own_followed_a_redirect.py::test_only_the_first_origin_gets_it",
         ),
         planted(
             "secret-in-clear",
@@ -113,8 +119,14 @@ MUTANTS = (
         planted(
             "body-cut-first",
             "a body is cut and quoted before it is searched",
-            edit(STEP, "answer = replace(answer, body=hiding.hidden(answer.body))", "answer = replace(answer)"),
+            edit(STEP, "answer, body=hiding.hidden(answer.body), headers", "answer, headers"),
             by=f"{RUNS}::test_outputs_of_any_kind_are_kept_without_it",
+        ),
+        planted(
+            "header-cut-first",
+            "a header is cut before it is searched",
+            edit(STEP, ", headers=hiding.hidden_fields(answer.headers)", ""),
+            by="bugs/test_half_a_secret_stood_at_the_end_of_a_cut_header.py::test_a_header_that_is_cut_within_it_shows_no_beginning",
         ),
         planted(
             "base64-at-its-beginning",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import traceback
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus, urlencode
 
@@ -158,6 +159,26 @@ def test_an_error_that_nobody_foresaw_is_told_without_them_and_without_its_chain
     error = caught.value
     assert (error.code, error.message) == ("step.unexpected", "ValueError: bad header [redacted]")
     assert (error.sent, error.__suppress_context__) == (True, True)
+
+
+def test_an_error_is_told_without_the_one_that_caused_it():
+    error = PermanentStepError("http.client_error", "no")
+    error.__cause__ = KeyError(VALUES[0])
+
+    with pytest.raises(PermanentStepError) as caught:
+        fail_with(error)
+
+    assert VALUES[0] not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_is_json_only_nearly_is_searched_too():
+    hider = Hider()
+    hider.remember(VALUES[0])
+
+    assert hider.json({"a": (VALUES[0], [VALUES[0]]), 7: VALUES[0]}) == {
+        "a": ["[redacted]", ["[redacted]"]],
+        7: "[redacted]",
+    }
 
 
 @pytest.mark.parametrize("error", [LostRace(), MemoryError(), ValueError("harmless")])

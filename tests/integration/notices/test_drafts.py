@@ -58,7 +58,11 @@ def test_a_secret_that_could_not_sign_is_not_stored() -> None:
 
 @pytest.mark.parametrize(
     ("url", "code"),
-    [("example.com/hook", "egress.invalid_url"), ("ftp://example.com/", "egress.denied_scheme")],
+    [
+        ("example.com/hook", "egress.invalid_url"),
+        ("ftp://example.com/", "egress.denied_scheme"),
+        ("https://example.com/{{ secret.hook }}", "config.invalid"),
+    ],
 )
 def test_an_address_that_cannot_be_used_is_refused_at_publish(url: str, code: str) -> None:
     told = settings_with(webhook={"url": url})
