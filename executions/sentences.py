@@ -163,9 +163,9 @@ def _length(seconds: object) -> str:
 
 
 def _text(value: Any) -> str:
-    """Instants to the second; everything else as it is."""
+    """Instants to the second; everything else as people read it."""
     if not isinstance(value, str):
-        return str(value)
+        return plain_words.fact(value)
     try:
         instant = parse_datetime(value) if value.endswith("Z") else None
     except ValueError:  # the form of an instant, and no such day

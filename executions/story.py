@@ -20,7 +20,7 @@ from executions.notices.models import Notice
 from executions.redaction import shown_request
 from executions.selectors import told_notices
 from executions.sentences import Sentence, sentence_of, standing_of
-from executions.states import LIVE_RUN, RunStatus, StepStatus
+from executions.states import LIVE_RUN, AttemptOutcome, RunStatus, StepStatus
 from lightfield.kernel.catalogue import CATALOGUE, Entry
 
 MOST_ENTRIES: Final = 500  # of the timeline in one page; the API pages through all of them
@@ -64,6 +64,11 @@ class Chapter:
     request: dict[str, Any] | None
     output: dict[str, Any] | None
     failure: Failure | None
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether its request is written down and nothing was sent yet: every attempt was put back."""
+        return bool(self.tries) and all(one.row.outcome == AttemptOutcome.HELD for one in self.tries)
 
     @property
     def seconds(self) -> float | None:

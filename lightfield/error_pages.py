@@ -5,6 +5,7 @@ Nothing of the installation is in it: what it says stands in docs/errors.md too.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -24,8 +25,7 @@ def error_page(request: HttpRequest, code: str) -> HttpResponseBase:
     if not _wants_a_page(request):
         if entry is None:
             return problem_json("request.not_found", detail=f"There is no error code {code[:80]}.")
-        shown = {name: getattr(entry, name) for name in ("code", "retryable", "status", "meaning", "remedy")}
-        return _kept(JsonResponse({"type": f"/errors/{code}", **shown}))
+        return _kept(JsonResponse({"type": f"/errors/{code}", **asdict(entry)}))
     if entry is None:
         return render(request, "lightfield/no_such_error.html", {"code": code[:80]}, status=404)
     return _kept(render(request, "lightfield/error.html", {"entry": entry}))

@@ -69,21 +69,22 @@ def problems_of_model(
     """
     found: dict[str, Problem] = {}
     for detail in error.errors(include_url=False):
-        if detail["type"] != "extra_forbidden" and unless(value_at(document, detail["loc"])):
+        place = place_in(document, detail["loc"], is_missing=detail["type"] == "missing")
+        if detail["type"] != "extra_forbidden" and unless(value_at(document, place)):
             continue
-        pointer = at + pointer_to(place_in(document, detail["loc"]))
+        pointer = at + pointer_to(place)
         found.setdefault(pointer, Problem(pointer, code, sentence(detail)))
     return list(found.values())
 
 
-def place_in(document: object, location: tuple[str | int, ...]) -> list[str | int]:
-    """The steps of `location` that exist in `document`, plus a last one that should exist there."""
+def place_in(document: object, location: tuple[str | int, ...], *, is_missing: bool) -> list[str | int]:
+    """The steps of `location` that exist in `document`, plus a last one that should, when it `is_missing`."""
     place: list[str | int] = []
     here: Any = document
     for index, part in enumerate(location):
         if _has(here, part):
             here = here[part]
-        elif not (index == len(location) - 1 and isinstance(here, dict)):
+        elif not (is_missing and index == len(location) - 1 and isinstance(here, dict)):
             continue  # the name of a union's branch, or pydantic's "[key]"
         place.append(part)
     return place
@@ -95,10 +96,10 @@ def _has(here: object, part: str | int) -> bool:
     return isinstance(here, list) and isinstance(part, int) and part < len(here)
 
 
-def value_at(document: object, location: tuple[str | int, ...]) -> object:
-    """What stands at `location`; None when nothing does."""
+def value_at(document: object, place: list[str | int]) -> object:
+    """What stands at a place; None when nothing does."""
     here: Any = document
-    for part in place_in(document, location):
+    for part in place:
         try:
             here = here[part]
         except (KeyError, IndexError, TypeError):

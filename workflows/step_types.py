@@ -124,10 +124,10 @@ class FastStepType(StepType[C]):
 
 
 class TransactionalStepType(FastStepType[C]):
-    """A fast step that reads or writes this database: `run` shares one transaction with all that follows from it.
+    """A fast step that reads or writes this database: `execute` shares one transaction with all that follows from it.
 
     What it wrote, its effect, its outcome and the next step are there together or not at all, so whatever dies or
-    runs twice, it is written exactly once. `run` may be called again after its transaction was undone: it changes
+    runs twice, it is written exactly once. `execute` may be called again after its transaction was undone: it changes
     nothing but rows, on Django's default connection, and commits nothing itself.
 
     It may raise `WriteConflict` where another try would find what somebody else has just committed.

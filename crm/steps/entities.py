@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
@@ -15,11 +16,13 @@ from lightfield.kernel.errors import Problem
 from triggers.records import watching
 from triggers.records.watching import AnyField, Watch
 from workflows.expressions import is_template
+from workflows.templating.missing import instead, nearest
 
 EntityName = Literal["account", "contact", "opportunity", "meeting", "task", "note"]
 FieldName = Annotated[str, Field(min_length=1, max_length=300)]
 Values = Annotated[dict[FieldName, JsonValue], Field(max_length=100)]
 CUSTOM: Final = "custom."  # and the name of one of the caller's own fields: `custom.plan`
+OWN_NAME_CHARS: Final = 256  # of such a name: a key of JSON
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,22 @@ ENTITIES: Final = {
         Entity("note", Note, serializers.NoteSerializer),
     )
 }
+
+
+def is_own(name: str) -> bool:
+    """Whether it is `custom.` and a name that one of the caller's own fields can have."""
+    return name.startswith(CUSTOM) and 0 < len(name) - len(CUSTOM) <= OWN_NAME_CHARS
+
+
+def no_such_field(entity: Entity, name: str, known: Collection[str]) -> str:
+    """The sentence for it, with the one that was probably meant, or some of those that there are."""
+    if name.startswith(CUSTOM):
+        return (
+            f"After custom. comes the name of one of your own fields, of at most {OWN_NAME_CHARS} characters."
+        )
+    meant = nearest(name, known)
+    own = "" if meant else " A field of your own is written custom.<name>."
+    return f"{entity.name} has no field {name!r}{instead(meant, known)}{own}"
 
 
 def templated_name(config: dict[str, Any]) -> list[Problem]:

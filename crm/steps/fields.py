@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from rest_framework.serializers import PrimaryKeyRelatedField
 
-from crm.steps.entities import CUSTOM, Entity
+from crm.steps.entities import CUSTOM, Entity, is_own, no_such_field
 from lightfield.kernel.errors import Problem, RequestRefused
 from workflows.expressions import templates_in
 from workflows.problems import pointer_to
-
-OWN_NAME_CHARS: Final = 256  # of one of the caller's own fields: a key of JSON
 
 
 def accepted(
@@ -69,14 +67,12 @@ def _flaws(entity: Entity, fields: Mapping[str, Any], *, is_new: bool) -> Iterat
 
 def name_flaw(entity: Entity, name: str) -> tuple[str, str] | None:
     """Why a step cannot write the field of this name: code and sentence. None: it can."""
-    if name.startswith(CUSTOM):
-        if 0 < len(name) - len(CUSTOM) <= OWN_NAME_CHARS:
-            return None
-        return "record.unknown_field", "After custom. comes the name of one of your own fields."
+    if is_own(name):
+        return None
     form = entity.form.get(name)
     if form is None:
-        known = ", ".join(name for name, form in entity.form.items() if not form.read_only)
-        return "record.unknown_field", f"{entity.name} has no field {name!r}; there are {known} and custom.…"
+        known = [name for name, form in entity.form.items() if not form.read_only]
+        return "record.unknown_field", no_such_field(entity, name, known)
     if form.read_only:
         return "record.read_only_field", "This field cannot be set."
     return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, get_args
 from uuid import UUID
@@ -17,6 +17,8 @@ from uuid import UUID
 from django.db import connection, models
 
 from crm.steps.entities import CUSTOM, Entity
+from crm.steps.json_filters import of_json
+from crm.steps.operands import FALSE, ORDER, Operand, Unfit
 from crm.steps.reading import ROW
 from lightfield.kernel.errors import Problem, RequestRefused
 from triggers.records.columns import quoted
@@ -28,14 +30,12 @@ VALUE_CHARS: Final = 1000  # of a text that is looked for
 MOST_VALUES: Final = 100  # in one list
 OPERATORS: Final = get_args(Operator)
 NEGATIVES: Final = {"is_not": "is", "does_not_contain": "contains", "is_none_of": "is_any_of"}
-ORDER: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 TYPES: Final = {
     Form.NUMBER: "numeric",
     Form.BOOLEAN: "boolean",
     Form.INSTANT: "timestamptz",
     Form.TEXT: "text",
 }
-FALSE: Final = "false"
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,6 @@ class Condition:
 
     sql: str
     params: dict[str, Any]
-
-
-@dataclass
-class _Operand:
-    """One field of the row, and the parameters that it is compared with."""
-
-    name: str
-    column: str
-    prefix: str
-    params: dict[str, Any] = field(default_factory=dict)
-
-    def param(self, value: str | list[str]) -> str:
-        name = f"{self.prefix}_{len(self.params)}"
-        self.params[name] = value
-        return f"%({name})s::text" + ("[]" if isinstance(value, list) else "")
-
-
-class _Unfit(Exception):
-    """The operator or the value does not go with the field; says why."""
 
 
 def condition_of(entity: Entity, name: str, operator: str, value: Any, prefix: str) -> Condition:
@@ -78,16 +59,16 @@ def condition_of(entity: Entity, name: str, operator: str, value: Any, prefix: s
     positive = NEGATIVES.get(operator, operator)
     is_custom = name.startswith(CUSTOM)
     column = f"{ROW}.{quoted(entity.columns['custom' if is_custom else name].column)}"
-    operand = _Operand(name, column, prefix)
+    operand = Operand(name, column, prefix)
     try:
         if positive != "is_set":
             _check_size(value)
         if is_custom:
             operand.column = f"({column} -> {operand.param(name[len(CUSTOM) :])})"
-            sql = _of_json(operand, positive, value, is_own=True)
+            sql = of_json(operand, positive, value, is_own=True)
         else:
             sql = _of_column(entity, operand, positive, value)
-    except _Unfit as unfit:
+    except Unfit as unfit:
         raise RequestRefused("config.invalid", problems=[Problem("", "config.invalid", str(unfit))]) from None
     is_negated = operator in NEGATIVES or (operator == "is_set" and truth_of(value) is False)
     return Condition(f"({sql}) IS NOT TRUE" if is_negated else sql, operand.params)
@@ -100,20 +81,20 @@ def is_scalar(entity: Entity, name: str) -> bool:
 
 def _check_size(value: Any) -> None:
     if isinstance(value, list) and len(value) > MOST_VALUES:
-        raise _Unfit(f"A list may have at most {MOST_VALUES} values here.")
+        raise Unfit(f"A list may have at most {MOST_VALUES} values here.")
     for one in value if isinstance(value, list) else [value]:
         text = one if isinstance(one, str) else json.dumps(one) if isinstance(one, dict | list) else ""
         if len(text) > VALUE_CHARS:
-            raise _Unfit(f"A value may have at most {VALUE_CHARS} characters here.")
+            raise Unfit(f"A value may have at most {VALUE_CHARS} characters here.")
         if "\0" in text:
-            raise _Unfit("A value cannot hold U+0000.")
+            raise Unfit("A value cannot hold U+0000.")
 
 
-def _of_column(entity: Entity, operand: _Operand, operator: str, value: Any) -> str:
+def _of_column(entity: Entity, operand: Operand, operator: str, value: Any) -> str:
     column = entity.columns[operand.name]
     form = form_of(column)
     if form is Form.JSON:
-        return _of_json(operand, operator, value, is_own=False)
+        return of_json(operand, operator, value, is_own=False)
     folds = operand.name in entity.natural_keys or _is_email(column)
     if form is Form.LIST:
         return _of_list(operand, operator, value, folds=folds)
@@ -133,22 +114,20 @@ def _is_email(column: AnyField) -> bool:
 
 
 def _of_scalar(
-    operand: _Operand, operator: str, value: Any, read: Callable[[Any], str], kind: str, *, folds: bool
+    operand: Operand, operator: str, value: Any, read: Callable[[Any], str], kind: str, *, folds: bool
 ) -> str:
     column, is_text = operand.column, kind == "text"
     if operator == "is_set":
         return f"{column} IS NOT NULL" + (f" AND {column}::text <> ''" if is_text else "")
     if operator == "is":
         if isinstance(value, list | dict):
-            raise _Unfit(f"{operand.name} holds one value; a list goes with is_any_of and is_none_of.")
+            raise Unfit(f"{operand.name} holds one value; a list goes with is_any_of and is_none_of.")
         return _is_one_of(operand, [value], read, kind, folds=folds)
     if operator == "is_any_of":
         return _is_one_of(operand, value if isinstance(value, list) else [value], read, kind, folds=folds)
     if operator == "contains":
         if not is_text:
-            raise _Unfit(
-                f"{operator} goes with texts, lists and objects, and {operand.name} is none of them."
-            )
+            raise Unfit(f"{operator} goes with texts, lists and objects, and {operand.name} is none of them.")
         return _contains_text(f"{column}::text", operand, value, folds=folds)
     if value is None:
         return FALSE
@@ -159,7 +138,7 @@ def _of_scalar(
 
 
 def _is_one_of(
-    operand: _Operand, values: list[Any], read: Callable[[Any], str], kind: str, *, folds: bool
+    operand: Operand, values: list[Any], read: Callable[[Any], str], kind: str, *, folds: bool
 ) -> str:
     column, texts = operand.column, [read(value) for value in values if value is not None]
     parts = [f"{column} IS NULL"] if None in values else []
@@ -174,7 +153,7 @@ def _is_one_of(
     return " OR ".join(parts) or FALSE
 
 
-def _contains_text(text: str, operand: _Operand, value: Any, *, folds: bool = False) -> str:
+def _contains_text(text: str, operand: Operand, value: Any, *, folds: bool = False) -> str:
     if value is None:
         return FALSE
     given = operand.param(_text(value))
@@ -182,19 +161,19 @@ def _contains_text(text: str, operand: _Operand, value: Any, *, folds: bool = Fa
 
 
 def _read(column: AnyField, form: Form, value: Any) -> str:
-    """The value as text that PostgreSQL reads as what the column holds. Raises _Unfit."""
+    """The value as text that PostgreSQL reads as what the column holds. Raises Unfit."""
     name = column.name
     if form is Form.BOOLEAN:
         if (truth := truth_of(value)) is None:
-            raise _Unfit(f"{name} is true or false.")
+            raise Unfit(f"{name} is true or false.")
         return str(truth).lower()
     if form is Form.NUMBER:
         if (number := number_of(value)) is None:
-            raise _Unfit(f"{name} is a number.")
+            raise Unfit(f"{name} is a number.")
         return str(number)
     if form is Form.INSTANT:
         if (instant := instant_of(value)) is None:
-            raise _Unfit(f"{name} is an instant: write 2026-03-01 or 2026-03-01T09:00:00Z.")
+            raise Unfit(f"{name} is an instant: write 2026-03-01 or 2026-03-01T09:00:00Z.")
         return instant.isoformat()
     if _is_id(column):
         return _id(value, name)
@@ -207,26 +186,26 @@ def _id(value: Any, name: str) -> str:
     try:
         return str(UUID(value.strip()))
     except (ValueError, AttributeError):
-        raise _Unfit(f"{name} is the id of a record.") from None
+        raise Unfit(f"{name} is the id of a record.") from None
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list | dict | bool) or value is None:
-        raise _Unfit("Expected text.")
+        raise Unfit("Expected text.")
     return value if isinstance(value, str) else json.dumps(value)
 
 
 # --- columns that hold a list of texts ----------------------------------------------------------------
 
 
-def _of_list(operand: _Operand, operator: str, value: Any, *, folds: bool) -> str:
+def _of_list(operand: Operand, operator: str, value: Any, *, folds: bool) -> str:
     column = (
         f"ARRAY(SELECT upper(u) FROM unnest({operand.column}) u)" if folds else f"{operand.column}::text[]"
     )
     if operator == "is_set":
         return f"cardinality({operand.column}) > 0"
     if operator in ORDER:
-        raise _Unfit(f"{operand.name} is a list, which has no order.")
+        raise Unfit(f"{operand.name} is a list, which has no order.")
     values = value if isinstance(value, list) else [value]
     if operator == "is" and not isinstance(value, list):
         return f"{operand.column} IS NULL" if value is None else FALSE
@@ -237,70 +216,3 @@ def _of_list(operand: _Operand, operator: str, value: Any, *, folds: bool) -> st
     if folds:
         given = f"ARRAY(SELECT upper(v) FROM unnest({given}) v)"
     return f"{column} {({'is': '=', 'contains': '@>', 'is_any_of': '&&'})[operator]} {given}"
-
-
-# --- JSON: an address, `custom` as a whole, or one of the caller's own fields -------------------------
-
-
-def _of_json(operand: _Operand, operator: str, value: Any, *, is_own: bool) -> str:
-    column = operand.column
-    if operator == "is_set":
-        return f"""{column} IS NOT NULL AND {column} NOT IN ('null', '""', '[]', '{{}}')"""
-    if operator in ("is", "is_any_of"):
-        values = value if operator == "is_any_of" and isinstance(value, list) else [value]
-        return _is_json(operand, values)
-    if operator == "contains":
-        return _json_contains(operand, value)
-    if not is_own:
-        raise _Unfit(f"{operand.name} is an object, which has no order.")
-    return _json_order(operand, operator, value)
-
-
-def _is_json(operand: _Operand, values: list[Any]) -> str:
-    given = operand.param(json.dumps([form for value in values for form in _forms(value)]))
-    equal = f"{operand.column} IN (SELECT jsonb_array_elements({given}::jsonb))"
-    return f"{operand.column} IS NULL OR {equal}" if None in values else equal
-
-
-def _forms(value: Any) -> list[Any]:
-    """A value, and what else counts as the same: a number and text written like one, true and "true"."""
-    if isinstance(value, bool):
-        return [value, str(value).lower()]
-    if isinstance(value, str):
-        also = [number_of(value), truth_of(value)]
-        return [value, *(one for one in also if one is not None)]
-    return [value, json.dumps(value)] if isinstance(value, int | float) else [value]
-
-
-def _json_contains(operand: _Operand, value: Any) -> str:
-    """A list has it (each of them, if it is a list), an object has a field of that name, all else holds it as text."""
-    column, wanted = operand.column, value if isinstance(value, list) else [value]
-    has_all = " AND ".join(_has_item(operand, one) for one in wanted) or "true"
-    parts = [f"WHEN 'array' THEN {has_all}"]
-    if value is not None and not isinstance(value, list | dict):
-        text = operand.param(value if isinstance(value, str) else json.dumps(value))
-        parts.append(
-            f"WHEN 'object' THEN {column} ? {text}" if isinstance(value, str) else "WHEN 'object' THEN false"
-        )
-        parts.append(f"WHEN 'null' THEN false ELSE strpos({column} #>> '{{}}', {text}) > 0")
-    return f"CASE jsonb_typeof({column}) {' '.join(parts)} END"
-
-
-def _has_item(operand: _Operand, value: Any) -> str:
-    given = operand.param(json.dumps(_forms(value)))
-    items = f"SELECT FROM jsonb_array_elements({operand.column}) i"
-    return f"EXISTS ({items} WHERE i IN (SELECT jsonb_array_elements({given}::jsonb)))"
-
-
-def _json_order(operand: _Operand, operator: str, value: Any) -> str:
-    """Numbers among numbers, texts among texts; dates of one form are texts in their order."""
-    column, sign = operand.column, ORDER[operator]
-    if value is None or isinstance(value, bool | list | dict):
-        return FALSE
-    parts = []
-    if (number := number_of(value)) is not None:
-        parts.append(f"WHEN 'number' THEN {column}::numeric {sign} {operand.param(str(number))}::numeric")
-    if isinstance(value, str):
-        text = f"({column} #>> '{{}}') COLLATE \"C\""
-        parts.append(f"WHEN 'string' THEN {text} {sign} {operand.param(value)}")
-    return f"CASE jsonb_typeof({column}) {' '.join(parts)} END"

@@ -8,8 +8,16 @@ from typing import Annotated, Any, Final, TypeVar
 from django.db import connection
 from pydantic import Field, JsonValue, model_validator
 
-from crm.steps.entities import CUSTOM, ENTITIES, Entity, EntityName, FieldName, templated_name
-from crm.steps.fields import OWN_NAME_CHARS
+from crm.steps.entities import (
+    CUSTOM,
+    ENTITIES,
+    Entity,
+    EntityName,
+    FieldName,
+    is_own,
+    no_such_field,
+    templated_name,
+)
 from crm.steps.filters import Condition, condition_of
 from crm.steps.reading import ROW, shape_of, told
 from crm.steps.refusals import permanent
@@ -146,9 +154,7 @@ def _condition(entity: Entity, one: dict[str, Any], at: str, prefix: str) -> Con
 
 def _unknown(entity: Entity, name: str) -> str:
     """Why there is no such field; empty when there is."""
-    if name in entity.columns or (name.startswith(CUSTOM) and 0 < len(name) - len(CUSTOM) <= OWN_NAME_CHARS):
-        return ""
-    return f"{entity.name} has no field {name!r}; there are {', '.join(entity.columns)} and {CUSTOM}…"
+    return "" if name in entity.columns or is_own(name) else no_such_field(entity, name, entity.columns)
 
 
 def _order(entity: Entity, sort: list[str]) -> tuple[str, dict[str, Any]]:

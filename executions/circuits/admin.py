@@ -18,6 +18,7 @@ _BADGES = {CircuitState.OPEN: "failed", CircuitState.HALF_OPEN: "waiting", Circu
 
 class CircuitAdmin(LookOnlyAdmin):
     plural = "Failing hosts"
+    nothing = "No host fails"  # said by a list that is empty
     list_display = ("name", "standing", "newest_failure", "waiting", "released", "opened", "next_probe")
     list_display_links = None
     ordering = ("host",)

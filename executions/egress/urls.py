@@ -6,17 +6,16 @@ differently is refused: user names, backslashes, escapes and odd number forms in
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urljoin
 
-import idna
-
 from executions.egress.addresses import IPAddress
+from lightfield.kernel import host_names
 from lightfield.kernel.errors import PermanentStepError
+from lightfield.kernel.host_names import NotAHostName
 
 MAX_URL_CHARS: Final = 8192
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -25,8 +24,6 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?([^?#]*)(?:\?([^#]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LITERAL_V6 = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{0,5}))?")
 _NAME_AND_PORT = re.compile(r"([^:\[\]@\\%\s]+)(?::([0-9]{0,5}))?")
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 # RFC 3986: what may stand in a path and query; "%" stays, so that escapes already there are kept.
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=-._~"
 _QUERY_SAFE: Final = _PATH_SAFE + "?"
@@ -110,38 +107,14 @@ def _read_authority(authority: str, scheme: str) -> tuple[str, int, IPAddress | 
     port = int(digits) if digits else DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65535:
         raise _invalid("its port is not within 1 to 65535")
-    if six:
-        try:
-            literal = ipaddress.IPv6Address(text)
-        except ValueError:
-            raise _invalid("its IPv6 address is not valid") from None
-        return str(literal), port, literal, False
-    host, address, has_root_dot = _read_name(text)
-    return host, port, address, has_root_dot
-
-
-def _read_name(text: str) -> tuple[str, IPAddress | None, bool]:
-    """A host name or dotted IPv4 address, as lower-case ASCII."""
-    host = text.lower()
-    if len(host) > 254:
-        raise _invalid("its host name is too long")
-    if not host.isascii():
-        try:
-            host = idna.encode(host, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            raise _invalid("its host name is not valid") from None
-    name = host.removesuffix(".")
-    labels = name.split(".")
-    if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _invalid("its host name is not valid")
-    if _NUMBER.fullmatch(labels[-1]):
-        # Resolvers take 127.1, 0x7f.1, 017700000001 and 2130706433 for 127.0.0.1; we take one form.
-        try:
-            literal = ipaddress.IPv4Address(name)
-        except ValueError:
-            raise _invalid("its IPv4 address is not written as four decimal numbers") from None
-        return str(literal), literal, False
-    return name, None, host != name
+    try:
+        if six:
+            literal = host_names.read_ipv6(text)
+            return str(literal), port, literal, False
+        host = host_names.read(text)
+    except NotAHostName as error:
+        raise _invalid(f"its {error}") from None
+    return host.text, port, host.literal, host.has_root_dot
 
 
 def _read_path(path: str, query: str | None, params: Mapping[str, Any] | None) -> str:

@@ -134,10 +134,22 @@ class CredentialAdmin(PageAdmin):
     ) -> HttpResponse:
         view = sensitive_post_parameters("value")(super().changeform_view)
         try:
-            return view(request, object_id, form_url, extra_context)
+            return view(request, object_id, form_url, {**(extra_context or {}), **self._titles(object_id)})
         except RequestRefused as error:  # something changed between the form's look and the deed
             messages.error(request, error.message)
             return HttpResponseRedirect(request.get_full_path())
+
+    def _titles(self, object_id: str | None) -> dict[str, Any]:
+        """A secret's name as it is written: unfold would begin it with a capital."""
+        title = "New secret"
+        if object_id is not None:
+            row = Credential.objects.filter(pk=_uuid(object_id) or UUID(int=0)).only("name").first()
+            title = row.name if row else title
+        return {
+            "title": title,
+            "subtitle": None,
+            "crumbs": [{"title": self.listed, "link": self._list_address()}, {"title": title}],
+        }
 
     def save_model(self, request: HttpRequest, obj: Credential, form: Any, change: bool) -> None:
         by = request.user.get_username()

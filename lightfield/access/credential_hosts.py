@@ -6,20 +6,18 @@ of a URL's host (lower case, ASCII), so comparing is comparing text; what differ
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from typing import Final
 
-import idna
+from lightfield.kernel import host_names
+from lightfield.kernel.host_names import NotAHostName
 
 MOST: Final = 20
 DEFAULT_PORT: Final = 443
 
 _LITERAL_V6 = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?")
 _NAME_AND_PORT = re.compile(r"([^:/\[\]@\\%\s?#]+)(?::([0-9]{1,5}))?")
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
 class InvalidHost(ValueError):
@@ -46,35 +44,13 @@ def normal(text: str) -> str:
     port = int(match[2]) if match[2] else DEFAULT_PORT
     if not 1 <= port <= 65535:
         raise InvalidHost("The port is not within 1 to 65535.")
-    return written(_address(match[1]) if six else _name(match[1]), port)
+    try:
+        host = str(host_names.read_ipv6(match[1])) if six else host_names.read(match[1]).text
+    except NotAHostName as error:
+        raise InvalidHost(f"The {error}.") from None
+    return written(host, port)
 
 
 def normal_all(texts: Iterable[str]) -> list[str]:
     """The normal forms, each once, in order of the alphabet. Raises InvalidHost."""
     return sorted({normal(text) for text in texts})
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ipaddress.IPv6Address(text))
-    except ValueError:
-        raise InvalidHost("The IPv6 address is not valid.") from None
-
-
-def _name(text: str) -> str:
-    host = text.lower()
-    if not host.isascii():
-        try:
-            host = idna.encode(host, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            raise InvalidHost("The host name is not valid.") from None
-    name = host.removesuffix(".")
-    labels = name.split(".")
-    if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise InvalidHost("The host name is not valid.")
-    if _NUMBER.fullmatch(labels[-1]):
-        try:
-            return str(ipaddress.IPv4Address(name))
-        except ValueError:
-            raise InvalidHost("Write an IPv4 address as four decimal numbers.") from None
-    return name

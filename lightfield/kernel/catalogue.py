@@ -135,7 +135,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("template.limit", False, 422, "A template is too large or does too much.", "Simplify the template or its data."),
     Entry("template.failed", False, 422, "A template could not be rendered.", "Correct the filter's arguments or the data."),
     # record.*: what people, programs and steps write into the CRM. Those without a status stand in `errors`, or end a step
-    Entry("record.invalid", False, 422, "The record has wrong or unknown fields.", "Follow the pointers in `errors`."),
+    Entry("record.invalid", False, 422, "The record has wrong or unknown fields.", "Follow the pointers: in `errors` of an answer, in `problems` of a step's error."),
     Entry("record.duplicate", False, 409, "Another record has this natural key.", "Change that record, or give this one another value at the pointer."),
     Entry("record.missing_field", False, None, "A field that the record needs was not sent.", "Send the field at the pointer."),
     Entry("record.unknown_field", False, None, "The record has no such field.", "Correct the name, or put the value into `custom`."),

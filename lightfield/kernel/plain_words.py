@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from typing import Any
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -52,3 +54,14 @@ def _largest(seconds: float) -> str:
         if seconds >= unit:
             return f"{int(seconds // unit)} {name}"
     return f"{int(seconds)} s"
+
+
+def fact(value: Any) -> str:
+    """A value of an error's metadata: problems as `place: what`, one after the other; other lists and objects as JSON."""
+    if isinstance(value, list) and value and all(_is_problem(one) for one in value):
+        return "; ".join(f"{one['pointer'] or 'as a whole'}: {one['detail'].rstrip('.')}" for one in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_problem(value: Any) -> bool:
+    return isinstance(value, dict) and {"pointer", "detail"} <= set(value)

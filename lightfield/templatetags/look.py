@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from django import template
 from django.utils import timezone
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from lightfield.kernel import plain_words
 
@@ -46,6 +48,14 @@ TONES: Final = {
 
 for _name in ("length", "size"):
     register.filter(_name.replace("length", "duration"), getattr(plain_words, _name))
+register.filter("fact", plain_words.fact)
+
+
+@register.filter
+def coded(words: str) -> SafeString:
+    """A sentence of the catalogue: what stands between backticks is code."""
+    parts = escape(words).split("`")
+    return mark_safe("".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts)))  # noqa: S308  escaped
 
 
 @register.filter

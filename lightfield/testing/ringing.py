@@ -15,6 +15,7 @@ class Ringer:
     """Stands where the ringer of a process does."""
 
     def __init__(self) -> None:
+        app.loader.import_default_modules()  # the tasks of all apps: a worker does that when it starts
         self._waiting: list[Bell] = []
         self._answered = 0
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from executions.circuits.models import Circuit
@@ -19,7 +20,7 @@ from lightfield.access.models import AuditEntry
 from tests.admin_client import a_person
 from tests.api_client import ApiCaller
 from tests.dom import dom_of
-from tests.staging import a_claimed_step
+from tests.staging import a_claimed_step, intend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("slow_step")]
 
@@ -38,9 +39,13 @@ def a_circuit(**columns: Any) -> Circuit:
     return Circuit.objects.create(**{"host": HOST, **shown, **columns})
 
 
-def a_held_step(code: str = "http.circuit_open", host: str | None = HOST) -> StepRun:
+def a_held_step(
+    code: str = "http.circuit_open", host: str | None = HOST, *, intended: bool = False
+) -> StepRun:
     """One that its worker has put back."""
     step = a_claimed_step()
+    if intended:
+        intend(step)
     metadata = {"url_host": "api.example.com", "circuit": HOST}
     error = {"code": code, "message": "It waits.", "retryable": True, "metadata": metadata}
     settle(held(step, Hold(90.0, error, host)))
@@ -95,6 +100,10 @@ def test_who_lacks_the_right_is_not_offered_it() -> None:
     assert Circuit.objects.filter(retry_at__gt=timezone.now()).exists()
 
 
+def test_a_list_without_hosts_is_good_news() -> None:
+    assert "No host fails" in dom_of(a_person().get(LIST)).text
+
+
 def test_the_overview_says_that_hosts_fail() -> None:
     a_circuit()
     a_circuit(host="https://watched.example.com", state="closed", opened_at=None, retry_at=None)
@@ -126,6 +135,17 @@ def test_a_step_that_was_put_back_says_why(code: str, host: str | None, standing
     assert story.chapters[0].standing.startswith(standing)
     assert story.lines[-1].sentence.text == line
     assert story.lines[-1].sentence.code == code
+
+
+def test_of_a_request_that_was_put_back_no_page_says_that_it_was_sent() -> None:
+    step = a_held_step(intended=True)
+
+    page = dom_of(a_person().get(reverse("admin:executions_run_change", args=[step.run_id]))).text
+
+    assert "Request to be sent" in page
+    assert "Not sent yet" in page
+    assert "Not decided yet" not in page
+    assert "Request as sent" not in page
 
 
 def test_the_run_shows_the_reason_to_the_api() -> None:

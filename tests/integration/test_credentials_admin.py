@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from lightfield.access import credentials
 from lightfield.access.models import AuditEntry, Credential
+from tests.dom import dom_of
 from tests.factories import BY, a_published_workflow
 from tests.integration.test_credentials import SENT, VALUE, a_credential, calling
 from workflows import services
@@ -155,6 +156,14 @@ def test_who_may_only_look_sees_no_form_that_writes():
     assert 'name="value"' not in text(looked)
     assert client.post(change(row), {**FORM, "value": "some other value"}).status_code == 403
     assert credentials.opened(["stripe"])["stripe"].value == SENT["value"]
+
+
+def test_a_page_is_titled_by_the_name_as_templates_write_it(browser):
+    row = a_credential()
+
+    titles = [dom_of(browser.get(page)).all("h1")[0].text.split() for page in (change(row), reverse(ADD))]
+
+    assert titles == [["Secrets", "chevron_right", "stripe"], ["Secrets", "chevron_right", "New", "secret"]]
 
 
 def test_names_and_words_are_escaped(browser):

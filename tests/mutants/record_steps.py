@@ -7,6 +7,7 @@ from tests.mutants.mutant import breaking, edit, planted
 TRANSACTING = "executions/transacting.py"
 UPSERT = "crm/steps/upsert_record.py"
 FILTERS = "crm/steps/filters.py"
+OPERANDS = "crm/steps/operands.py"
 
 SHARED = "test_transactional_steps.py::"
 RACES = "integration/record_steps/test_racing.py::"
@@ -200,7 +201,7 @@ RECORDS = (
             "value-written-into-the-statement",
             "the value of a filter becomes part of the statement",
             edit(
-                FILTERS,
+                OPERANDS,
                 '        return f"%({name})s::text" + ("[]" if isinstance(value, list) else "")\n',
                 "        text = str(value).replace(chr(39), chr(39) * 2)\n"
                 '        return f"%({name})s::text[]" if isinstance(value, list) else f"\'{text}\'::text"\n',

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lightfield.kernel.plain_words import ago, length, size
+from lightfield.kernel.plain_words import ago, fact, length, size
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
@@ -50,6 +50,27 @@ def test_lengths_have_two_units_at_most(seconds: float, words: str) -> None:
 )
 def test_instants_are_told_by_their_largest_unit(delta: timedelta, words: str) -> None:
     assert ago(NOON - delta, NOON) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("text", "text"),
+        (403, "403"),
+        (None, "null"),
+        ([], "[]"),
+        ({"a": True}, '{"a": true}'),
+        (
+            [
+                {"pointer": "/email", "detail": "Is none.", "code": "x"},
+                {"pointer": "", "detail": "Two bodies."},
+            ],
+            "/email: Is none; as a whole: Two bodies",
+        ),
+    ],
+)
+def test_facts_are_told_without_the_language_that_we_are_written_in(value: object, words: str) -> None:
+    assert fact(value) == words
 
 
 @pytest.mark.parametrize(

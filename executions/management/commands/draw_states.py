@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from executions import drawing
+from lightfield.kernel import drawn_pages
 
 
 class Command(BaseCommand):
@@ -19,9 +20,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        path, page = drawing.page_path(), drawing.page()
-        if not options["check"]:
-            path.write_text(page, encoding="utf-8")
-            self.stdout.write(f"{path} written")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != page:
-            raise CommandError(f"{path} differs from the code: run bin/manage draw_states")
+        if options["check"]:
+            drawn_pages.check(drawing.page_path(), drawing.page(), redraw="draw_states")
+        else:
+            self.stdout.write(drawn_pages.write(drawing.page_path(), drawing.page()))

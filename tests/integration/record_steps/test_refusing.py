@@ -80,6 +80,21 @@ def test_what_is_known_is_refused_when_the_workflow_is_published(
 
 
 @pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (create("contact", emial=T), "contact has no field 'emial'; did you mean email?"),
+        (find("contact", ("emial", "is", T)), "contact has no field 'emial'; did you mean email?"),
+        (find("note", sort=["-x"]), "note has no field 'x'; there is id, "),
+        (find("note", ("custom.", "is", T)), "After custom. comes the name of one of your own fields"),
+    ],
+)
+def test_an_unknown_field_is_told_with_the_one_that_was_meant(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(RequestRefused) as refused:
+        a_published_workflow(steps=[config])
+    assert refused.value.problems[0].detail.startswith(words)
+
+
+@pytest.mark.parametrize(
     "config",
     [
         create("contact", email=T, account=T, do_not_contact=T, custom={"a": [T]}),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from lightfield.kernel.catalogue import CATALOGUE, Entry
+from lightfield.kernel import drawn_pages
+from lightfield.kernel.catalogue import CATALOGUE
 from lightfield.kernel.catalogue_page import page
 
 
@@ -31,33 +33,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["write"]:
-            page_path().write_text(page(), encoding="utf-8")
-            self.stdout.write(f"{page_path()} written")
+            self.stdout.write(drawn_pages.write(page_path(), page()))
         elif options["check"]:
-            if not page_path().is_file() or page_path().read_text(encoding="utf-8") != page():
-                raise CommandError(f"{page_path()} differs from the catalogue: run bin/manage errors --write")
+            drawn_pages.check(page_path(), page(), redraw="errors --write")
         else:
             self._list(options["code"] or "", as_json=options["json"])
 
     def _list(self, beginning: str, *, as_json: bool) -> None:
         found = [CATALOGUE[code] for code in sorted(CATALOGUE) if code.startswith(beginning)]
         if not found:
-            raise CommandError(f"There is no code {beginning!r}.")
+            raise CommandError(f"There is no code {beginning!r}; bin/manage errors lists all of them.")
         if as_json:
-            self.stdout.write(json.dumps([as_document(entry) for entry in found], indent=2))
+            self.stdout.write(json.dumps([asdict(entry) for entry in found], indent=2))
             return
         for entry in found:
             kind = "retried" if entry.retryable else "not retried"
             status = f", status {entry.status}" if entry.status else ""
             self.stdout.write(f"{entry.code} ({kind}{status})\n  {entry.meaning}\n  {entry.remedy}")
-
-
-def as_document(entry: Entry) -> dict[str, Any]:
-    """As `GET /api/v1/errors` shows it."""
-    return {
-        "code": entry.code,
-        "retryable": entry.retryable,
-        "status": entry.status,
-        "meaning": entry.meaning,
-        "remedy": entry.remedy,
-    }
