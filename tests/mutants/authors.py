@@ -67,8 +67,8 @@ MUTANTS = (
             "an object of which nothing is known has no fields",
             edit(
                 "workflows/shapes.py",
-                'schema.get("additionalProperties", "properties" not in schema)',
-                "False",
+                '"additionalProperties", "properties" not in schema\n',
+                '"additionalProperties", False\n',
             ),
             by="unit/test_foresight.py::test_what_may_be_there_is_not_warned_of",
         ),
