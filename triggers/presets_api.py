@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lightfield.access.auth import Right
+from lightfield.access.pagination import ByName
 from lightfield.access.viewsets import ApiViewSet
 from triggers.models import Trigger
 from triggers.signatures import PRESETS
@@ -17,18 +17,16 @@ from triggers.webhook_serializers import PresetSerializer
 from workflows import api as workflows
 
 
-class PresetsSerializer(serializers.Serializer[Any]):
-    presets = PresetSerializer(many=True, read_only=True)
-
-
 class WebhookPresetViewSet(ApiViewSet):
-    """How well-known senders sign, and how to set them up. A part of the release, not of its data: so it has no pages."""
+    """How well-known senders sign, and how to set them up."""
 
     rights: ClassVar[dict[str, Right]] = {"list": workflows.VIEW}
     queryset = Trigger.objects.none()
-    pagination_class = None  # type: ignore[assignment]  # says the framework
+    pagination_class = ByName
 
-    @extend_schema(responses={200: PresetsSerializer}, filters=False, operation_id="webhook_presets")
+    @extend_schema(
+        responses={200: PresetSerializer(many=True)}, filters=False, operation_id="webhook_presets"
+    )
     def list(self, request: Request) -> Response:
         """Every preset that `signature.preset` of a webhook's config can name."""
-        return Response(PresetsSerializer({"presets": PRESETS}).data)
+        return self.page_of(PRESETS, PresetSerializer)

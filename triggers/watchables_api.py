@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lightfield.access.auth import Right
+from lightfield.access.pagination import ByEntity
 from lightfield.access.viewsets import ApiViewSet
 from triggers.models import Trigger
 from triggers.records import describing
@@ -43,18 +44,14 @@ class WatchableSerializer(serializers.Serializer[Any]):
     fields = WatchableFieldSerializer(many=True, read_only=True)  # type: ignore[assignment]
 
 
-class WatchablesSerializer(serializers.Serializer[Any]):
-    entities = WatchableSerializer(many=True, read_only=True)
-
-
 class WatchableViewSet(ApiViewSet):
-    """What the triggers of workflows can watch. A part of the project, not of its data: so it has no pages."""
+    """What the triggers of workflows can watch."""
 
     rights: ClassVar[dict[str, Right]] = {"list": workflows.VIEW}
     queryset = Trigger.objects.none()
-    pagination_class = None  # type: ignore[assignment]  # says the framework
+    pagination_class = ByEntity
 
-    @extend_schema(responses={200: WatchablesSerializer}, filters=False, operation_id="watchables")
+    @extend_schema(responses={200: WatchableSerializer(many=True)}, filters=False, operation_id="watchables")
     def list(self, request: Request) -> Response:
         """Every kind of record that a trigger can name as `entity`, with its fields."""
-        return Response(WatchablesSerializer({"entities": describing.entries()}).data)
+        return self.page_of(describing.entries(), WatchableSerializer)

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lightfield.access.auth import Right
+from lightfield.access.pagination import ByName
 from lightfield.access.viewsets import ApiViewSet
 from workflows import api as workflows
 from workflows.models import Workflow
@@ -34,18 +35,14 @@ class StepTypeSerializer(serializers.Serializer[Any]):
     )
 
 
-class StepTypesSerializer(serializers.Serializer[Any]):
-    step_types = StepTypeSerializer(many=True, read_only=True)
-
-
 class StepTypeViewSet(ApiViewSet):
-    """What a step of a workflow can be. A part of the project, not of its data: so it has no pages."""
+    """What a step of a workflow can be."""
 
     rights: ClassVar[dict[str, Right]] = {"list": workflows.VIEW}
     queryset = Workflow.objects.none()
-    pagination_class = None  # type: ignore[assignment]  # says the framework
+    pagination_class = ByName
 
-    @extend_schema(responses={200: StepTypesSerializer}, filters=False, operation_id="step_types")
+    @extend_schema(responses={200: StepTypeSerializer(many=True)}, filters=False, operation_id="step_types")
     def list(self, request: Request) -> Response:
         """Every installed step type with the schemas of its config and output."""
-        return Response(StepTypesSerializer({"step_types": described()}).data)
+        return self.page_of(described(), StepTypeSerializer)

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from lightfield.access.auth import ANY_CALLER, Right
 from lightfield.access.models import ApiKey
+from lightfield.access.pagination import ByCode
 from lightfield.access.viewsets import ApiViewSet
 from lightfield.kernel.catalogue import CATALOGUE
 from lightfield.kernel.errors import RequestRefused
@@ -28,23 +29,19 @@ class ErrorSerializer(serializers.Serializer[Any]):
     remedy = serializers.CharField(read_only=True, help_text="What to do.")
 
 
-class ErrorsSerializer(serializers.Serializer[Any]):
-    errors = ErrorSerializer(many=True, read_only=True)  # type: ignore[assignment]  # the base has one too
-
-
 class ErrorViewSet(ApiViewSet):
-    """Every error code there is. A part of the release, not of its data: so it has no pages."""
+    """Every error code there is."""
 
     rights: ClassVar[dict[str, Right]] = {"list": ANY_CALLER, "retrieve": ANY_CALLER}
     queryset = ApiKey.objects.none()
     serializer_class = ErrorSerializer
-    pagination_class = None  # type: ignore[assignment]  # says the framework
+    pagination_class = ByCode
     lookup_value_converter = "str"
 
-    @extend_schema(responses={200: ErrorsSerializer}, filters=False, operation_id="errors")
+    @extend_schema(responses={200: ErrorSerializer(many=True)}, filters=False, operation_id="errors")
     def list(self, request: Request) -> Response:
         """Every code with its class, meaning and remedy, those of installed apps included."""
-        return Response(ErrorsSerializer({"errors": [CATALOGUE[code] for code in sorted(CATALOGUE)]}).data)
+        return self.page_of([*CATALOGUE.values()], ErrorSerializer)
 
     @extend_schema(
         responses={200: ErrorSerializer},

@@ -60,11 +60,11 @@ class NewestFirst(BasePagination):
         lists: list[QuerySet[Any]] = [queryset] if isinstance(queryset, QuerySet) else list(queryset)
         self._url = request.build_absolute_uri()
         limit = _limit(request)
-        cursor = self._cursor(request, lists[0])
+        cursor = self._cursor(request, lists)
         forward = cursor is None or cursor.after
         downward = self.is_descending == forward
         edge = None if cursor is None else cursor.edge
-        found = merged(lists, by=self.by, beyond=edge, is_downward=downward, count=limit + 1)
+        found = self._beyond(lists, edge, is_downward=downward, count=limit + 1)
         page, has_more = found[:limit], len(found) > limit
         if not forward:
             page.reverse()
@@ -100,13 +100,19 @@ class NewestFirst(BasePagination):
             },
         ]
 
-    def _cursor(self, request: Request, queryset: QuerySet[Any]) -> Cursor | None:
+    def _beyond(self, lists: Sequence[Any], edge: Any, *, is_downward: bool, count: int) -> list[Any]:
+        return merged(lists, by=self.by, beyond=edge, is_downward=is_downward, count=count)
+
+    def _edge_from(self, text: str, lists: Sequence[Any]) -> Any:
+        return lists[0].model._meta.get_field(self.by).to_python(text)
+
+    def _cursor(self, request: Request, lists: Sequence[Any]) -> Cursor | None:
         text = request.query_params.get("cursor")
         if text is None:
             return None
         try:
             plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-            edge = queryset.model._meta.get_field(self.by).to_python(plain[1:])
+            edge = self._edge_from(plain[1:], lists)
             if isinstance(edge, datetime):
                 edge = edge.astimezone(UTC) if edge.tzinfo else None
         except (binascii.Error, ValueError, OverflowError, ValidationError):
@@ -120,6 +126,33 @@ class NewestFirst(BasePagination):
 
     def _link(self, cursor: Cursor | None) -> str | None:
         return None if cursor is None else replace_query_param(self._url, "cursor", str(cursor))
+
+
+class ByName(NewestFirst):
+    """What is part of the release or the project and no row: a sequence, in the order of a text that each has once."""
+
+    by = "name"
+    is_descending = False
+
+    @override
+    def _beyond(self, lists: Sequence[Any], edge: Any, *, is_downward: bool, count: int) -> list[Any]:
+        name = attrgetter(self.by)
+        found = sorted(lists, key=name, reverse=is_downward)
+        if edge is not None:
+            found = [one for one in found if (name(one) < edge if is_downward else name(one) > edge)]
+        return found[:count]
+
+    @override
+    def _edge_from(self, text: str, lists: Sequence[Any]) -> Any:
+        return text
+
+
+class ByCode(ByName):
+    by = "code"
+
+
+class ByEntity(ByName):
+    by = "entity"
 
 
 def merged(

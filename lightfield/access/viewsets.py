@@ -46,7 +46,11 @@ class ApiViewSet(GenericViewSet):
 
     def page(self, queryset: QuerySet[Any], serializer: type[BaseSerializer]) -> Response:
         """One page of a list, filtered as the view allows."""
-        rows = self.paginate_queryset(self.filter_queryset(queryset))
+        return self.page_of(self.filter_queryset(queryset), serializer)
+
+    def page_of(self, rows: Any, serializer: type[BaseSerializer]) -> Response:
+        """One page of what `pagination_class` takes."""
+        found = self.paginate_queryset(rows)
         return self.get_paginated_response(
-            serializer(rows, many=True, context=self.get_serializer_context()).data
+            serializer(found, many=True, context=self.get_serializer_context()).data
         )

@@ -67,10 +67,7 @@ def test_lists_are_pages_and_posts_take_an_idempotency_key(document):
     for (method, address), operation in operations(document).items():
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         is_list = method == "GET" and not address.endswith(
-            (
-                *(":pk>", ":number>", "/chain", "/summary", "-preview", "/samples"),
-                *("watchables", "-presets", "errors", "step-types"),
-            )
+            (":pk>", ":number>", "/chain", "/summary", "-preview", "/samples")
         )
         assert ({"limit", "cursor"} <= names) == is_list, address
         assert ("Idempotency-Key" in names) == (method == "POST")

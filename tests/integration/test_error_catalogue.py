@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
 from executions import engine
+from lightfield.access.pagination import MAX_LIMIT
 from lightfield.kernel.catalogue import CATALOGUE, Entry, add, forget
 from tests.admin_client import a_person
 from tests.api_client import ApiCaller, code_of
@@ -30,10 +32,24 @@ UNRESOLVED = {
 
 @pytest.mark.parametrize("scope", ["viewer", "operator", "builder", "admin"])
 def test_every_caller_sees_every_code(scope):
-    listed = ApiCaller(scope).get("/errors").json()["errors"]
+    listed = pages(ApiCaller(scope), "/errors")
 
+    assert len(listed) > MAX_LIMIT  # more than one page
     assert [one["code"] for one in listed] == sorted(CATALOGUE)
     assert UNRESOLVED in listed
+
+
+def pages(api: ApiCaller, path: str) -> list[Any]:
+    """Every entry; on the way back from the last page each page is the same as on the way there."""
+    answer = api.get(f"{path}?limit={MAX_LIMIT}").json()
+    found, back = answer["results"], []
+    while answer["next"]:
+        before, answer = answer["results"], api.get(answer["next"].partition("/api/v1")[2]).json()
+        back.append((answer["previous"], before))
+        found += answer["results"]
+    for link, before in back:
+        assert api.get(link.partition("/api/v1")[2]).json()["results"] == before
+    return found
 
 
 def test_one_code_is_told_and_one_that_is_none_is_not_found():

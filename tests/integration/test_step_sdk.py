@@ -103,7 +103,7 @@ def test_the_command_lists_what_is_installed_here_and_refuses_what_is_not():
 
 @pytest.mark.django_db
 def test_the_api_lists_the_same():
-    listed = ApiCaller("viewer").get("/step-types").json()["step_types"]
+    listed = ApiCaller("viewer").get("/step-types").json()["results"]
 
     out = io.StringIO()
     call_command("steps", "--json", stdout=out)
@@ -164,7 +164,7 @@ class Unspeakable(StepConfig):
 @pytest.mark.django_db
 def test_given_an_app_whose_config_has_no_schema_then_the_others_are_listed_all_the_same(caplog):
     with installed("unspeakable", ScriptedFast, Config=Unspeakable):
-        listed = ApiCaller("viewer").get("/step-types").json()["step_types"]
+        listed = ApiCaller("viewer").get("/step-types").json()["results"]
         out = io.StringIO()
         call_command("steps", stdout=out)
         call_command("steps", "unspeakable", stdout=out)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def found() -> dict[str, Any]:
     answer = ApiCaller("viewer").get("/watchables")
     assert answer.status_code == 200
-    return {one["entity"]: one for one in answer.json()["entities"]}
+    return {one["entity"]: one for one in answer.json()["results"]}
 
 
 def test_every_kind_of_record_is_listed_with_its_fields() -> None:

@@ -70,7 +70,7 @@ MUTANTS = (
                 "ANYTHING if others else _end(holds, properties)",
                 "_end(holds, properties)",
             ),
-            by="unit/test_foresight.py::test_what_may_be_there_is_not_warned_of",
+            by="unit/test_foresight.py::test_an_object_that_does_not_say_which_fields_it_has_may_have_any",
         ),
         planted(
             "defaults-warned-of",

@@ -176,3 +176,15 @@ def test_a_step_type_that_cannot_describe_its_output_is_no_reason_not_to_publish
         }
         assert warnings_of(parse_definition(raw)) == []
     assert "not_described" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object"},
+        {"type": "object", "properties": {"a": {}}, "additionalProperties": True},
+        {"type": "object", "properties": {"a": {}}, "patternProperties": {"^x": {}}},
+    ],
+)
+def test_an_object_that_does_not_say_which_fields_it_has_may_have_any(schema):
+    assert shapes.dead_end(schema, ("x",)) is None
