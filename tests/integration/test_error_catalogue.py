@@ -42,7 +42,7 @@ def test_every_caller_sees_every_code(scope):
 def pages(api: ApiCaller, path: str) -> list[Any]:
     """Every entry; on the way back from the last page each page is the same as on the way there."""
     answer = api.get(f"{path}?limit={MAX_LIMIT}").json()
-    found, back = answer["results"], []
+    found, back = [*answer["results"]], []
     while answer["next"]:
         before, answer = answer["results"], api.get(answer["next"].partition("/api/v1")[2]).json()
         back.append((answer["previous"], before))
