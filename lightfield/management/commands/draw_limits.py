@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
-from django.core.management.base import BaseCommand, CommandParser
-
-from lightfield.kernel import drawn_pages
+from lightfield.kernel.drawn_pages import DrawCommand
 from lightfield.limits import drawing
 
 
-class Command(BaseCommand):
+class Command(DrawCommand):
     help = "Draw docs/limits.md from the settings, the models of a definition and the constants in the code."
-    requires_system_checks = ()
+    redraw = "draw_limits"
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--check", action="store_true", help="write nothing; exit with 1 if the page is out of date"
-        )
+    def page_path(self) -> Path:
+        return drawing.page_path()
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if options["check"]:
-            drawn_pages.check(drawing.page_path(), drawing.page(), redraw="draw_limits")
-        else:
-            self.stdout.write(drawn_pages.write(drawing.page_path(), drawing.page()))
+    def page(self) -> str:
+        return drawing.page()
