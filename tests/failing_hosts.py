@@ -6,8 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from executions.circuits import releasing
 from executions.circuits.models import Circuit
+from executions.egress import breaker as breakers
+from executions.egress import current
+from executions.egress.breaker import Breaker
 from executions.models import StepRun
 from executions.sweeper import sweep
 from lightfield.kernel import sql
@@ -16,8 +21,21 @@ from tests.factories import a_published_workflow
 from tests.servers import Server, Visit, a_server, http
 from tests.staging import a_run
 
+CALLS = 4  # of which so many must fail here
 BUSY = http("503 Busy", b"busy")
 FINE = http("200 OK", b"ok")
+
+
+def a_process_that_tells_at_once(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For a fixture: this process knows of no host yet, reaches loopback, and tells what it learns without a pause."""
+    settings.LIGHTFIELD_EGRESS_ALLOW = "127.0.0.0/8"
+    settings.LIGHTFIELD_OWN_SERVERS = []
+    settings.LIGHTFIELD_CIRCUIT_CALLS = CALLS
+    monkeypatch.setattr(breakers, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(breakers, "TELL_PROBES_SECONDS", 0.0)
+    before = current.use_breaker(Breaker())
+    yield
+    current.use_breaker(before)
 
 
 class Host:

@@ -11,9 +11,6 @@ from django.db import transaction
 
 from executions import egress
 from executions.circuits import rows
-from executions.egress import breaker as breakers
-from executions.egress import current
-from executions.egress.breaker import Breaker
 from executions.models import StepRun
 from lightfield.kernel.errors import TransientStepError
 from tests.bellboy import Bellboy
@@ -22,6 +19,7 @@ from tests.failing_hosts import (
     FINE,
     Host,
     a_host,
+    a_process_that_tells_at_once,
     a_second_later,
     held_steps,
     let_backoffs_end,
@@ -35,13 +33,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture(autouse=True)
 def a_process(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.LIGHTFIELD_EGRESS_ALLOW = "127.0.0.0/8"
-    settings.LIGHTFIELD_OWN_SERVERS = []
-    settings.LIGHTFIELD_CIRCUIT_CALLS = 4
-    monkeypatch.setattr(breakers, "TELL_SECONDS", 0.0)
-    before = current.use_breaker(Breaker())
-    yield
-    current.use_breaker(before)
+    yield from a_process_that_tells_at_once(settings, monkeypatch)
 
 
 def asked(host: Host) -> int:

@@ -10,7 +10,6 @@ import pytest
 
 from executions import egress
 from executions.circuits.models import Circuit
-from executions.egress import breaker as breakers
 from executions.egress import current
 from executions.egress.breaker import Breaker
 from executions.models import Run, StepRun
@@ -19,6 +18,7 @@ from tests.bellboy import Bellboy
 from tests.failing_hosts import (
     FINE,
     a_host,
+    a_process_that_tells_at_once,
     a_second_later,
     held_steps,
     let_backoffs_end,
@@ -32,14 +32,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture(autouse=True)
 def a_process(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.LIGHTFIELD_EGRESS_ALLOW = "127.0.0.0/8"
-    settings.LIGHTFIELD_OWN_SERVERS = []
-    settings.LIGHTFIELD_CIRCUIT_CALLS = 4
-    monkeypatch.setattr(breakers, "TELL_SECONDS", 0.0)
-    monkeypatch.setattr(breakers, "TELL_PROBES_SECONDS", 0.0)
-    before = current.use_breaker(Breaker())
-    yield
-    current.use_breaker(before)
+    yield from a_process_that_tells_at_once(settings, monkeypatch)
 
 
 def test_given_a_step_that_is_put_back_after_its_circuit_closed_then_nobody_else_waits(

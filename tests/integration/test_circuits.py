@@ -15,7 +15,6 @@ from django.utils import timezone
 from executions import egress, services
 from executions.circuits import releasing, rows
 from executions.circuits.models import Circuit
-from executions.egress import breaker as breakers
 from executions.egress import current
 from executions.egress.breaker import Breaker
 from executions.leases import keeper
@@ -27,9 +26,11 @@ from tests.concurrency import race
 from tests.factories import BY
 from tests.failing_hosts import (
     BUSY,
+    CALLS,
     FINE,
     Host,
     a_host,
+    a_process_that_tells_at_once,
     a_second_later,
     calling,
     held_steps,
@@ -44,19 +45,10 @@ from tests.staging import a_run, answer_with_cells_here, broken_promises, let_ti
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept")]
 
-CALLS = 4  # of which so many must fail here
-
 
 @pytest.fixture(autouse=True)
 def a_process(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.LIGHTFIELD_EGRESS_ALLOW = "127.0.0.0/8"
-    settings.LIGHTFIELD_OWN_SERVERS = []
-    settings.LIGHTFIELD_CIRCUIT_CALLS = CALLS
-    monkeypatch.setattr(breakers, "TELL_SECONDS", 0.0)
-    monkeypatch.setattr(breakers, "TELL_PROBES_SECONDS", 0.0)
-    before = current.use_breaker(Breaker())
-    yield
-    current.use_breaker(before)
+    yield from a_process_that_tells_at_once(settings, monkeypatch)
 
 
 @pytest.fixture
