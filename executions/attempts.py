@@ -67,6 +67,8 @@ def context_of(step: StepInHand, *, limit_seconds: float, **more: Any) -> StepCo
         attempt=step.attempt,
         trace_id=step.trace_id,
         idempotency_key=step.effect_key,
+        step_run_id=step.step_run_id,
+        fence=step.fence,
         is_retry=step.used_attempts > 1,
         held_for=step.error_code if step.error_code in HELD else None,
         deadline=time.monotonic() + limit_seconds,

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from executions.agents import models as _of_agents  # noqa: F401  Django looks for models here
 from executions.circuits import models as _of_circuits  # noqa: F401  Django looks for models here
 from executions.notices import models as _of_notices  # noqa: F401  Django looks for models here
 from executions.states import (

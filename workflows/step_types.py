@@ -52,6 +52,8 @@ class StepContext:
     attempt: int  # counts from 1
     trace_id: str  # 32 hex digits
     idempotency_key: str  # the same on every attempt of the step
+    step_run_id: int = 0  # which row of the engine, and
+    fence: int = 0  # as whose: what a step type journals of its own is written under both
     deadline: float  # `time.monotonic()` instant by which `execute` must have returned
     is_retry: bool = False  # an attempt of this step was sent before
     held_for: str | None = (
