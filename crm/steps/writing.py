@@ -8,7 +8,6 @@ from crm.steps.reading import shape_of
 from workflows.shapes import Schema, of_fields
 from workflows.step_types import Completed, JsonObject
 
-
 Author = dict[str, Any]  # of a deed, for the audit trail: `by`, and what stands beside it
 
 
