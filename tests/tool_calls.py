@@ -39,7 +39,7 @@ def granted(*grants: dict[str, Any]) -> dict[str, Tool]:
     found = [
         tool
         for kind in tools.all_kinds()
-        if (own := [model for model in models if isinstance(model, kind.Grant)])
+        if (own := [model for model in models if model.type == kind.name])
         for tool in kind.tools(own, models)
     ]
     return {tool.spec.name: tool for tool in found}

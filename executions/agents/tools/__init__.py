@@ -46,7 +46,6 @@ class ToolContext:
     key: str  # the idempotency key of this call: the same whenever it is made
     deadline: float  # `time.monotonic()`
     is_repeat: bool = False  # the request of this very call may have been sent before
-    held_for: str | None = None  # the code for which it was put back unsent: it has waited for its host
     before_sending: Callable[[], None] = field(default=_no_lease)
 
     def seconds_left(self) -> float:

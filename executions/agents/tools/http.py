@@ -110,7 +110,7 @@ class HttpTool(Tool):
             body=None if asked["body"] is None else asked["body"].encode(),
             timeout_seconds=min(SECONDS, context.seconds_left()),
             before_sending=context.before_sending,
-            turn=egress.Turn(is_retry=context.is_repeat, held_for=context.held_for),
+            turn=egress.Turn(is_retry=context.is_retry, held_for=context.held_for),
         )
         return _told(answer, reach.most_bytes)
 

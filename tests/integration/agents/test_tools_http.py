@@ -207,7 +207,7 @@ def test_every_attempt_sends_the_same_under_the_same_key(named: Any):
         tool = tool_for(named(server))
         frozen = tool.freeze({"method": "PUT", "url": server.url, "body": "x"}, a_context(key=KEY))
         for attempt in (1, 2):
-            tool.call(frozen, a_context(key=KEY, attempt=attempt, is_repeat=attempt == 2))
+            tool.call(frozen, a_context(key=KEY, attempt=attempt, is_repeat=attempt == 2, is_retry=attempt == 2))
         first, second = server.requests
     assert (first.method, first.path, first.body) == (second.method, second.path, second.body)
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == KEY
@@ -298,11 +298,11 @@ def test_a_call_that_is_sent_again_pays_from_the_hosts_budget_and_waits_once(nam
     with a_server(answering(http())) as server:
         tool = tool_for(named(server))
         asked = {"method": "GET", "url": server.url}
-        call(tool, asked, a_context(is_repeat=True))
+        call(tool, asked, a_context(is_repeat=True, is_retry=True))
         with pytest.raises(TransientStepError) as held:
-            call(tool, asked, a_context(is_repeat=True))
+            call(tool, asked, a_context(is_repeat=True, is_retry=True))
         assert len(server.requests) == 1
-        call(tool, asked, a_context(is_repeat=True, held_for="http.retry_budget"))
+        call(tool, asked, a_context(is_repeat=True, is_retry=True, held_for="http.retry_budget"))
         assert len(server.requests) == 2
     assert (held.value.code, held.value.sent) == ("http.retry_budget", False)
 
