@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from executions import egress
 from executions.agents.tools import AnyGrant, Grant, Tool, ToolContext, ToolKind, register
-from executions.agents.tools.arguments import denied, each_once, flaws_in, readable, shown
+from executions.agents.tools.arguments import DENIED, denied, each_once, flaws_in, readable, shown
 from executions.agents.tools.cutting import LARGEST_BYTES, LEAST_BYTES, MOST_BYTES, cut
 from executions.agents.values import JsonObject, ToolSpec
 from executions.egress.headers import encode_fields
@@ -83,6 +83,15 @@ class HttpTool(Tool):
     def __init__(self, reaches: Sequence[Reach]) -> None:
         self.reaches = tuple(reaches)
         self.spec = _spec(self.reaches)
+
+    def judge(self, arguments: JsonObject) -> None:
+        """What cannot be read as a request is refused as that, later: it leads nowhere."""
+        _check_headers(arguments.get("headers"))
+        try:
+            self._check(arguments.get("method"), arguments.get("url"))
+        except PermanentStepError as error:
+            if error.code == DENIED:
+                raise
 
     def freeze(self, arguments: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002
         """Raises PermanentStepError: `ai.permission_denied`, `config.invalid`, `egress.*`."""
