@@ -24,10 +24,10 @@ MOST_DEPTH: Final = 20
 
 @dataclass(frozen=True)
 class Data:
-    """A value that a template filled in. `source`: the one path that it came from; None when there were several."""
+    """A value that a template filled in. `source`: the path that it came from; several are in order of the alphabet."""
 
     value: Any
-    source: str | None = None
+    source: str
 
 
 Piece: TypeAlias = str | Data
@@ -117,5 +117,7 @@ def _values_in(value: Any, most: int) -> int | None:
             count += len(item)
             if count > most or depth > MOST_DEPTH:
                 return None
-            waiting.extend((inner, depth + 1) for inner in (item.values() if isinstance(item, dict) else item))
+            waiting.extend(
+                (inner, depth + 1) for inner in (item.values() if isinstance(item, dict) else item)
+            )
     return count

@@ -24,6 +24,7 @@ from workflows.problems import pointer_to
 from workflows.secret_text import ROOT, SecretText
 from workflows.slots import Place, is_slot
 from workflows.templating.compiler import Compiler
+from workflows.templating.data_frame import DataFrame
 from workflows.templating.expression_compiler import Evaluate, Reference, Use
 from workflows.templating.faults import (
     CONFIG_LIMIT,
@@ -33,7 +34,6 @@ from workflows.templating.faults import (
     place_in,
     too_much,
 )
-from workflows.templating.data_frame import DataFrame
 from workflows.templating.frame import Frame, Read
 from workflows.templating.missing import present
 from workflows.templating.reader import parse
@@ -68,7 +68,10 @@ class Template:
         lone = _lone_output(nodes)
         self.source = source
         self._begins = lone.token.start_index if lone else 0
-        self._value, self._reads = self._lone_value(compiler, lone) if lone else (None, ())
+        self._value: Evaluate | None = None
+        self._reads: tuple[Read, ...] = ()
+        if lone:
+            self._value, self._reads = self._lone_value(compiler, lone)
         self._write = None if lone else compiler.block(nodes)
         self.uses: Mapping[Reference, Use] = compiler.uses
         self._secrets = SecretParts(nodes) if any(root == ROOT for root, _ in self.uses) else None

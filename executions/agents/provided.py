@@ -59,7 +59,9 @@ def model_of(model: str | None, base_url: str | None, api_key: SecretSlot | None
     if not name:
         raise PermanentStepError("ai.no_model")
     if len(name) > LONGEST_NAME or _CONTROL.search(name):
-        raise PermanentStepError("config.invalid", "The model's name is too long or holds control characters.")
+        raise PermanentStepError(
+            "config.invalid", "The model's name is too long or holds control characters."
+        )
     own = None if api_key is None else tuple(SecretText(parts_of(api_key)).as_json())
     if base_url:
         return ModelSpec(provider, name, address(provider, base_url), own or ())
@@ -134,7 +136,9 @@ def _price(name: str, price: Any) -> dict[str, float]:
         raise _bad_prices(f'made of {{"input": …, "output": …}}, also for {name[:80]!r}')
     for figure in price.values():
         if isinstance(figure, bool) or not isinstance(figure, int | float) or not 0 <= figure <= DEAREST:
-            raise _bad_prices(f"made of US dollars per million tokens, 0 to {DEAREST}, also for {name[:80]!r}")
+            raise _bad_prices(
+                f"made of US dollars per million tokens, 0 to {DEAREST}, also for {name[:80]!r}"
+            )
     return {kind: float(figure) for kind, figure in price.items() if math.isfinite(figure)}
 
 
@@ -154,6 +158,8 @@ def check_settings() -> None:
             ) from None
     name = named(settings.LIGHTFIELD_AI_MODEL)[1]
     if settings.LIGHTFIELD_AI_MODEL and (not name or len(name) > LONGEST_NAME or _CONTROL.search(name)):
-        raise InvalidSetting("LIGHTFIELD_AI_MODEL", "a model's name, with openai: or anthropic: before it or nothing")
+        raise InvalidSetting(
+            "LIGHTFIELD_AI_MODEL", "a model's name, with openai: or anthropic: before it or nothing"
+        )
     if settings.LIGHTFIELD_AI_API_KEY and not _KEY.fullmatch(settings.LIGHTFIELD_AI_API_KEY):
         raise InvalidSetting("LIGHTFIELD_AI_API_KEY", "ASCII without blanks")

@@ -84,15 +84,18 @@ def test_what_the_author_wrote_stays_the_authors(source, expected):
         ("{{ trigger.name | upcase }}", [("ADA", "trigger.name")]),
         ("{{ trigger.missing | default: 'friend' }}", [("friend", "trigger.missing")]),
         ("{{ 'Dear ' | append: trigger.name }}", [("Dear Ada", "trigger.name")]),
-        ("{{ trigger.name | append: found.first.id }}", [("Ada1", None)]),
-        ("{{ trigger.people[trigger.at].name }}", [("Bob", None)]),
+        ("{{ trigger.name | append: found.first.id }}", [("Ada1", "found.first.id, trigger.name")]),
+        ("{{ trigger.people[trigger.at].name }}", [("Bob", "trigger.at, trigger.people")]),
         ("{{ trigger.people | map: 'name' | join: ',' }}", [("Ada,Bob", "trigger.people")]),
         ("{% assign n = trigger.name %}Hi {{ n }}", ["Hi ", ("Ada", "trigger.name")]),
         ("{% assign n = trigger.name %}{% assign m = n | upcase %}{{ m }}", [("ADA", "trigger.name")]),
         ("{% assign p = trigger.people[0] %}{{ p.name }}", [("Ada", "trigger.people[0].name")]),
         ("{% assign n = trigger.name %}{% assign n = 'x' %}{{ n }}", ["x"]),
         ("{% capture x %}Hi {{ trigger.name }}{% endcapture %}{{ x }}", [("Hi Ada", "trigger.name")]),
-        ("{% capture x %}{{ trigger.name }}{{ run.id }}{% endcapture %}{{ x }}", [("Adar", None)]),
+        (
+            "{% capture x %}{{ trigger.name }}{{ run.id }}{% endcapture %}{{ x }}",
+            [("Adar", "run.id, trigger.name")],
+        ),
         ("{% capture x %}a{% capture y %}{{ trigger.name }}{% endcapture %}{% endcapture %}{{ x }}", ["a"]),
         (
             "{% for p in trigger.people %}- {{ p.name }}\n{% endfor %}",
@@ -102,7 +105,10 @@ def test_what_the_author_wrote_stays_the_authors(source, expected):
         ("{% for c in (1..trigger.at) %}{{ c }}{% endfor %}", [(1, "trigger.at[]")]),
         # A name of the outside is itself again behind the loop that used it for its own.
         ("{% for run in (1..1) %}{% endfor %}", None),
-        ("{% for found in (1..1) %}{{ found }}{% endfor %}{{ found.first.id }}", ["1", ("1", "found.first.id")]),
+        (
+            "{% for found in (1..1) %}{{ found }}{% endfor %}{{ found.first.id }}",
+            ["1", ("1", "found.first.id")],
+        ),
         (
             "{% assign p = 'mine' %}{% for p in trigger.tags %}{{ p }}{% endfor %}{{ p }}",
             [("a", "trigger.tags[]"), ("b", "trigger.tags[]"), "mine"],

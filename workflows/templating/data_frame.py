@@ -15,7 +15,12 @@ from workflows.templating.faults import TEXT_LIMIT, Budget, too_much
 from workflows.templating.frame import Frame, Read
 from workflows.templating.values import Segment, text_of, weigh, written
 
-MOST_PIECES: Final = 600  # of data in one template: each is told apart on its own, and a list may be one piece
+MOST_PIECES: Final = (
+    600  # of data in one template: each is told apart on its own, and a list may be one piece
+)
+
+MOST_SOURCES: Final = 3  # told of one piece
+LONGEST_SOURCE: Final = 200  # characters
 
 Sources = frozenset[str]  # the paths that went into a value; none: the author's own
 OWN: Final[Sources] = frozenset()
@@ -52,7 +57,7 @@ class DataFrame(Frame):
             raise too_much(
                 f"A text may have {MOST_PIECES} pieces of data. Fill in a whole list as one, without a loop."
             )
-        self._pieces.append(Data(value, next(iter(sources)) if len(sources) == 1 else None))
+        self._pieces.append(Data(value, _told(sources)))
 
     def assign(self, name: str, value: Any, reads: tuple[Read, ...] = ()) -> None:
         sources = self._sources_of(reads)
@@ -101,6 +106,11 @@ class DataFrame(Frame):
                 # A name that nothing is known of would be an oversight, and is taken for data.
                 found |= {source + _suffix(rest) for source in self._sources.get(root, {root})}
         return frozenset(found)
+
+
+def _told(sources: Sources) -> str:
+    few = sorted(sources)[:MOST_SOURCES]
+    return ", ".join([*few, "…"] if len(sources) > len(few) else few)[:LONGEST_SOURCE]
 
 
 def _suffix(rest: tuple[Segment, ...]) -> str:

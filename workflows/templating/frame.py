@@ -9,7 +9,9 @@ from typing import Any
 from workflows.templating.faults import NAMES_LIMIT, TEXT_LIMIT, Budget, too_much
 from workflows.templating.values import ABSENT, Segment, text_of
 
-Read = tuple[str, tuple[Segment, ...]]  # a path that an expression reads: its first name, and what is known of the rest
+Read = tuple[
+    str, tuple[Segment, ...]
+]  # a path that an expression reads: its first name, and what is known of the rest
 
 
 class Frame:
