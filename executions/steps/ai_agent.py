@@ -20,7 +20,6 @@ from workflows.shapes import ANYTHING, TEXT, Schema, of_fields
 from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepContext, register
 
 MOST_CHARACTERS: Final = 256 * 1024  # of instructions and prompt together, data as JSON
-MARGIN_SECONDS: Final = 5.0  # for what is written after the last turn
 FIXED: Final = ("model", "base_url", "output_schema", "tools", "limits")  # when the workflow is published
 # Where a model is asked follows from the worker's environment too: what this process lacks, a worker may have.
 OF_THE_WORKER: Final = "ai.no_key"
@@ -159,7 +158,9 @@ class AiAgent(SlowStepType[AiAgentConfig]):
         return loop.run(request, context)
 
     def time_limit(self, request: JsonObject) -> float:
-        return float(request["limits"]["seconds"]) + MARGIN_SECONDS
+        from executions.agents import loop
+
+        return loop.time_limit(request)
 
 
 def _model(config: Mapping[str, Any]) -> ModelSpec:

@@ -228,7 +228,9 @@ SMALL: Final = (
 )
 
 RECIPES: Final = tuple(
-    Starter(one.name, one.title, one.summary, one.symbol, one.definition["trigger"], one.definition["steps"], one)
+    Starter(
+        one.name, one.title, one.summary, one.symbol, one.definition["trigger"], one.definition["steps"], one
+    )
     for one in EXAMPLES
 )
 STARTERS: Final = (*SMALL, *RECIPES)

@@ -290,7 +290,7 @@ def test_where_the_key_goes_is_known_before_it_runs(config, goes_to):
 
 
 def test_an_attempt_may_take_what_its_limit_says_and_a_little_more():
-    assert AGENT.time_limit(frozen({"limits": {"seconds": 60}})) == 65.0
+    assert AGENT.time_limit(frozen({"limits": {"seconds": 60}})) == 80.0
     assert (AGENT.lane, AGENT.freezes_early) == ("ai", True)
 
 

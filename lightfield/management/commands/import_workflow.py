@@ -22,7 +22,9 @@ class Command(BaseCommand):
     help = "Store a workflow as a draft, from a file or from a recipe; without an argument, list the recipes."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("source", nargs="?", help="a recipe's name, the path of a JSON file, or - for stdin")
+        parser.add_argument(
+            "source", nargs="?", help="a recipe's name, the path of a JSON file, or - for stdin"
+        )
         parser.add_argument("--publish", action="store_true", help="publish it at once")
 
     def handle(self, *, source: str | None, publish: bool, **options: Any) -> None:
