@@ -1,0 +1,136 @@
+"""Agent steps whose journal says what a test wants: rows as the loop leaves them, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from executions import admission
+from executions.agents.figures import STEP_TYPE
+from executions.agents.models import AgentTurn, TurnKind
+from executions.models import Run
+from lightfield.kernel import bells
+from tests.bellboy import Bellboy
+from tests.scripted import ScriptedSlow, installed
+from tests.staging import a_run, claim, intend, live
+from workflows import step_types
+
+LIMITS = {"turns": 10, "tool_calls": 20, "tokens": 100_000, "seconds": 120, "cost": None}
+REQUEST: dict[str, Any] = {
+    "model": {
+        "provider": "openai",
+        "name": "gpt-5",
+        "base_url": "https://models.example/v1",
+        "api_key": None,
+    },
+    "instructions": ["You keep the records of a shop in order."],
+    "prompt": [
+        "Find the customer of this payment:\n",
+        {"data": {"email": "ada@example.com"}, "from": "trigger"},
+    ],
+    "output_schema": None,
+    "tools": [{"type": "read_records", "entities": ["contact"]}],
+    "limits": LIMITS,
+    "price": {"input": 1.25, "output": 10},
+}
+SEARCH = {"entity": "contact", "filters": [{"field": "email", "operator": "is", "value": "ada@example.com"}]}
+
+
+@contextmanager
+def scripted_agents() -> Iterator[ScriptedSlow]:
+    """A step type `ai_agent` that does what its `script` says, in place of the one that is installed."""
+    before = step_types.find(STEP_TYPE)
+    step_types.unregister(STEP_TYPE)
+    try:
+        with installed(STEP_TYPE, lane="ai") as scripted:
+            yield scripted
+    finally:
+        if before is not None:
+            step_types.register(type(before))
+
+
+def agent(key: str = "agent", **request: Any) -> dict[str, Any]:
+    """An agent step as a definition has it; its config becomes its frozen request."""
+    return {"key": key, "type": STEP_TYPE, "config": {**REQUEST, **request}}
+
+
+def said(text: str = "", *calls: dict[str, Any], **columns: Any) -> dict[str, Any]:
+    """A model's answer. `calls`: {"id", "name", "arguments"}."""
+    answer = {
+        "text": text,
+        "calls": list(calls),
+        "finish": "tool_calls" if calls else "stop",
+        "raw": {"kept": "by the library"},
+    }
+    usual = {"input_tokens": 1200, "output_tokens": 80, "cost": "0.0023"}
+    return {"kind": TurnKind.MODEL, "name": "gpt-5-2026", "answer": answer, **usual, **columns}
+
+
+def wants(name: str = "find_records", arguments: Any = None, *, id: str = "c1") -> dict[str, Any]:
+    """A call as a model asks for it."""
+    return {"id": id, "name": name, "arguments": SEARCH if arguments is None else arguments}
+
+
+def called(
+    name: str = "find_records", arguments: Any = None, answer: Any = None, *, id: str = "c1", **columns: Any
+) -> dict[str, Any]:
+    """A tool call that is done, or refused: `error_code`."""
+    more = {"request": columns.pop("request")} if "request" in columns else {}
+    asked = {"id": id, "arguments": SEARCH if arguments is None else arguments, **more}
+    told = {"records": [], "count": 0} if answer is None else answer
+    return {"kind": TurnKind.TOOL, "name": name, "asked": asked, "answer": told, **columns}
+
+
+def write_turns(step_run_id: int, key: str, turns: tuple[dict[str, Any], ...], *, fence: int = 1) -> None:
+    """The journal of a step, one second for each turn. `"is_open": True`: it was sent and nothing came back yet."""
+    now = timezone.now()
+    for number, columns in enumerate(turns, start=1):
+        word = "turn" if columns["kind"] == TurnKind.MODEL else "call"
+        same = sum(one["kind"] == columns["kind"] for one in turns[:number])
+        start = now + timedelta(seconds=number - len(turns))
+        row = {"started_at": start, "finished_at": start + timedelta(seconds=1), **columns}
+        if row.pop("is_open", False):
+            row |= {"finished_at": None, "answer": None}
+        AgentTurn.objects.create(
+            **{"step_run_id": step_run_id, "number": number, "key": f"{key}:{word}_{same}"},
+            **{"fence": fence, "attempt": 1, **row},
+        )
+
+
+def playing(
+    *turns: dict[str, Any], output: Any = "done", error: Exception | None = None
+) -> Callable[..., dict[str, Any]]:
+    """A script for `scripted_agents`: write these turns, then end."""
+
+    def script(request: dict[str, Any], context: Any) -> dict[str, Any]:
+        write_turns(context.step_run_id, context.idempotency_key, turns, fence=context.fence)
+        if error is not None:
+            raise error
+        return {"output": output, "usage": {}, "tool_calls": []}
+
+    return script
+
+
+def an_ended_run(bellboy: Bellboy, *steps: dict[str, Any], **columns: Any) -> Run:
+    """A run as far as it goes by itself."""
+    run = a_run(*steps, **columns)
+    bells.ring_advance([str(run.pk)])
+    bells.ring_admit("ai")
+    bellboy.answer_all()
+    run.refresh_from_db()
+    return run
+
+
+def a_run_underway(*turns: dict[str, Any], request: dict[str, Any] | None = None) -> Run:
+    """A run whose agent is at work and has come as far as these turns."""
+    run = a_run(agent())
+    admission.admit("ai")
+    step = claim(live(run).pk)
+    intend(step, **(request or REQUEST))
+    write_turns(step.step_run_id, step.effect_key, turns, fence=step.fence)
+    run.refresh_from_db()
+    return run
