@@ -14,8 +14,9 @@ from executions.agents.figures import STEP_TYPE
 from executions.agents.models import AgentTurn, TurnKind
 from executions.models import Run
 from lightfield.kernel import bells
+from lightfield.kernel.errors import PermanentStepError
 from tests.bellboy import Bellboy
-from tests.scripted import ScriptedSlow, installed
+from tests.scripted import AnyConfig, ScriptedSlow, installed
 from tests.staging import a_run, claim, intend, live
 from workflows import step_types
 
@@ -40,22 +41,35 @@ REQUEST: dict[str, Any] = {
 SEARCH = {"entity": "contact", "filters": [{"field": "email", "operator": "is", "value": "ada@example.com"}]}
 
 
+class ScriptedAgent(ScriptedSlow):
+    """A slow step whose frozen request is `request`, whatever its config."""
+
+    lane = "ai"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.request: dict[str, Any] = REQUEST
+
+    def freeze(self, config: AnyConfig) -> dict[str, Any]:
+        return self.request
+
+
 @contextmanager
-def scripted_agents() -> Iterator[ScriptedSlow]:
+def scripted_agents() -> Iterator[ScriptedAgent]:
     """A step type `ai_agent` that does what its `script` says, in place of the one that is installed."""
     before = step_types.find(STEP_TYPE)
     step_types.unregister(STEP_TYPE)
     try:
-        with installed(STEP_TYPE, lane="ai") as scripted:
+        with installed(STEP_TYPE, ScriptedAgent) as scripted:
             yield scripted
     finally:
         if before is not None:
             step_types.register(type(before))
 
 
-def agent(key: str = "agent", **request: Any) -> dict[str, Any]:
-    """An agent step as a definition has it; its config becomes its frozen request."""
-    return {"key": key, "type": STEP_TYPE, "config": {**REQUEST, **request}}
+def agent(key: str = "agent") -> dict[str, Any]:
+    """A scripted agent step as a definition has it."""
+    return {"key": key, "type": STEP_TYPE, "config": {}}
 
 
 def said(text: str = "", *calls: dict[str, Any], **columns: Any) -> dict[str, Any]:
@@ -125,12 +139,47 @@ def an_ended_run(bellboy: Bellboy, *steps: dict[str, Any], **columns: Any) -> Ru
     return run
 
 
-def a_run_underway(*turns: dict[str, Any], request: dict[str, Any] | None = None) -> Run:
+def a_run_underway(*turns: dict[str, Any]) -> Run:
     """A run whose agent is at work and has come as far as these turns."""
     run = a_run(agent())
     admission.admit("ai")
     step = claim(live(run).pk)
-    intend(step, **(request or REQUEST))
+    intend(step, **REQUEST)
     write_turns(step.step_run_id, step.effect_key, turns, fence=step.fence)
     run.refresh_from_db()
     return run
+
+
+def a_run_that_tells(bellboy: Bellboy, words: str) -> Run:
+    """A failed run whose agent did a bit of everything, saying `words` wherever a model or its data can."""
+    found = {"records": [{"id": "r1", "fields": {"first_name": words}}], "count": 1}
+    refused = {"code": "ai.permission_denied", "message": f"This step may not do that: {words}"[:300]}
+    turns = (
+        said(f"{words}\nI look for the customer first.", wants(), wants(words[:100], {words: words}, id="c2")),
+        called(answer=found),
+        called(words[:200], {words: words}, refused, id="c2", error_code="ai.permission_denied"),
+        said("", wants("http_request", {"method": "POST", "url": words}, id="c3")),
+        called(
+            "http_request",
+            {"method": "POST", "url": words},
+            {"status_code": 200, "body": words},
+            id="c3",
+            request={"method": "POST", "url": "https://hooks.example/", "headers": {"X-Name": words}},
+        ),
+        said("\n".join([words] * 40), wants("final_output", {"answer": words}, id="c4"), cost=None),
+    )
+    request = {
+        "instructions": [f"You keep the records of a shop in order. {words} "],
+        "prompt": [
+            "Find the customer of this payment:\n",
+            {"data": {"note": words}, "from": "trigger"},
+            "\nwho is on the plan ",
+            {"data": "pro", "from": "trigger.plan"},
+            f", and say who it is. {words}",
+        ],
+        "limits": {**LIMITS, "cost": 0.01},
+    }
+    with scripted_agents() as scripted:
+        scripted.request = {**REQUEST, **request}
+        scripted.script = playing(*turns, error=PermanentStepError("ai.limit_tokens", words[:200]))
+        return an_ended_run(bellboy, agent())

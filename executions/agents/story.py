@@ -19,6 +19,7 @@ from lightfield.kernel.catalogue import CATALOGUE, Entry
 
 MOST_TURNS: Final = 200  # of one step in a page; the API pages through all of them
 LONGEST_ANSWER: Final = 32 * 1024  # characters of one answer in a page; the API has all of it
+LONGEST_IN_LINE: Final = 80  # characters of data between the author's words
 REFUSED: Final = "ai.permission_denied"
 
 
@@ -29,6 +30,11 @@ class Piece:
     text: str
     source: str = ""  # where the data is from: "trigger.email"
     is_data: bool = False
+
+    @property
+    def is_block(self) -> bool:
+        """Whether it stands on lines of its own."""
+        return self.is_data and (len(self.text) > LONGEST_IN_LINE or "\n" in self.text)
 
 
 @dataclass(frozen=True)
@@ -158,16 +164,16 @@ def _turn(row: AgentTurn) -> Turn:
 
 def _pieces(raw: Any) -> list[Piece]:
     """Of a frozen text. What is not in the form that the step type writes is shown as data: nobody vouches for it."""
-    if not isinstance(raw, list):
-        return [] if raw in (None, "") else [Piece(_as_text(raw), is_data=True)]
-    return [
-        Piece(piece)
-        if isinstance(piece, str)
-        else Piece(_as_text(piece.get("data")), str(piece.get("from") or ""), is_data=True)
-        if isinstance(piece, dict)
-        else Piece(_as_text(piece), is_data=True)
-        for piece in raw
-    ]
+    pieces: list[Piece] = []
+    for piece in raw if isinstance(raw, list) else [] if raw in (None, "") else [{"data": raw}]:
+        if isinstance(piece, str):
+            after_block = bool(pieces) and pieces[-1].is_block
+            pieces.append(Piece(piece.removeprefix("\n") if after_block else piece))
+        elif isinstance(piece, dict):
+            pieces.append(Piece(_as_text(piece.get("data")), str(piece.get("from") or ""), is_data=True))
+        else:
+            pieces.append(Piece(_as_text(piece), is_data=True))
+    return pieces
 
 
 def _as_text(value: Any) -> str:

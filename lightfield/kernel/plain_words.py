@@ -52,14 +52,15 @@ def size(length_bytes: int) -> str:
 
 
 def money(dollars: float | Decimal | None) -> str:
-    """`$12.40`, `$0.0031`: below a dollar two digits that are not 0; empty for None."""
+    """`$12.40`, `$0.05`, `$0.0031`: of small amounts the first two digits that count; empty for None."""
     if dollars is None:
         return ""
     value = float(dollars)
     if value == 0:
         return "$0"
     digits = 2 if abs(value) >= 0.1 else 1 - math.floor(math.log10(abs(value)))
-    return f"${value:.{digits}f}"
+    text = f"{value:.{digits}f}"
+    return f"${text.rstrip('0') if digits > 3 else text.removesuffix('0') if digits == 3 else text}"
 
 
 def _largest(seconds: float) -> str:

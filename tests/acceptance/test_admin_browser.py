@@ -21,6 +21,7 @@ from executions.models import Run
 from lightfield.access import credentials
 from lightfield.kernel import bells
 from tests.admin_client import a_person
+from tests.agents import a_run_that_tells
 from tests.bellboy import Bellboy
 from tests.browser import Browser, Page, a_browser, installed_chromium
 from tests.clockwork import a_schedule, an_overdue
@@ -121,6 +122,7 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         retry_at=timezone.now(),
     )
     samples.take(workflow_id=workflow.pk, by=words)
+    agents_run = a_run_that_tells(bellboy, words)
     warned = a_workflow(name=words, steps=[say("a"), say("b", "{{ a.mesage }} {{ a." + WORD + " }}")])
     draft = a_workflow(name=words, steps=[{"key": "a", "type": "http_request", "config": {"method": words}}])
     return [
@@ -138,6 +140,7 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         f"/admin/workflows/workflowversion/{workflow.active_version_id}/change/?against=draft",
         "/admin/executions/run/",
         f"/admin/executions/run/{run.pk}/change/",
+        f"/admin/executions/run/{agents_run.pk}/change/",
         "/admin/triggers/outboxevent/",
         f"/admin/triggers/outboxevent/{event.pk}/change/",
         f"/admin/triggers/outboxevent/{own_change.pk}/change/",
