@@ -21,7 +21,7 @@ from executions.models import Run
 from lightfield.access import credentials
 from lightfield.kernel import bells
 from tests.admin_client import a_person
-from tests.agents import a_run_that_tells
+from tests.transcripts import a_run_that_tells
 from tests.bellboy import Bellboy
 from tests.browser import Browser, Page, a_browser, installed_chromium
 from tests.clockwork import a_schedule, an_overdue

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from executions import story
 from executions.agents.story import LONGEST_ANSWER, MOST_TURNS
 from tests.admin_client import VIEWER, a_person
-from tests.agents import (
+from tests.transcripts import (
     LIMITS,
     REQUEST,
     a_run_that_tells,

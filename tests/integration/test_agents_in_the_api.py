@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from executions import selectors
 from executions.models import Run
 from lightfield.kernel.errors import PermanentStepError
-from tests.agents import (
+from tests.transcripts import (
     LIMITS,
     SEARCH,
     a_run_underway,
