@@ -35,7 +35,9 @@ DECIDE = """e AS (
           AND (x.outcome = 'unknown' OR (x.outcome = 'lost' AND x.intent_at IS NOT NULL)))
         OR EXISTS (  -- the key came with a replay: what may have happened under it then may still have happened
           SELECT 1 FROM executions_run x JOIN executions_effect kept ON kept.scope = x.replay_of_id
-          WHERE x.id = e.scope AND kept.key = e.key) THEN 'unknown'
+          WHERE x.id = e.scope AND kept.key = e.key)
+        OR EXISTS (  -- an agent has done something, whatever its last attempt did
+          SELECT 1 FROM executions_agentturn x WHERE x.step_run_id = e.step_run_id) THEN 'unknown'
       ELSE 'abandoned' END
   FROM st, r WHERE %(effect)s::text IS NOT NULL AND e.step_run_id = st.id AND e.decided_at IS NULL
   RETURNING 1),"""

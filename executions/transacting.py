@@ -68,17 +68,32 @@ def written_with(
         OperationalError, InterfaceError: the database is away, or was in the way of the engine's own statements.
     """
     noted = _noted(step, config) if step_type.has_effect else None
+    return repeated(
+        lambda: _once(step, step_type, config, context, lambda result: settle(result, noted)),
+        run_id=step.run_id,
+        step=step.key,
+    )
+
+
+def repeated(once: Callable[[], R], **facts: str) -> R:
+    """Run a whole transaction, again where it collided with somebody else's: then nothing of it was written.
+
+    Args:
+        facts: for the log.
+
+    Raises:
+        StepError: of a WriteConflict that came every time, or `step.conflict`.
+        OperationalError: statements outside `told_apart` met others every time; and whatever else `once` raises.
+    """
     for number in range(1, MOST_TRIES + 1):
         try:
-            return _once(step, step_type, config, context, lambda result: settle(result, noted))
+            return once()
         except (WriteConflict, OperationalError, IntegrityError) as error:
             if not _may_pass(error):
                 raise
             if number == MOST_TRIES:
                 raise _verdict(error) from error
-            logger.info(
-                "transaction_repeated", extra={"run_id": step.run_id, "step": step.key, "try": number}
-            )
+            logger.info("transaction_repeated", extra={**facts, "try": number})
             time.sleep(random.uniform(0.005, 0.05) * number)  # noqa: S311  jitter, not a secret
     raise AssertionError("unreachable")
 
@@ -91,23 +106,19 @@ def _once(
     settle: Callable[[Completed], R],
 ) -> R:
     with transaction.atomic():
-        _lock(step)
+        lock(step.run_id, step.step_run_id, step.fence, was=step.status)
         if step_type.has_effect:
             transaction.on_commit(lambda: crashpoint("CP-R2"))  # ahead of the bells
-        with acting(step), _told_apart():
+        with acting(step), told_apart():
             result = step_type.execute(config, context)
         if step_type.has_effect:
             crashpoint("CP-R1")
         return settle(result)
 
 
-def _lock(step: StepInHand) -> None:
-    guard = {
-        "run_id": step.run_id,
-        "step_run_id": step.step_run_id,
-        "fence": step.fence,
-        "was": str(step.status),
-    }
+def lock(run_id: str, step_run_id: int, fence: int, *, was: str) -> None:
+    """Lock a live run and its step, which is `was` under this fence, until the transaction ends. Raises LostRace."""
+    guard = {"run_id": run_id, "step_run_id": step_run_id, "fence": fence, "was": str(was)}
     if sql.row(LOCK, guard) is None:
         raise LostRace
 
@@ -119,7 +130,7 @@ def _noted(step: StepInHand, config: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _told_apart() -> Iterator[None]:
+def told_apart() -> Iterator[None]:
     """Around the step's own code: a statement that waited or took too long is its own affair, not the database's."""
     try:
         yield

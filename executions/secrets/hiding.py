@@ -179,6 +179,12 @@ def hidden(body: bytes) -> bytes:
     return body if hider is None else hider.body(body)
 
 
+def hidden_json(value: Any) -> Any:
+    """The same of a JSON value."""
+    hider = _current.get()
+    return value if hider is None else hider.json(value)
+
+
 def hidden_fields(fields: dict[str, str]) -> dict[str, str]:
     """The same of the fields of a head, names included."""
     hider = _current.get()

@@ -205,6 +205,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("ai.content_filtered", False, None, "The provider withheld the answer.", "Change what is asked, or the provider's filter."),
     Entry("ai.invalid_answer", True, None, "The answer is not what the provider's API promises.", "Nothing, if a retry succeeds; else look at what answers at the base URL."),
     Entry("ai.invalid_output", False, None, "The model's output did not fit its schema, although it was told what is wrong.", "Make the schema simpler, say in the instructions what is wanted, or take another model."),
+    Entry("ai.invalid_arguments", False, None, "The agent called a tool with arguments that the tool does not take; the model was told why.", "Nothing, if it corrected them; else say in the instructions what is wanted, or take another model."),
     Entry("ai.permission_denied", False, None, "The agent tried what its step does not permit.", "Permit it in the step's tools if it is meant; else nothing: it was not done."),
     Entry("ai.limit_turns", False, None, "The agent needed more turns than its limit.", "Raise limits.turns, or give it a smaller task."),
     Entry("ai.limit_tool_calls", False, None, "The agent made more tool calls than its limit.", "Raise limits.tool_calls, or give it a smaller task."),

@@ -48,6 +48,8 @@ POINTS = frozenset(
         "CP-S9",  # worker: next step continued, no intent
         "CP-R1",  # record step: record written, nothing settled, not committed
         "CP-R2",  # record step: committed, no bell rung, the run not gone on
+        "CP-A1",  # agent: the model has answered, nothing journaled
+        "CP-A2",  # agent: a tool has written and is not committed, or was answered and nothing is journaled
         "CP-N1",  # notices: gathered into a message, not committed
         "CP-N2",  # notices: taken by the receiver, nothing written of it
         "CP-N3",  # notices: workflow paused after failures, not committed

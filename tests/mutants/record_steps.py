@@ -30,8 +30,8 @@ TRANSACTION = (
             "a step counts as completed, and then its record is written",
             edit(
                 TRANSACTING,
-                "        with acting(step), _told_apart():\n            result = step_type.execute(config, context)\n",
-                "        with transaction.atomic(), acting(step), _told_apart():\n"
+                "        with acting(step), told_apart():\n            result = step_type.execute(config, context)\n",
+                "        with transaction.atomic(), acting(step), told_apart():\n"
                 "            result = step_type.execute(config, context)\n"
                 "            transaction.set_rollback(True)\n"
                 "        transaction.on_commit(lambda: step_type.execute(config, context) and None)\n",
@@ -68,7 +68,7 @@ TRANSACTION = (
         planted(
             "record-written-before-the-look",
             "a worker does not look whether the step is still its own before it writes",
-            edit(TRANSACTING, "        _lock(step)\n", ""),
+            edit(TRANSACTING, "        lock(step.run_id, step.step_run_id, step.fence, was=step.status)\n", ""),
             by=(
                 SHARED + "test_given_a_second_one_in_the_middle_of_it_then_it_waits_and_writes_nothing",
                 SHARED + "test_given_a_cancel_in_the_middle_then_it_waits_and_finds_the_run_completed",
@@ -153,7 +153,7 @@ RECORDS = (
         planted(
             "record-step-acts-for-nobody",
             "what a record step changes looks like a change by a person",
-            edit(TRANSACTING, "        with acting(step), _told_apart():\n", "        with _told_apart():\n"),
+            edit(TRANSACTING, "        with acting(step), told_apart():\n", "        with told_apart():\n"),
             by=(
                 "integration/record_steps/test_leading_on.py::test_its_event_tells_the_run_its_trace_and_one_depth_more",
                 "integration/record_steps/test_leading_on.py::test_a_workflow_that_changes_the_record_it_watches_runs_once",

@@ -45,6 +45,8 @@ class ToolContext:
     key: str  # the idempotency key of this call: the same whenever it is made
     deadline: float  # `time.monotonic()`
     is_repeat: bool = False  # the request of this very call may have been sent before
+    is_retry: bool = False  # it is the first request of an attempt that follows one which was sent
+    held_for: str | None = None  # … which follows one that was put back unsent, for this code
     before_sending: Callable[[], None] = field(default=_no_lease)
 
     def seconds_left(self) -> float:

@@ -1,0 +1,262 @@
+"""The one door to AgentTurn: what an agent of this process did, written under its step's fence or not at all.
+
+Rows are numbered 1, 2, … in the order in which things happened. What is `add`ed is written with the next `flush`, together
+with the timeline's entries for it, in one statement. A write whose reply was lost is looked for before it is made again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+
+from executions import timeline, transacting
+from executions.agents.models import TurnKind
+from executions.agents.values import JsonObject
+from lightfield.kernel import sql, strict_json
+from lightfield.kernel.crashpoint import crashpoint
+from lightfield.kernel.errors import TransientStepError
+from workflows.step_types import StepContext
+
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+LONGEST_DELAY: Final = 1.0  # seconds between two looks whether the database is back
+
+LOAD: Final = """
+SELECT number, kind, key, name, asked, answer, error_code, input_tokens, output_tokens, cost,
+  extract(epoch FROM finished_at - started_at)::float8
+FROM executions_agentturn WHERE step_run_id = %(step_run_id)s::bigint ORDER BY number
+"""
+
+# The run first, as everywhere, where its timeline is written. What is locked is looked at again after the wait for it.
+_WRITE: Final = """
+WITH {run}
+st AS MATERIALIZED (
+  SELECT s.id, s.fence, s.due_at FROM executions_steprun s {of_run}
+  WHERE s.id = %(step_run_id)s::bigint AND s.run_id = %(run_id)s::uuid AND s.fence = %(fence)s::int
+    AND s.status || '' = 'running'
+  FOR NO KEY UPDATE OF s),
+w AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset(%(turns)s::jsonb) AS w(number int, kind text, key text, name text, asked jsonb,
+    answer jsonb, error_code text, input_tokens int, output_tokens int, cost numeric, seconds float8)
+  LIMIT jsonb_array_length(%(turns)s::jsonb)),  -- see `completing.COMPLETE`
+t AS (  -- a row that stands there already is a request that may have been sent: it is finished, and nothing else
+  INSERT INTO executions_agentturn AS t (step_run_id, number, kind, key, name, asked, answer, error_code,
+    input_tokens, output_tokens, cost, fence, attempt, started_at, finished_at)
+  SELECT st.id, w.number, w.kind, w.key, w.name, w.asked, w.answer, w.error_code,
+    w.input_tokens, w.output_tokens, w.cost, st.fence, %(attempt)s::int,
+    clock_timestamp() - make_interval(secs => coalesce(w.seconds, 0)),
+    CASE WHEN w.seconds IS NOT NULL THEN clock_timestamp() END
+  FROM st, w
+  ON CONFLICT (step_run_id, number) DO UPDATE SET answer = excluded.answer, error_code = excluded.error_code,
+    fence = excluded.fence, attempt = excluded.attempt, started_at = excluded.started_at,
+    finished_at = excluded.finished_at
+  WHERE t.finished_at IS NULL AND t.key = excluded.key
+  RETURNING 1){told}
+SELECT CASE WHEN (SELECT count(*) FROM t) = jsonb_array_length(%(turns)s::jsonb) {and_told} THEN 1 ELSE lost_race() END
+"""
+WRITE: Final = _WRITE.format(run="", of_run="", told="", and_told="")
+WRITE_AND_TELL: Final = _WRITE.format(
+    run="""r AS (
+  UPDATE executions_run SET seq = seq + jsonb_array_length(%(entries)s::jsonb),
+    last_at = greatest(last_at, clock_timestamp())
+  WHERE id = %(run_id)s::uuid AND status NOT IN ('completed', 'failed', 'cancelled')
+  RETURNING id, seq, last_at AS at, jsonb_array_length(%(entries)s::jsonb) AS total),""",
+    of_run="JOIN r ON r.id = s.run_id",
+    told=f",\ne AS ({timeline.APPEND} RETURNING 1)",
+    and_told="AND (SELECT count(*) FROM e) = jsonb_array_length(%(entries)s::jsonb)",
+)
+
+# Once nobody is at the step any more: a write whose connection broke may still be under way.
+WAIT_FOR_STEP: Final = "SELECT 1 FROM executions_steprun WHERE id = %(step_run_id)s::bigint FOR NO KEY UPDATE"
+WRITTEN: Final = """
+SELECT t.number, t.answer, t.error_code FROM executions_agentturn t
+JOIN jsonb_to_recordset(%(turns)s::jsonb) AS w(number int, key text, seconds float8) ON w.number = t.number
+WHERE t.step_run_id = %(step_run_id)s::bigint AND t.fence = %(fence)s::int AND t.key = w.key
+  AND (t.finished_at IS NOT NULL) = (w.seconds IS NOT NULL)
+"""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One row. `seconds` is what it took; None: it is not finished."""
+
+    number: int
+    kind: TurnKind
+    key: str
+    name: str
+    asked: JsonObject | None = None
+    answer: Any = None
+    error_code: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal | None = None
+    seconds: float | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.seconds is not None
+
+
+class Journal:
+    """Of one step, in the hands of one attempt. Each write raises LostRace when the step is somebody else's by now."""
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._pending: list[Turn] = []
+        self._entries: list[JsonObject] = []
+        self.turns: list[Turn] = []  # what has happened, and what is begun
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """What earlier attempts did; the first one asks nothing."""
+        if self._context.attempt > 1:
+            self.turns = self._persisted(lambda _: _load(self._context.step_run_id))
+
+    def key_of(self, kind: TurnKind) -> str:
+        """For the next turn, or the next call."""
+        number = sum(turn.kind == kind for turn in self.turns) + 1
+        word = "turn" if kind == TurnKind.MODEL else "call"
+        return f"{self._context.idempotency_key}:{word}_{number}"
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def next(self, kind: TurnKind, name: str, **columns: Any) -> Turn:
+        """The next row, as it would be."""
+        return Turn(len(self.turns) + 1, kind, self.key_of(kind), name, **columns)
+
+    def add(self, turn: Turn, told: JsonObject | None = None) -> None:
+        """To be written with the next flush: a new row, or the end of one that was begun. `told`: the timeline's entry."""
+        if turn.number == len(self.turns) + 1:
+            self.turns.append(turn)
+        else:
+            self.turns[turn.number - 1] = turn
+        # What was begun and is finished before it was written is one row.
+        self._pending = [one for one in self._pending if one.number != turn.number] + [turn]
+        if told is not None:
+            self._entries.append(told)
+
+    def flush(self) -> None:
+        """Write what was added, in one statement, and hold no connection afterwards."""
+        if not self._pending:
+            return
+
+        def write(is_repeated: bool) -> None:
+            if not (is_repeated and len(self._found(self._pending)) == len(self._pending)):
+                self._write(self._pending, self._entries)
+
+        self._persisted(write)
+        self._pending, self._entries = [], []
+
+    def write_with(self, turn: Turn, work: Callable[[], Any]) -> Turn:
+        """Do a tool's work in the transaction that journals it. Returns the turn with what `work` returned.
+
+        Raises:
+            StepError: of the work, or others wrote at the same moment every time; nothing of it is written.
+        """
+        transacting.refuse_to_nest()
+        self.flush()
+        done = self._persisted(lambda is_repeated: self._worked(turn, work, is_repeated=is_repeated))
+        self.turns.append(done)
+        return done
+
+    def _worked(self, turn: Turn, work: Callable[[], Any], *, is_repeated: bool) -> Turn:
+        if is_repeated and (found := self._found([replace(turn, seconds=0.0)])):
+            _, answer, error_code = found[0]
+            return replace(turn, answer=_read(answer), error_code=error_code, seconds=0.0)
+        context = self._context
+
+        def once() -> Turn:
+            began = time.monotonic()
+            with transaction.atomic():
+                transacting.lock(context.run_id, context.step_run_id, context.fence, was="running")
+                with transacting.told_apart():
+                    answer = work()
+                done = replace(turn, answer=answer, seconds=time.monotonic() - began)
+                self._write([done], [])
+                crashpoint("CP-A2")
+            return done
+
+        return transacting.repeated(once, run_id=context.run_id, step=context.step_key)
+
+    # --- statements -------------------------------------------------------------------------------
+
+    def _write(self, turns: Sequence[Turn], entries: Sequence[JsonObject]) -> None:
+        params = {
+            **self._guard(),
+            "run_id": self._context.run_id,
+            "attempt": self._context.attempt,
+            "turns": sql.json([_row(turn) for turn in turns]),
+        }
+        if entries:
+            sql.rows(WRITE_AND_TELL, {**params, "entries": sql.json(list(entries))})
+        else:
+            sql.rows(WRITE, params)
+
+    def _found(self, turns: Sequence[Turn]) -> list[tuple[Any, ...]]:
+        """Which of these this attempt has written already."""
+        wanted = [{"number": turn.number, "key": turn.key, "seconds": turn.seconds} for turn in turns]
+        return sql.rows_after(WAIT_FOR_STEP, WRITTEN, {**self._guard(), "turns": sql.json(wanted)})
+
+    def _guard(self) -> JsonObject:
+        return {"step_run_id": self._context.step_run_id, "fence": self._context.fence}
+
+    def _persisted(self, transact: Callable[[bool], R]) -> R:
+        """Run it although the database restarts meanwhile, as long as the step is ours. It is told whether it may have run.
+
+        Raises:
+            LostRace: the lease is nearly over; whoever takes the step over goes on from the journal.
+            TransientStepError: `engine.database_unavailable`.
+        """
+        give_up = time.monotonic() + settings.LIGHTFIELD_LEASE_SECONDS
+        delay, is_repeated = 0.05, False
+        while True:
+            try:
+                return sql.retrying_conflicts(transact)(is_repeated)
+            except (OperationalError, InterfaceError) as error:
+                if time.monotonic() + delay > give_up:
+                    raise TransientStepError(
+                        "engine.database_unavailable", "What the agent did could not be written."
+                    ) from error
+                logger.info("journal_written_again", extra={"error": str(error)})
+            finally:
+                sql.release()
+            self._context.before_sending()
+            time.sleep(delay)
+            delay, is_repeated = min(delay * 2, LONGEST_DELAY), True
+
+
+def _load(step_run_id: int) -> list[Turn]:
+    return [
+        Turn(row[0], TurnKind(row[1]), row[2], row[3], _read(row[4]), _read(row[5]), *row[6:])
+        for row in sql.rows(LOAD, {"step_run_id": step_run_id})
+    ]
+
+
+def _read(text: str | None) -> Any:
+    return None if text is None else strict_json.from_storage(text)
+
+
+def _row(turn: Turn) -> JsonObject:
+    return {
+        "number": turn.number,
+        "kind": turn.kind.value,
+        "key": turn.key,
+        "name": turn.name,
+        "asked": turn.asked,
+        "answer": turn.answer,
+        "error_code": turn.error_code,
+        "input_tokens": turn.input_tokens,
+        "output_tokens": turn.output_tokens,
+        "cost": None if turn.cost is None else str(turn.cost),
+        "seconds": turn.seconds,
+    }
