@@ -101,9 +101,7 @@ class RunViewSet(ApiViewSet):
         return self.page(selectors.timeline_of(pk), TimelineEntrySerializer)
 
     @extend_schema(responses=TurnSerializer(many=True), filters=False)
-    @action(
-        detail=True, url_path="steps/<slug:key>/turns", pagination_class=ByNumber, filterset_class=None
-    )
+    @action(detail=True, url_path="steps/<slug:key>/turns", pagination_class=ByNumber, filterset_class=None)
     def turns(self, request: Request, pk: UUID, key: str) -> Response:
         """What the agent of a step did, in order: the answers of its model and its tool calls, as far as it is."""
         return self.page(selectors.turns_of_step(pk, key), TurnSerializer)

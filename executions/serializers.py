@@ -217,7 +217,8 @@ class TurnSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(help_text="Of the model as its provider says it, or of the tool.")
     key = serializers.CharField(help_text="The idempotency key of this turn or call.")
     asked = serializers.DictField(
-        allow_null=True, help_text="Of a call: its id, its `arguments`, and the `request` that was fixed for it."
+        allow_null=True,
+        help_text="Of a call: its id, its `arguments`, and the `request` that was fixed for it.",
     )
     answer = serializers.JSONField(
         allow_null=True,

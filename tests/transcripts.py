@@ -44,7 +44,7 @@ SEARCH = {"entity": "contact", "filters": [{"field": "email", "operator": "is", 
 class ScriptedAgent(ScriptedSlow):
     """A slow step whose frozen request is `request`, whatever its config."""
 
-    lane = "ai"
+    lane = "ai"  # type: ignore[assignment]  # of another lane than its base
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,13 +106,12 @@ def write_turns(step_run_id: int, key: str, turns: tuple[dict[str, Any], ...], *
         word = "turn" if columns["kind"] == TurnKind.MODEL else "call"
         same = sum(one["kind"] == columns["kind"] for one in turns[:number])
         start = now + timedelta(seconds=number - len(turns))
+        key_of_turn = f"{key}:{word}_{same}"
         row = {"started_at": start, "finished_at": start + timedelta(seconds=1), **columns}
         if row.pop("is_open", False):
             row |= {"finished_at": None, "answer": None}
-        AgentTurn.objects.create(
-            **{"step_run_id": step_run_id, "number": number, "key": f"{key}:{word}_{same}"},
-            **{"fence": fence, "attempt": 1, **row},
-        )
+        row = {"fence": fence, "attempt": 1, **row}
+        AgentTurn.objects.create(step_run_id=step_run_id, number=number, key=key_of_turn, **row)
 
 
 def playing(
@@ -155,7 +154,9 @@ def a_run_that_tells(bellboy: Bellboy, words: str) -> Run:
     found = {"records": [{"id": "r1", "fields": {"first_name": words}}], "count": 1}
     refused = {"code": "ai.permission_denied", "message": f"This step may not do that: {words}"[:300]}
     turns = (
-        said(f"{words}\nI look for the customer first.", wants(), wants(words[:100], {words: words}, id="c2")),
+        said(
+            f"{words}\nI look for the customer first.", wants(), wants(words[:100], {words: words}, id="c2")
+        ),
         called(answer=found),
         called(words[:200], {words: words}, refused, id="c2", error_code="ai.permission_denied"),
         said("", wants("http_request", {"method": "POST", "url": words}, id="c3")),

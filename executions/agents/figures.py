@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, Sum
 from django.db.models.fields.json import KT
 
 from executions.agents.models import AgentTurn, TurnKind
@@ -40,7 +40,7 @@ def figures_of(steps: Iterable[StepRun]) -> dict[int, Figures]:
     if not ids:
         return {}
     found = {pk: Figures(model=model, limits=limits) for pk, model, limits in _requests(ids)}
-    for row in _sums(AgentTurn.objects.filter(step_run__in=ids)):
+    for row in _sums(ids):
         pk = row.pop("step_run_id")
         seconds = row.pop("took")
         used = replace(found.get(pk, Figures()), **row)
@@ -69,9 +69,10 @@ def _requests(step_run_ids: list[int]) -> list[tuple[int, str | None, dict[str, 
     return [(pk, _named(provider, name) if name else None, limits) for pk, provider, name, limits in rows]
 
 
-def _sums(turns: QuerySet[AgentTurn]) -> QuerySet[AgentTurn, dict[str, Any]]:
+def _sums(step_run_ids: list[int]) -> Any:
     return (
-        turns.order_by()
+        AgentTurn.objects.filter(step_run__in=step_run_ids)
+        .order_by()
         .values("step_run_id")
         .annotate(
             turns=Count("pk", filter=Q(kind=TurnKind.MODEL, finished_at__isnull=False)),

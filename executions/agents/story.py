@@ -111,9 +111,7 @@ class Transcript:
         return sum(len(piece.text) for piece in (*self.instructions, *self.prompt)) > 1200
 
 
-def transcripts_of(
-    steps: Iterable[StepRun], requests: dict[int, dict[str, Any]]
-) -> dict[int, Transcript]:
+def transcripts_of(steps: Iterable[StepRun], requests: dict[int, dict[str, Any]]) -> dict[int, Transcript]:
     """By step run id, of the agents among these steps. Three queries, and none when there is no agent.
 
     `requests`: what was fixed for each, as people may see it.

@@ -165,9 +165,12 @@ def _new_ids(then: Any, now: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(then, list) and isinstance(now, list):
         for one, other in zip(then, now, strict=False):
             yield from _new_ids(one, other)
-    elif isinstance(then, str) and isinstance(now, str) and then != now:
-        if UUID.fullmatch(then) and UUID.fullmatch(now):
-            yield then, now
+    elif then != now and _is_id(then) and _is_id(now):
+        yield then, now
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and UUID.fullmatch(value) is not None
 
 
 def _short(value: Any) -> str:

@@ -143,7 +143,9 @@ class ScriptedModel:
 
 def told_of(question: Question) -> str:
     """What was asked, for somebody who did not expect it."""
-    said = [f"Step {step_of(question)} asked its model for turn {turn_of(question)}: {_short(question.prompt)}"]
+    said = [
+        f"Step {step_of(question)} asked its model for turn {turn_of(question)}: {_short(question.prompt)}"
+    ]
     if question.exchanges:
         told = question.exchanges[-1][1]
         results = [f"{one.name} {'failed: ' if one.is_error else ''}{one.content}" for one in told.results]

@@ -21,7 +21,6 @@ from executions.models import Run
 from lightfield.access import credentials
 from lightfield.kernel import bells
 from tests.admin_client import a_person
-from tests.transcripts import a_run_that_tells
 from tests.bellboy import Bellboy
 from tests.browser import Browser, Page, a_browser, installed_chromium
 from tests.clockwork import a_schedule, an_overdue
@@ -29,6 +28,7 @@ from tests.factories import BY, a_definition, a_published_workflow, a_workflow, 
 from tests.integration.test_credentials import SENT, calling
 from tests.signing import a_signed_workflow
 from tests.staging import nap, say
+from tests.transcripts import a_run_that_tells
 from triggers import previews, ticking
 from triggers.deliveries import samples
 from triggers.deliveries.models import Delivery

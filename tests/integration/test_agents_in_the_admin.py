@@ -12,6 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from executions import story
 from executions.agents.story import LONGEST_ANSWER, MOST_TURNS
 from tests.admin_client import VIEWER, a_person
+from tests.bellboy import Bellboy
+from tests.dom import Dom, dom_of, words_of
+from tests.integration.test_admin_runs import page_of
+from tests.staging import say
 from tests.transcripts import (
     LIMITS,
     REQUEST,
@@ -25,10 +29,6 @@ from tests.transcripts import (
     scripted_agents,
     wants,
 )
-from tests.bellboy import Bellboy
-from tests.dom import Dom, dom_of, words_of
-from tests.integration.test_admin_runs import page_of
-from tests.staging import say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,7 +64,9 @@ def test_a_transcript_tells_what_was_asked_answered_done_and_used(ada: Client, b
     # What it did, in order
     turns = turns_on(page)
     assert len(turns) == 6
-    assert turns[0].startswith("forum The model answered 1,200 + 80 tokens $0.0023 1.0 s It wants find_records, ")
+    assert turns[0].startswith(
+        "forum The model answered 1,200 + 80 tokens $0.0023 1.0 s It wants find_records, "
+    )
     assert "I look for the customer first." in turns[0]
     assert '"count": 1' in turns[1]
     assert "Quarterly books was refused ai.permission_denied" in turns[2]

@@ -15,6 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from executions import selectors
 from executions.models import Run
 from lightfield.kernel.errors import PermanentStepError
+from tests.api_client import ApiCaller, code_of
+from tests.bellboy import Bellboy
+from tests.scripted import ScriptedSlow
+from tests.staging import a_run, say
 from tests.transcripts import (
     LIMITS,
     SEARCH,
@@ -27,10 +31,6 @@ from tests.transcripts import (
     scripted_agents,
     wants,
 )
-from tests.api_client import ApiCaller, code_of
-from tests.bellboy import Bellboy
-from tests.scripted import ScriptedSlow
-from tests.staging import a_run, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

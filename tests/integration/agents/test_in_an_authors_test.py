@@ -66,7 +66,7 @@ def test_answers_are_given_in_order_and_the_turns_are_told() -> None:
     assert step.turns[0].answer["text"] == "I make it."
     assert (step.turns[0].input_tokens, step.turns[0].output_tokens) == (100, 20)
     # And what the model was asked
-    first, second, third = fakes.questions
+    first, _, third = fakes.questions
     assert "Do it." in first.prompt
     assert {tool.name for tool in first.tools} >= {"test_read", "test_write"}
     assert third.exchanges[-1][1].results[0].content == {"ok": True, "n": 1}
@@ -88,7 +88,11 @@ def test_a_function_answers_what_it_is_asked_from_its_turn_on() -> None:
 
 @pytest.mark.parametrize(
     ("schema", "output"),
-    [(NAME, {"name": "Ada"}), ({"type": "integer"}, 7), ({"type": "array", "items": {}}, ["a", {"output": 1}])],
+    [
+        (NAME, {"name": "Ada"}),
+        ({"type": "integer"}, 7),
+        ({"type": "array", "items": {}}, ["a", {"output": 1}]),
+    ],
 )
 def test_an_output_is_given_in_the_form_that_the_schema_asks_for(schema: Any, output: Any) -> None:
     fakes = Fakes()
@@ -133,7 +137,7 @@ def test_a_question_without_an_answer_fails_the_test_and_says_what_was_asked() -
     assert "It was told before: \"test_read {'ok': True, 'n': 1}\"" in str(refused.value)
     assert "It may use test_read, test_write, test_send." in str(refused.value)
     assert "Answers are: 1 answer of agent, 1 given." in str(refused.value)
-    with pytest.raises(UnfakedQuestion, match="Answers are: none. Call fakes.model"):
+    with pytest.raises(UnfakedQuestion, match=r"Answers are: none\. Call fakes\.model"):
         run(workflow())
 
 
@@ -253,7 +257,9 @@ def test_a_turn_more_than_recorded_and_a_turn_less_are_told() -> None:
     more.transcript(shorter)
     less.transcript(transcript)
 
-    with pytest.raises(TranscriptMismatch, match="the transcript does not replay: turn 3 was asked, and 2 are recorded"):
+    with pytest.raises(
+        TranscriptMismatch, match="the transcript does not replay: turn 3 was asked, and 2 are recorded"
+    ):
         run(workflow(), fakes=more)
     with pytest.raises(TranscriptMismatch, match="3 turns are recorded, and the step ended after 2"):
         run(workflow(an_agent(limits={"turns": 2})), fakes=less)
