@@ -18,7 +18,7 @@ from lightfield.kernel import strict_json
 from lightfield.kernel.errors import PermanentStepError, RequestRefused
 from triggers.causes import Cause, acting_for
 from triggers.records.modes import telling_cause
-from workflows import step_types
+from workflows import data_text, step_types
 from workflows.expressions import render_config
 from workflows.retry_policy import RetryPolicy
 from workflows.step_types import AnyStepType, SlowStepType, StepContext
@@ -37,7 +37,9 @@ def step_type_of(step: StepInHand) -> AnyStepType:
 def rendered_config(step: StepInHand) -> Any:
     """The step's config with its templates filled in and every field checked. Raises PermanentStepError."""
     spec = published.load(step.version_id).step(step.position)
-    return step_types.load_config(step_type_of(step), render_config(spec.config, names_of(step)))
+    step_type = step_type_of(step)
+    rendered = render_config(spec.config, names_of(step), data_text.slots_of(step_type.Config))
+    return step_types.load_config(step_type, rendered)
 
 
 def frozen_request(step: StepInHand) -> dict[str, Any]:

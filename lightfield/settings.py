@@ -63,6 +63,12 @@ LIGHTFIELD_CAPTURE = env.choice("LIGHTFIELD_CAPTURE", "orm", ("orm", "trigger"))
 LIGHTFIELD_WATCH: dict[str, dict[str, object]] = {}  # models of others: docs/records.md
 LIGHTFIELD_EGRESS_ALLOW = env.text("LIGHTFIELD_EGRESS_ALLOW")
 
+# The model of agents whose steps name none, and what models cost; judged by `executions.agents.provided`.
+LIGHTFIELD_AI_BASE_URL = env.text("LIGHTFIELD_AI_BASE_URL")
+LIGHTFIELD_AI_MODEL = env.text("LIGHTFIELD_AI_MODEL")
+LIGHTFIELD_AI_API_KEY = env.secret("LIGHTFIELD_AI_API_KEY")
+LIGHTFIELD_AI_PRICES = env.text("LIGHTFIELD_AI_PRICES")
+
 # A host that fails is left alone: it is failing when at least so many calls within ten seconds, and this share of them,
 # failed (0 calls: never). Then one probe at a time, at distances that double from here up to a minute; once one succeeds,
 # releases at a rate that rises by so much every second. What waits for it waits no longer than the last.

@@ -17,6 +17,7 @@ from executions.circuits.api import CircuitViewSet
 from lightfield import error_pages, health
 from lightfield.access.credential_api import CredentialViewSet
 from lightfield.access.errors_api import ErrorViewSet
+from lightfield.examples_api import ExampleViewSet
 from triggers.presets_api import WebhookPresetViewSet
 from triggers.views import receive_webhook
 from triggers.watchables_api import WatchableViewSet
@@ -42,6 +43,7 @@ router.register("watchables", WatchableViewSet, basename="watchable")
 router.register("webhook-presets", WebhookPresetViewSet, basename="webhook-preset")
 router.register("errors", ErrorViewSet, basename="error")
 router.register("step-types", StepTypeViewSet, basename="step-type")
+router.register("examples", ExampleViewSet, basename="example")
 router.register("crm/accounts", crm.AccountViewSet, basename="account")
 router.register("crm/contacts", crm.ContactViewSet, basename="contact")
 router.register("crm/opportunities", crm.OpportunityViewSet, basename="opportunity")

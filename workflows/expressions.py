@@ -9,7 +9,8 @@ Missing paths are errors unless `| default: …` catches them; null is a value. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -18,9 +19,12 @@ from liquid.builtin.content import ContentNode
 from liquid.builtin.output import OutputNode
 
 from lightfield.kernel.errors import PermanentStepError
+from workflows.data_text import DataText
 from workflows.problems import pointer_to
-from workflows.secret_text import ROOT
+from workflows.secret_text import ROOT, SecretText
+from workflows.slots import Place, is_slot
 from workflows.templating.compiler import Compiler
+from workflows.templating.data_frame import DataFrame
 from workflows.templating.expression_compiler import Evaluate, Reference, Use
 from workflows.templating.faults import (
     CONFIG_LIMIT,
@@ -30,7 +34,7 @@ from workflows.templating.faults import (
     place_in,
     too_much,
 )
-from workflows.templating.frame import Frame
+from workflows.templating.frame import Frame, Read
 from workflows.templating.missing import present
 from workflows.templating.reader import parse
 from workflows.templating.secret_parts import SecretParts
@@ -57,21 +61,24 @@ class Template:
     are the secrets whose places it keeps: it renders to a `SecretText` then, which holds no value.
     """
 
-    __slots__ = ("_begins", "_secrets", "_value", "_write", "source", "uses")
+    __slots__ = ("_begins", "_reads", "_secrets", "_value", "_write", "source", "uses")
 
     def __init__(self, source: str, nodes: list[Node]) -> None:
         compiler = Compiler()
         lone = _lone_output(nodes)
         self.source = source
         self._begins = lone.token.start_index if lone else 0
-        self._value = self._lone_value(compiler, lone) if lone else None
+        self._value: Evaluate | None = None
+        self._reads: tuple[Read, ...] = ()
+        if lone:
+            self._value, self._reads = self._lone_value(compiler, lone)
         self._write = None if lone else compiler.block(nodes)
         self.uses: Mapping[Reference, Use] = compiler.uses
         self._secrets = SecretParts(nodes) if any(root == ROOT for root, _ in self.uses) else None
 
-    def _lone_value(self, compiler: Compiler, lone: OutputNode) -> Evaluate:
+    def _lone_value(self, compiler: Compiler, lone: OutputNode) -> tuple[Evaluate, tuple[Read, ...]]:
         try:
-            return compiler.expression(lone.expression)
+            return compiler.noted(lone.expression)
         except TemplateFault as fault:
             fault.at(self._begins)
             raise
@@ -90,18 +97,37 @@ class Template:
         if self._secrets is not None:
             return self._secrets.render(frame, budget)
         if self._value is not None:
-            try:
+            with self._at_lone():
                 value = present(self._value(frame))
                 budget.emit(weigh(value, budget, CONFIG_LIMIT))
-            except TemplateFault as fault:
-                fault.at(self._begins)
-                raise
             return value
         assert self._write is not None
         self._write(frame)
         text = frame.text()
         budget.emit(len(text))
         return text
+
+    def render_apart(self, context: Mapping[str, Any], budget: Budget) -> DataText | SecretText:
+        """As text in which data is told from the author's words. Raises `TemplateFault`."""
+        if self._secrets is not None:
+            return self._secrets.render(Frame(context, budget), budget)  # refused by the config's model
+        frame = DataFrame(context, budget)
+        if self._value is not None:
+            with self._at_lone():
+                frame.output(present(self._value(frame)), self._reads)
+        else:
+            assert self._write is not None
+            self._write(frame)
+        budget.emit(frame.written)
+        return frame.data_text()
+
+    @contextmanager
+    def _at_lone(self) -> Iterator[None]:
+        try:
+            yield
+        except TemplateFault as fault:
+            fault.at(self._begins)
+            raise
 
 
 def _lone_output(nodes: list[Node]) -> OutputNode | None:
@@ -138,18 +164,19 @@ _compile_short = lru_cache(maxsize=2048)(_compile)
 _compile_long = lru_cache(maxsize=64)(_compile)
 
 
-def render_config(config: Any, context: Mapping[str, Any]) -> Any:
+def render_config(config: Any, context: Mapping[str, Any], apart: Collection[Place] = ()) -> Any:
     """A copy of a JSON value with every template in it filled in; keys of objects are left alone.
 
     Args:
         context: the roots `trigger`, `run`, `workflow` and one per finished step; plain JSON values only.
+        apart: places whose templates become a `DataText` (`workflows.data_text.slots_of`).
 
     Raises:
         PermanentStepError: `template.*`; the metadata has `pointer` (in `config`), `template`, the place in it as
             `line` and `column` from 1 and, for `template.unresolved`, the `path`, the part of it that is `missing`,
             what that was looked for in (`within`), and the name that is nearest (`did_you_mean`).
     """
-    return _Rendering(context).value(config)
+    return _Rendering(context, apart).value(config)
 
 
 def render(source: str, context: Mapping[str, Any]) -> Any:
@@ -160,8 +187,9 @@ def render(source: str, context: Mapping[str, Any]) -> Any:
 class _Rendering:
     """One pass over one config; all its templates share one budget."""
 
-    def __init__(self, context: Mapping[str, Any]) -> None:
+    def __init__(self, context: Mapping[str, Any], apart: Collection[Place]) -> None:
         self._context = context
+        self._apart = apart
         self._budget = Budget()
         self._place: list[str | int] = []
 
@@ -182,7 +210,10 @@ class _Rendering:
 
     def _string(self, source: str) -> Any:
         try:
-            return compile_template(source).render(self._context, self._budget)
+            template = compile_template(source)
+            if self._apart and is_slot(self._place, self._apart):
+                return template.render_apart(self._context, self._budget)
+            return template.render(self._context, self._budget)
         except TemplateFault as fault:
             raise self._error(fault, source) from None
         except RecursionError:

@@ -1,4 +1,5 @@
-"""What will probably go wrong although it may be published: paths to fields that a known output does not have. Pure.
+"""What will probably go wrong although it may be published: paths to fields that a known output does not have, and what
+step types know of their own configs. Pure.
 
 A warning never refuses anything. What is known of an output is a declaration of the step type or of the kind of trigger,
 or a sample; the run decides, with `template.unresolved` if the field is not there.
@@ -6,7 +7,9 @@ or a sample; the run decides, with `template.unresolved` if the field is not the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from lightfield.kernel.errors import Problem
@@ -19,6 +22,8 @@ from workflows.templating.faults import with_place
 from workflows.templating.missing import instead, nearest
 from workflows.templating.values import written
 from workflows.trigger_types import output_schema_of
+
+logger = logging.getLogger(__name__)
 
 WARNINGS_LIMIT: Final = 100
 NAMES_OF_TYPES: Final = {
@@ -33,13 +38,32 @@ NAMES_OF_TYPES: Final = {
 
 
 def warnings_of(definition: Definition) -> list[Problem]:
-    """Every path into an output whose fields are known that ends at none of them, in document order; at most 100."""
+    """Every path into an output whose fields are known that ends at none of them, and what the step types warn of.
+
+    Step by step; at most 100.
+    """
     known = {"trigger": _trigger_schema(definition.trigger)}
+    origins = {"trigger": definition.trigger.type} if definition.trigger else {}
     found: list[Problem] = []
     for index, step in enumerate(definition.steps):
-        found += _step_warnings(step, f"/steps/{index}/config", known)
+        at = f"/steps/{index}/config"
+        found += [*_step_warnings(step, at, known), *_type_warnings(step, at, origins)]
         known[step.key] = _step_schema(step)
+        origins[step.key] = step.type
     return found[:WARNINGS_LIMIT]
+
+
+def _type_warnings(step: StepSpec, at: str, origins: Mapping[str, str]) -> list[Problem]:
+    """What the step's type says of a config that it would not refuse."""
+    step_type = step_types.find(step.type)
+    if step_type is None or step_types.validate_config(step_type, step.config):
+        return []
+    try:
+        found = step_type.warnings(step.config, origins)
+    except Exception:  # an app's code; a warning is not worth a failed publish
+        logger.exception("not_warned", extra={"type": step.type})
+        return []
+    return [replace(problem, pointer=at + problem.pointer) for problem in found]
 
 
 def _trigger_schema(trigger: TriggerSpec | None) -> Schema | None:

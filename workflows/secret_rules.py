@@ -9,7 +9,8 @@ from lightfield.kernel.errors import Problem
 from workflows import step_types
 from workflows.definitions import Definition, StepSpec
 from workflows.expressions import TemplateFault, compile_template, templates_in
-from workflows.secret_text import NOT_ALLOWED, is_slot, slots_of
+from workflows.secret_text import NOT_ALLOWED, slots_of
+from workflows.slots import is_slot
 
 ELSEWHERE = "A secret may stand only in {places} of a step of this type."
 NOWHERE = "Steps of this type take no secrets."

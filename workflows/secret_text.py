@@ -7,21 +7,19 @@ before that publishing refuses the template. No JSON can pass for one: only the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from types import NoneType, UnionType
-from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel
 from pydantic_core import CoreSchema, core_schema
 
+from workflows.slots import Place, places_of
+
 ROOT: Final = "secret"  # {{ secret.name }}
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 NOT_ALLOWED: Final = "secret.not_allowed_here"
-ANY: Final = "*"  # in a place: any key of an object, any item of a list
 
 Part: TypeAlias = "str | SecretName"
-Place = tuple[str, ...]
 
 
 class SecretName(str):
@@ -88,35 +86,6 @@ def parts_of(value: SecretSlot) -> tuple[Part, ...]:
     return value.parts if isinstance(value, SecretText) else (value,)
 
 
-@lru_cache(maxsize=256)
 def slots_of(model: type[BaseModel]) -> frozenset[Place]:
-    """The places of a config that take secrets, `ANY` for any key: `("headers", "*")`."""
-    return frozenset(_places(model, ()))
-
-
-def is_slot(place: Iterable[str | int], slots: Iterable[Place]) -> bool:
-    path = [str(part) for part in place]
-    return any(
-        len(slot) == len(path) and all(want in (ANY, have) for want, have in zip(slot, path, strict=True))
-        for slot in slots
-    )
-
-
-def _places(annotation: Any, seen: tuple[type, ...]) -> Iterator[Place]:
-    if annotation is SecretText:
-        yield ()
-        return
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        yield from _places(arguments[0], seen)
-    elif origin in (Union, UnionType):
-        for branch in arguments:
-            yield from _places(branch, seen)
-    elif origin is dict:
-        yield from ((ANY, *place) for place in _places(arguments[1], seen))
-    elif origin in (list, tuple, set, frozenset):
-        yield from ((ANY, *place) for place in _places(arguments[0], seen))
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in seen:
-        for name, field in annotation.model_fields.items():
-            for place in _places(field.annotation or NoneType, (*seen, annotation)):
-                yield (field.alias or name, *place)
+    """The places of a config that take secrets."""
+    return places_of(model, SecretText)

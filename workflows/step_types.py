@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
@@ -112,6 +112,13 @@ class StepType(ABC, Generic[C]):
 
     def unpublishable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002
         """What else is wrong with a config whose shape is right, pointers into it. Templates are not filled in."""
+        return []
+
+    def warnings(self, config: JsonObject, origins: Mapping[str, str]) -> list[Problem]:  # noqa: ARG002
+        """What may go wrong with a config that can be published, pointers into it: publishing tells, and refuses nothing.
+
+        `origins` says where data can come from: `trigger` and the keys of earlier steps, each with its type.
+        """
         return []
 
 

@@ -1,5 +1,5 @@
 """The built-in step types, one file each. Importing this package registers them."""
 
-from executions.steps import condition, http_request, log, sleep
+from executions.steps import ai_agent, condition, http_request, log, sleep
 
-__all__ = ["condition", "http_request", "log", "sleep"]
+__all__ = ["ai_agent", "condition", "http_request", "log", "sleep"]

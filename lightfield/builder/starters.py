@@ -1,9 +1,12 @@
-"""Definitions to begin with: each is small, valid, and can be published as it is."""
+"""Definitions to begin with: small ones and the recipes, each valid. They can be published as they are; those with an agent where
+a model is set."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
+
+from lightfield.examples import EXAMPLES, Example
 
 WEBHOOK: Final = {
     "type": "webhook",
@@ -31,9 +34,16 @@ class Starter:
     symbol: str
     trigger: dict[str, Any]
     steps: list[dict[str, Any]]
+    example: Example | None = None  # a whole recipe instead
+
+    @property
+    def group(self) -> str:
+        return "Recipes" if self.example else ""
 
     @property
     def definition(self) -> dict[str, Any]:
+        if self.example is not None:
+            return self.example.definition
         return {
             "schema": 1,
             "name": self.title,
@@ -43,7 +53,7 @@ class Starter:
         }
 
 
-STARTERS: Final = (
+SMALL: Final = (
     Starter(
         "forward",
         "Forward a webhook",
@@ -216,6 +226,14 @@ STARTERS: Final = (
         ],
     ),
 )
+
+RECIPES: Final = tuple(
+    Starter(
+        one.name, one.title, one.summary, one.symbol, one.definition["trigger"], one.definition["steps"], one
+    )
+    for one in EXAMPLES
+)
+STARTERS: Final = (*SMALL, *RECIPES)
 
 
 def find(slug: str | None) -> Starter | None:

@@ -54,6 +54,7 @@ MATRIX = {
     ("GET", "errors"): ("viewer", ""),  # any member of staff
     ("GET", "errors/<str:pk>"): ("viewer", ""),
     ("GET", "step-types"): ("viewer", "workflows.view_workflow"),
+    ("GET", "examples"): ("viewer", "workflows.view_workflow"),
     ("GET", "watchables"): ("viewer", "workflows.view_workflow"),
     ("GET", "events"): ("viewer", "triggers.view_outboxevent"),
     ("GET", "events/<uuid:pk>"): ("viewer", "triggers.view_outboxevent"),

@@ -23,10 +23,10 @@ from liquid.builtin.tags.unless_tag import UnlessNode
 from workflows.templating.conditions import equal
 from workflows.templating.expression_compiler import Evaluate, ExpressionCompiler
 from workflows.templating.faults import TemplateFault, failed
-from workflows.templating.frame import Frame
+from workflows.templating.frame import Frame, Read
 from workflows.templating.lexer import plain_name, syntax
 from workflows.templating.missing import present
-from workflows.templating.values import is_truthy, kind_of, text_of
+from workflows.templating.values import is_truthy, kind_of
 
 Write = Callable[[Frame], None]
 RESERVED_NAMES = frozenset({"trigger", "run", "workflow", "secret", "forloop"})
@@ -91,8 +91,8 @@ class Compiler(ExpressionCompiler):
         return lambda frame: frame.write(text)
 
     def _output(self, node: OutputNode) -> Write:
-        evaluate = self.expression(node.expression)
-        return lambda frame: frame.write(text_of(present(evaluate(frame)), frame.budget))
+        evaluate, reads = self.noted(node.expression)
+        return lambda frame: frame.output(present(evaluate(frame)), reads)
 
     def _if(self, node: IfNode) -> Write:
         return self._branches(node, self.expression(node.condition), wanted=True)
@@ -145,7 +145,7 @@ class Compiler(ExpressionCompiler):
     def _for(self, node: ForNode) -> Write:
         loop = node.expression
         name = self._own_name(loop.identifier)
-        items = self._loop_items(loop)
+        items, reads = self._loop_items(loop)
         outer = set(self.names)
         self.names |= {name, "forloop"}
         self._loops += 1
@@ -159,7 +159,7 @@ class Compiler(ExpressionCompiler):
             if not values:
                 return otherwise(frame)
             frame.budget.iterate(len(values))
-            with frame.loop(name, len(values), counted=self.counts_loops) as step:
+            with frame.loop(name, len(values), counted=self.counts_loops, reads=reads) as step:
                 for index, value in enumerate(values):
                     step(index, value)
                     try:
@@ -172,10 +172,10 @@ class Compiler(ExpressionCompiler):
 
         return run
 
-    def _loop_items(self, loop: LoopExpression) -> Callable[[Frame], list[Any]]:
+    def _loop_items(self, loop: LoopExpression) -> tuple[Callable[[Frame], list[Any]], tuple[Read, ...]]:
         if loop.cols is not None:
             raise syntax("`cols` belongs to `tablerow`, which is not available in templates.")
-        iterable = self.expression(loop.iterable)
+        iterable, reads = self.noted(loop.iterable)
         limit = self.expression(loop.limit) if loop.limit is not None else None
         offset = self.expression(loop.offset) if loop.offset is not None else None
         backwards = loop.reversed
@@ -187,7 +187,7 @@ class Compiler(ExpressionCompiler):
             values = values[start:stop]
             return values[::-1] if backwards else values
 
-        return items
+        return items, reads
 
     def _jump(self, node: BreakNode | ContinueNode) -> Write:
         if not self._loops:
@@ -200,10 +200,10 @@ class Compiler(ExpressionCompiler):
         return run
 
     def _assign(self, node: AssignNode) -> Write:
-        evaluate = self.expression(node.expression)
+        evaluate, reads = self.noted(node.expression)
         name = self._own_name(node.name)
         self.names.add(name)
-        return lambda frame: frame.assign(name, present(evaluate(frame)))
+        return lambda frame: frame.assign(name, present(evaluate(frame)), reads)
 
     def _capture(self, node: CaptureNode) -> Write:
         body = self._block_node(node.block)

@@ -39,7 +39,7 @@ from workflows.templating.conditions import BLANK, COMPARISONS, EMPTY
 from workflows.templating.faults import DEPTH_LIMIT, LOOP_LIMIT, TemplateFault, failed, too_much
 from workflows.templating.filter_table import WHOLE_LIMIT
 from workflows.templating.filter_table import Filter as FilterRule
-from workflows.templating.frame import Frame
+from workflows.templating.frame import Frame, Read
 from workflows.templating.lexer import plain_name, syntax
 from workflows.templating.missing import Missing, instead, look_up, nearest, present
 from workflows.templating.values import Segment, is_truthy, kind_of
@@ -64,6 +64,14 @@ class ExpressionCompiler:
         self.uses: dict[Reference, Use] = {}
         self.counts_loops = False  # whether `forloop` is read anywhere
         self._depth = 0
+        self._reads: list[Read] = []
+
+    def noted(self, node: Expression) -> tuple[Evaluate, tuple[Read, ...]]:
+        """A closure for one expression, and every path that it reads, the template's own names too."""
+        outer, self._reads = self._reads, []
+        evaluate = self.expression(node)
+        reads, self._reads = tuple(dict.fromkeys(self._reads)), outer
+        return evaluate, reads
 
     def expression(self, node: Expression) -> Evaluate:
         """A closure for one expression. Raises `TemplateFault` for what templates may not use."""
@@ -131,6 +139,7 @@ class ExpressionCompiler:
 
     def _refer(self, reference: Reference, use: Use) -> None:
         root, _ = reference
+        self._reads.append(reference)
         self.counts_loops = self.counts_loops or root == "forloop"
         if root in self.names:
             return

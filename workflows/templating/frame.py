@@ -7,13 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from workflows.templating.faults import NAMES_LIMIT, TEXT_LIMIT, Budget, too_much
-from workflows.templating.values import ABSENT
+from workflows.templating.values import ABSENT, Segment, text_of
+
+Read = tuple[
+    str, tuple[Segment, ...]
+]  # a path that an expression reads: its first name, and what is known of the rest
 
 
 class Frame:
     """The caller's context, the template's own names, and the text written so far."""
 
-    __slots__ = ("_sizes", "_text", "_written", "budget", "context", "names")
+    __slots__ = ("_sizes", "_text", "budget", "context", "names", "written")
 
     def __init__(self, context: Mapping[str, Any], budget: Budget) -> None:
         self.context = context
@@ -21,7 +25,7 @@ class Frame:
         self.names: dict[str, Any] = {}
         self._sizes: dict[str, int] = {}
         self._text: list[str] = []
-        self._written = 0
+        self.written = 0  # characters so far
 
     @property
     def known(self) -> dict[str, Any]:
@@ -35,15 +39,23 @@ class Frame:
         return self.context.get(name, ABSENT)
 
     def write(self, text: str) -> None:
-        self._written += len(text)
-        if self._written > TEXT_LIMIT:
-            raise too_much(f"A template may write {TEXT_LIMIT:,} characters.")
+        self.grow(len(text))
         self._text.append(text)
+
+    def grow(self, characters: int) -> None:
+        """Count what is written. Raises `TemplateFault` when it is too much."""
+        self.written += characters
+        if self.written > TEXT_LIMIT:
+            raise too_much(f"A template may write {TEXT_LIMIT:,} characters.")
 
     def text(self) -> str:
         return "".join(self._text)
 
-    def assign(self, name: str, value: Any) -> None:
+    def output(self, value: Any, reads: tuple[Read, ...]) -> None:  # noqa: ARG002  for who tells data apart
+        """Write what an expression gave. `reads` are the paths that it was made of."""
+        self.write(text_of(value, self.budget))
+
+    def assign(self, name: str, value: Any, reads: tuple[Read, ...] = ()) -> None:  # noqa: ARG002
         self._sizes[name] = len(value) if isinstance(value, str | list | dict) else 1
         if sum(self._sizes.values()) > NAMES_LIMIT:
             raise too_much(f"The variables of a template may hold {NAMES_LIMIT:,} characters.")
@@ -53,12 +65,22 @@ class Frame:
     def capture(self, name: str, body: Callable[[Frame], None]) -> None:
         """Keep what `body` writes under a name instead of in the text."""
         outer, self._text = self._text, []
-        body(self)
-        captured, self._text = self.text(), outer
+        try:
+            body(self)
+            captured = self.text()
+        finally:  # a `break` may leave it
+            self._text = outer
         self.assign(name, captured)
 
     @contextmanager
-    def loop(self, name: str, length: int, *, counted: bool) -> Iterator[Callable[[int, Any], None]]:
+    def loop(
+        self,
+        name: str,
+        length: int,
+        *,
+        counted: bool,
+        reads: tuple[Read, ...] = (),  # noqa: ARG002
+    ) -> Iterator[Callable[[int, Any], None]]:
         """Names of one `for`: its variable and, if `counted`, `forloop`; put back as they were at the end."""
         before = {key: self.names.get(key, ABSENT) for key in (name, "forloop")}
         parent = self.names.get("forloop")

@@ -95,6 +95,10 @@ class ToolKind(ABC, Generic[G]):
         """What else is wrong with a permission whose shape is right, pointers into it."""
         return []
 
+    def warnings(self, grant: JsonObject) -> list[Problem]:  # noqa: ARG002  for kinds that can be given too much
+        """What publishing tells of a permission that is right but wide, pointers into it."""
+        return []
+
     @abstractmethod
     def tools(self, grants: Sequence[G], all_grants: Sequence[Grant]) -> list[Tool]:
         """The tools of all permissions of this kind in a step; `all_grants` are those of the other kinds as well."""
