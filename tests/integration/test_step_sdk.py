@@ -97,7 +97,7 @@ def test_the_command_lists_what_is_installed_here_and_refuses_what_is_not():
     assert "log  (fast lane, executions)" in lines
     assert "  config: method, url, [headers], [auth], [query], [json], [body], [form], [timeout_seconds], [on_unknown], [allow_redirects]" in lines  # fmt: skip
     assert "  output: passed" in lines
-    with pytest.raises(CommandError, match=r"no step type 'nope'; installed are condition, "):
+    with pytest.raises(CommandError, match=r"no step type 'nope'; installed are ai_agent, condition, "):
         call_command("steps", "nope")
 
 
