@@ -8,4 +8,4 @@ class CrmConfig(AppConfig):
     verbose_name = "Records"
 
     def ready(self) -> None:
-        from crm import steps  # noqa: F401  registers the record steps
+        from crm import steps, tools  # noqa: F401  registers the record steps, and what agents may do with records

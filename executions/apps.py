@@ -14,6 +14,7 @@ class ExecutionsConfig(AppConfig):
     def ready(self) -> None:
         from executions import awaited, steps  # noqa: F401  registers who tells of runs, and the built-in step types
         from executions.agents import checks  # noqa: F401  registers the check of LIGHTFIELD_AI_*
+        from executions.agents.tools import http  # noqa: F401  registers the kind of tool
         from executions.notices import publication, sealed  # noqa: F401  registers what a draft may say about failures
         from executions.secrets import publishing  # noqa: F401  registers what publishing asks about secrets
 

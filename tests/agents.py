@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -191,6 +191,54 @@ def asked_of(model: asking.Asks) -> Iterator[None]:
         asking.use(before)
 
 
+class Story:
+    """An agent that reads, writes twice and sends twice over three turns; whatever is asked of anybody is noted in a file.
+
+    So that processes that die of it, and those that go on, tell one story.
+    """
+
+    FILE = "story"
+    ANSWERS = (
+        calls(("test_read", {"n": 1}), ("test_write", {"name": "Acme"}), ("test_send", {"n": 1})),
+        calls(("test_send", {"n": 2}), ("test_write", {"name": "Beta"})),
+        says("Done."),
+    )
+    # What is asked of whom when nobody dies.
+    WHOLE = ("ask 1", "read call_1", "write call_2", "send call_3", "ask 2", "send call_4", "write call_5", "ask 3")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._model = Model(*self.ANSWERS)
+
+    def note(self, what: str) -> None:
+        with self._path.open("a") as file:
+            file.write(what + "\n")
+
+    def noted(self) -> list[str]:
+        return self._path.read_text().splitlines()
+
+    def model(self, question: Question) -> Reply:
+        self.note(f"ask {len(question.exchanges) + 1}")
+        return self._model(question)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        def noting(tool: type[ScriptedTool]) -> Callable[[JsonObject, ToolContext], Any]:
+            def script(asked: JsonObject, context: ToolContext) -> Any:
+                self.note(f"{tool.spec.name.removeprefix('test_')} {context.key.rpartition(':')[2]}")
+                return tool().by_default(asked, context)
+
+            return script
+
+        for tool in TOOLS:
+            tool.script = noting(tool)
+        try:
+            yield
+        finally:
+            for tool in TOOLS:
+                tool.script = None
+
+
 # --- runs of agents -------------------------------------------------------------------------------------
 
 
@@ -223,7 +271,3 @@ def turns_of(step: StepRun) -> list[tuple[int, str, str, str | None]]:
     """Number, kind, last part of the key, error."""
     found = AgentTurn.objects.filter(step_run=step).order_by("number")
     return [(one.number, one.kind, one.key.rpartition(":")[2], one.error_code) for one in found]
-
-
-def now() -> float:
-    return time.monotonic()

@@ -71,12 +71,12 @@ class Mortals:
             text=True,
         )
 
-    def do(self, deed: str, key: object, *, point: str, mode: str = "orm") -> int:
-        """Let one do it and die at this point. How it ended: `-signal.SIGKILL`, 0 if it passed no such point."""
+    def do(self, deed: str, key: object, *, point: str, mode: str = "orm", passes: int = 1) -> int:
+        """Let one do it and die when it passes this point the n-th time. How it ended: `-signal.SIGKILL`, 0 if it never did."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = self.orders / point
-        order.write_text("kill 1")
+        order.write_text(f"kill {passes}")
         wish = {"deed": deed, "key": str(key), "mode": mode, "point": point}
         self._process.stdin.write(json.dumps(wish) + "\n")
         self._process.stdin.flush()
@@ -112,6 +112,8 @@ def deeds(key: str) -> dict[str, Callable[[], Any]]:
         "advance in a cell": lambda: _advance_in_a_cell(key),
         "tell": _tell,
         "expire": lambda: _expire(key),
+        "work at an agent": lambda: _work_at_an_agent(key),
+        "work at an agent in a cell": lambda: _work_at_an_agent(key, in_cell=True),
     }
 
 
@@ -126,6 +128,18 @@ def _advance_in_a_cell(run_id: str) -> None:
     from executions.models import StepRun
 
     cells.run_here([StepRun.objects.get(run__id=run_id, finished_at=None).pk], "fast")
+
+
+def _work_at_an_agent(run_id: str, *, in_cell: bool = False) -> None:
+    """The agent of `tests.agents.Story`, whose step is queued or was lost."""
+    from executions import cells, worker
+    from executions.models import StepRun
+    from tests.agents import Story, agents_installed, asked_of
+
+    story = Story(Path(os.environ["LIGHTFIELD_CRASHPOINTS"], Story.FILE))
+    with agents_installed(), story.told(), asked_of(story.model):
+        ids = [StepRun.objects.get(run__id=run_id, finished_at=None).pk]
+        cells.run_here(ids, "ai") if in_cell else worker.execute(ids)
 
 
 def _deliver(token: str) -> None:

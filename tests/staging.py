@@ -175,7 +175,7 @@ def broken_promises() -> dict[str, list[str]]:
 
 def everything() -> dict[str, list[str]]:
     """Every row of the engine, to show that nothing was written."""
-    tables = ("run", "steprun", "attempt", "effect", "timelineentry")
+    tables = ("run", "steprun", "attempt", "effect", "timelineentry", "agentturn")
     return {
         table: [str(row[0]) for row in sql.rows(f"SELECT t::text FROM executions_{table} t ORDER BY 1", {})]
         for table in tables

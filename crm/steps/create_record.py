@@ -9,7 +9,7 @@ from crm.steps.entities import ENTITIES, EntityName, Values, templated_name
 from crm.steps.fields import accepted, flaws_in
 from crm.steps.reading import record_of
 from crm.steps.refusals import places_in, refusals_told
-from crm.steps.writing import author_of, written, written_schema
+from crm.steps.writing import Author, author_of, written, written_schema
 from lightfield.kernel.errors import Problem
 from workflows.shapes import Schema
 from workflows.step_types import (
@@ -52,8 +52,13 @@ class CreateRecord(TransactionalStepType[CreateRecordConfig]):
         ]
 
     def execute(self, config: CreateRecordConfig, context: StepContext) -> Completed:
-        entity = ENTITIES[config.entity]
-        with refusals_told(entity.model, places_in(fields=config.fields)):
-            record = entity.model(**accepted(entity, config.fields, is_new=True))
-            services.insert(record, **author_of(context))
-        return written(record_of(entity, record.pk), is_new=True)
+        return written(create(config, author_of(context)), is_new=True)
+
+
+def create(config: CreateRecordConfig, author: Author) -> JsonObject:
+    """Do it, inside the caller's transaction; the record as it is stored. Raises as the step does."""
+    entity = ENTITIES[config.entity]
+    with refusals_told(entity.model, places_in(fields=config.fields)):
+        record = entity.model(**accepted(entity, config.fields, is_new=True))
+        services.insert(record, **author)
+    return record_of(entity, record.pk)

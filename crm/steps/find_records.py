@@ -111,21 +111,26 @@ class FindRecords(TransactionalStepType[FindRecordsConfig]):
         return problems
 
     def execute(self, config: FindRecordsConfig, context: StepContext) -> Completed:  # noqa: ARG002
-        entity = ENTITIES[config.entity]
-        conditions = [
-            _condition(entity, one.model_dump(), f"/filters/{number}", f"f{number}")
-            for number, one in enumerate(config.filters)
-        ]
-        order, params = _order(entity, config.sort)
-        for condition in conditions:
-            params |= condition.params
-        # Not prepared: there are as many statements as authors think of, and each has its own best plan.
-        with connection.cursor() as cursor:
-            cursor.execute(_statement(entity, conditions, order), {**params, "limit": config.limit})
-            records = [told(entity, record_id, _kept(fields)) for record_id, fields in cursor.fetchall()]
+        records = find(config)
         return Completed(
             {"records": records, "count": len(records), "first": records[0] if records else None}
         )
+
+
+def find(config: FindRecordsConfig) -> list[JsonObject]:
+    """The records, in their order: one statement. Raises as the step does."""
+    entity = ENTITIES[config.entity]
+    conditions = [
+        _condition(entity, one.model_dump(), f"/filters/{number}", f"f{number}")
+        for number, one in enumerate(config.filters)
+    ]
+    order, params = _order(entity, config.sort)
+    for condition in conditions:
+        params |= condition.params
+    # Not prepared: there are as many statements as authors think of, and each has its own best plan.
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(entity, conditions, order), {**params, "limit": config.limit})
+        return [told(entity, record_id, _kept(fields)) for record_id, fields in cursor.fetchall()]
 
 
 def _written_out(config: JsonObject, part: str, kind: type[R]) -> list[tuple[int, R]]:

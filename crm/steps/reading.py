@@ -17,9 +17,15 @@ ROW: Final = "r"  # what the table is called in statements
 
 def record_of(entity: Entity, record_id: UUID) -> dict[str, Any]:
     """A record that is there, as it is stored."""
-    found = sql.row(_one(entity.watch), {"id": str(record_id)})
+    found = stored(entity, record_id)
     assert found is not None  # the caller's transaction has just written it
-    return told(entity, str(record_id), found[0])
+    return found
+
+
+def stored(entity: Entity, record_id: UUID) -> dict[str, Any] | None:
+    """The record of this id; None when there is none."""
+    found = sql.row(_one(entity.watch), {"id": str(record_id)})
+    return None if found is None else told(entity, str(record_id), found[0])
 
 
 def told(entity: Entity, record_id: str, fields: str) -> dict[str, Any]:

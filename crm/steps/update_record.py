@@ -12,7 +12,7 @@ from crm.steps.entities import ENTITIES, Entity, EntityName, Values, templated_n
 from crm.steps.fields import accepted, flaws_in
 from crm.steps.reading import record_of
 from crm.steps.refusals import permanent, places_in, refusals_told
-from crm.steps.writing import author_of, written, written_schema
+from crm.steps.writing import Author, author_of, written, written_schema
 from lightfield.kernel.errors import Problem
 from workflows.shapes import Schema
 from workflows.step_types import (
@@ -57,12 +57,17 @@ class UpdateRecord(TransactionalStepType[UpdateRecordConfig]):
         return templated_name(config) or [*flaws_in(ENTITIES[config["entity"]], "fields", config["fields"])]
 
     def execute(self, config: UpdateRecordConfig, context: StepContext) -> Completed:
-        entity = ENTITIES[config.entity]
-        record = _locked(entity, config.id)
-        with refusals_told(entity.model, places_in(fields=config.fields)):
-            changes = accepted(entity, config.fields, is_new=False, custom=record.custom)
-            services.change(record, changes, **author_of(context))
-        return written(record_of(entity, record.pk), is_new=False)
+        return written(update(config, author_of(context)), is_new=False)
+
+
+def update(config: UpdateRecordConfig, author: Author) -> JsonObject:
+    """Do it, inside the caller's transaction; the record afterwards. Raises as the step does."""
+    entity = ENTITIES[config.entity]
+    record = _locked(entity, config.id)
+    with refusals_told(entity.model, places_in(fields=config.fields)):
+        changes = accepted(entity, config.fields, is_new=False, custom=record.custom)
+        services.change(record, changes, **author)
+    return record_of(entity, record.pk)
 
 
 def _locked(entity: Entity, text: str) -> Record:

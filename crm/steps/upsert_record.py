@@ -13,7 +13,7 @@ from crm.steps.fields import accepted, flaws_in, written_out
 from crm.steps.matching import Match, match_flaws
 from crm.steps.reading import record_of
 from crm.steps.refusals import Places, places_in, refusals_told
-from crm.steps.writing import author_of, written, written_schema
+from crm.steps.writing import Author, author_of, written, written_schema
 from lightfield.kernel.errors import PermanentStepError, Problem, WriteConflict
 from workflows.shapes import Schema
 from workflows.step_types import (
@@ -69,45 +69,52 @@ class UpsertRecord(TransactionalStepType[UpsertRecordConfig]):
         ]
 
     def execute(self, config: UpsertRecordConfig, context: StepContext) -> Completed:
-        entity, place = ENTITIES[config.entity], places_in(fields=config.fields, match=config.match)
-        with refusals_told(entity.model, places_in(match=config.match)):
-            match = Match(entity, config.match)
+        record, is_new = upsert(config, author_of(context))
+        return written(record, is_new=is_new)
+
+
+def upsert(config: UpsertRecordConfig, author: Author) -> tuple[JsonObject, bool]:
+    """Do it, inside the caller's transaction; the record afterwards, and whether it is new. Raises as the step does."""
+    entity, place = ENTITIES[config.entity], places_in(fields=config.fields, match=config.match)
+    with refusals_told(entity.model, places_in(match=config.match)):
+        match = Match(entity, config.match)
+    record = match.locked()
+    if record is None and not match.is_unique:
+        match.lock_out()
         record = match.locked()
-        if record is None and not match.is_unique:
-            match.lock_out()
-            record = match.locked()
-        if record is not None:
-            return _changed(entity, match, record, config, context, place)
-        return _created(entity, config, context, place)
+    if record is None:
+        record = _created(entity, config, author, place)
+        return record_of(entity, record.pk), True
+    _change(entity, match, record, config, author, place)
+    return record_of(entity, record.pk), False
 
 
-def _changed(
+def _change(
     entity: Entity,
     match: Match,
     record: Record,
     config: UpsertRecordConfig,
-    context: StepContext,
+    author: Author,
     place: Places,
-) -> Completed:
+) -> None:
     fields = config.fields
     if match.is_by_name:
         fields = {"website": match.values["website"], **fields}  # which it did not have
     with refusals_told(entity.model, place):
         changes = accepted(entity, fields, is_new=False, custom=record.custom)
-        services.change(record, changes, **author_of(context))
-    return written(record_of(entity, record.pk), is_new=False)
+        services.change(record, changes, **author)
 
 
-def _created(entity: Entity, config: UpsertRecordConfig, context: StepContext, place: Places) -> Completed:
+def _created(entity: Entity, config: UpsertRecordConfig, author: Author, place: Places) -> Record:
     try:
         with refusals_told(entity.model, place):
             record = entity.model(**accepted(entity, _of_new(config), is_new=True))
-            services.insert(record, **author_of(context))
+            services.insert(record, **author)
     except PermanentStepError as error:
         if error.code == "record.duplicate" and _is_matched(error.metadata, config):
             raise WriteConflict(error) from error
         raise
-    return written(record_of(entity, record.pk), is_new=True)
+    return record
 
 
 def _of_new(config: UpsertRecordConfig) -> dict[str, Any]:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from crm.steps.reading import shape_of
 from workflows.shapes import Schema, of_fields
-from workflows.step_types import Completed, JsonObject, StepContext
+from workflows.step_types import Completed, JsonObject
+
+Author = dict[str, Any]  # of a deed, for the audit trail: `by`, and what stands beside it
 
 
-def author_of(context: StepContext) -> dict[str, Any]:
-    """Who writes, for the audit trail: the run, and which of its steps."""
-    return {"by": f"run {context.run_id}", "step": context.step_key, "trace_id": context.trace_id}
+class Caller(Protocol):
+    """A step of a run: a `StepContext`, or the `ToolContext` of an agent's tool."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def step_key(self) -> str: ...
+    @property
+    def trace_id(self) -> str: ...
+
+
+def author_of(caller: Caller, **more: str) -> Author:
+    """Who writes: the run, and which of its steps; of an agent's tool besides that it was one."""
+    return {"by": f"run {caller.run_id}", "step": caller.step_key, "trace_id": caller.trace_id, **more}
 
 
 def written(record: dict[str, Any], *, is_new: bool) -> Completed:

@@ -52,7 +52,7 @@ def kept_reply(reply: Reply) -> Reply:
         text=text[:LONGEST_TEXT],
         calls=calls,
         usage=Usage(_count(reply.usage.input_tokens), _count(reply.usage.output_tokens)),
-        model=clean_text(reply.model)[:LONGEST_MODEL],
+        model=clean_text(hiding.hidden_json(reply.model))[:LONGEST_MODEL],
         finish="length" if is_long else reply.finish,
     )
     is_as_it_came = kept.text == reply.text and calls == reply.calls
@@ -75,8 +75,8 @@ def _kept_calls(calls: tuple[CallWanted, ...]) -> tuple[CallWanted, ...]:
     for number, call in enumerate(calls[:MOST_CALLS], start=1):
         arguments, size = _kept_arguments(call.arguments, room)
         room -= size
-        name = _NO_NAME.sub("_", str(call.name))[:LONGEST_NAME] or "_"
-        id = _CONTROL.sub("", clean_text(str(call.id)))[:LONGEST_ID]
+        name = _NO_NAME.sub("_", hiding.hidden_json(str(call.name)))[:LONGEST_NAME] or "_"
+        id = _CONTROL.sub("", clean_text(hiding.hidden_json(str(call.id))))[:LONGEST_ID]
         while not id or id in ids:
             id = f"{id[: LONGEST_ID - 12]}_{number}"
         ids.add(id)

@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,6 +27,7 @@ class Grant(BaseModel):
     type: str
 
 
+AnyGrant: TypeAlias = Grant  # what `ToolKind.Grant` hides from the methods beside it
 G = TypeVar("G", bound=Grant)
 
 
@@ -100,7 +101,7 @@ class ToolKind(ABC, Generic[G]):
         return []
 
     @abstractmethod
-    def tools(self, grants: Sequence[G], all_grants: Sequence[Grant]) -> list[Tool]:
+    def tools(self, grants: Sequence[G], all_grants: Sequence[AnyGrant]) -> list[Tool]:
         """The tools of all permissions of this kind in a step; `all_grants` are those of the other kinds as well."""
 
 
