@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from pydantic import BaseModel
 
+from executions.steps.ai_agent import AgentLimits
 from lightfield.limits.words import BEYOND, CONSTANTS, OUTSIDE, VARIABLES
 from workflows import step_types
 from workflows.definitions import Definition, NoticeWebhook, OnFailure, RetrySpec, Settings, StepSpec
@@ -30,6 +31,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "settings.on_failure.webhook.": NoticeWebhook,
     "steps[].": StepSpec,
     "steps[].retry.": RetrySpec,
+    "ai_agent.limits.": AgentLimits,
 }
 
 

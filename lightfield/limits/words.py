@@ -77,6 +77,11 @@ BEYOND: Final[dict[str, str]] = {
     "steps[].retry.cap_seconds": "no wait is longer",
     "http_request.timeout_seconds": "`http.timeout`",
     "sleep.seconds": "`config.invalid`",
+    "ai_agent.limits.turns": "`ai.limit_turns`",
+    "ai_agent.limits.tool_calls": "`ai.limit_tool_calls`",
+    "ai_agent.limits.tokens": "`ai.limit_tokens`",
+    "ai_agent.limits.seconds": "`ai.limit_seconds`",
+    "ai_agent.limits.cost": "`ai.limit_cost`",
 }
 OUTSIDE: Final = "out of range: 422 `config.invalid_definition`"
 
@@ -123,6 +128,16 @@ CONSTANTS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
             "422 `schedule.invalid_cron`",
         ),
         ("workflows.templating.faults:SOURCE_LIMIT", "a template, characters", "422 `template.limit`"),
+        (
+            "workflows.templating.data_frame:MOST_PIECES",
+            "pieces of data in a text that tells them apart",
+            "`template.limit`",
+        ),
+        (
+            "executions.steps.ai_agent:MOST_CHARACTERS",
+            "instructions and prompt of an agent with their data, characters",
+            "`ai.context_too_long`",
+        ),
         (
             "workflows.templating.faults:EXPRESSION_LIMIT",
             "between one pair of braces, characters",
