@@ -24,6 +24,7 @@ from tests.mutants import (
     senders,
     signatures,
     stories,
+    transcripts,
 )
 
 MUTANTS = (
@@ -47,5 +48,7 @@ MUTANTS = (
     *schedules.MUTANTS,
     *decisions.MUTANTS,
     *stories.MUTANTS,
+    *transcripts.SEEN,
     *authors.MUTANTS,
+    *transcripts.IN_TESTS,
 )
