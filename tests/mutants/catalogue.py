@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    agent_tools,
     authors,
     captures,
     claims,
@@ -51,4 +52,5 @@ MUTANTS = (
     *transcripts.SEEN,
     *authors.MUTANTS,
     *transcripts.IN_TESTS,
+    *agent_tools.MUTANTS,
 )
