@@ -14,12 +14,14 @@ from django.test import utils
 from pydantic import ValidationError
 
 from executions import egress, sweeper
+from executions.agents import asking
 from executions.models import Run
 from executions.states import LIVE_RUN
 from lightfield.access import credentials
 from lightfield.access.models import Credential
 from lightfield.kernel import bells, sql
 from lightfield.kernel.errors import Problem, RequestRefused
+from lightfield.testing import standing_in
 from lightfield.testing.fakes import Fakes
 from lightfield.testing.far_end import client_for
 from lightfield.testing.results import FinishedRun, result_of
@@ -118,13 +120,14 @@ def run(
     Args:
         workflow: a definition, the path of a JSON file, or a published `Workflow`.
         payload: any JSON.
-        fakes: the far side of requests; None: any request is refused.
+        fakes: the far side of requests and models; None: any request and any question is refused.
         secrets: by name the host, or hosts, that each is bound to: `{"stripe": "api.stripe.com"}`. The value of each is
             `secret_value(name)`. One that is there already is left as it is.
         check_outputs: refuse outputs that a step type's own `Output` does not describe.
 
     Raises:
-        NotPublishable, NeverEnds, OutputMismatch, UnfakedRequest, WrongDatabase: see there. A run that fails is a result and no error.
+        NotPublishable, NeverEnds, OutputMismatch, UnfakedRequest, UnfakedQuestion, TranscriptMismatch, WrongDatabase: see there.
+            A run that fails is a result and no error.
     """
     fakes = fakes or Fakes()
     published = publish(workflow, secrets=secrets)
@@ -217,10 +220,11 @@ def _check_outputs(runs: list[Run]) -> None:
 
 @contextmanager
 def _quiet(ringer: Ringer) -> Iterator[None]:
-    """Bells are kept here, and notes of decisions nowhere."""
+    """Bells are kept here, and notes of decisions nowhere; there is a model to ask."""
     bells_before, notes_before = bells.use(ringer), notebook.use(NoNotes())
     try:
-        yield
+        with standing_in.a_model():
+            yield
     finally:
         bells.use(bells_before)
         notebook.use(notes_before)
@@ -230,10 +234,12 @@ def _quiet(ringer: Ringer) -> Iterator[None]:
 def _faking(fakes: Fakes) -> Iterator[None]:
     client = client_for(fakes)
     before = egress.use(client)
+    asked_before = asking.use(fakes.ask)
     try:
         yield
     finally:
         egress.use(before)
+        asking.use(asked_before)
         client.close()
 
 
