@@ -27,6 +27,7 @@ from executions.serializers import (
     RunSummarySerializer,
     TalliesSerializer,
     TimelineEntrySerializer,
+    TurnSerializer,
 )
 from executions.states import RunStatus
 from lightfield.access.auth import Right, caller_of
@@ -62,6 +63,11 @@ class InOrder(NewestFirst):
     is_descending = False
 
 
+class ByNumber(NewestFirst):
+    by = "number"
+    is_descending = False
+
+
 class RunViewSet(ApiViewSet):
     """Read runs; cancel and replay them. A run is started by an event, never here."""
 
@@ -70,6 +76,7 @@ class RunViewSet(ApiViewSet):
         "retrieve": VIEW,
         "timeline": VIEW,
         "chain": VIEW,
+        "turns": VIEW,
         "cancel": CANCEL,
         "replay": REPLAY,
     }
@@ -92,6 +99,12 @@ class RunViewSet(ApiViewSet):
         """What happened to the run, in order."""
         self._must_exist(pk)
         return self.page(selectors.timeline_of(pk), TimelineEntrySerializer)
+
+    @extend_schema(responses=TurnSerializer(many=True), filters=False)
+    @action(detail=True, url_path="steps/<slug:key>/turns", pagination_class=ByNumber, filterset_class=None)
+    def turns(self, request: Request, pk: UUID, key: str) -> Response:
+        """What the agent of a step did, in order: the answers of its model and its tool calls, as far as it is."""
+        return self.page(selectors.turns_of_step(pk, key), TurnSerializer)
 
     @extend_schema(responses=ChainSerializer, filters=False)
     @action(detail=True, pagination_class=None, filterset_class=None)

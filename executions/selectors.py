@@ -10,8 +10,11 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from executions import causal_chain
+from executions.agents.figures import figures_of
+from executions.agents.models import AgentTurn
+from executions.agents.transcript import turns_of
 from executions.causal_chain import CausalChain
-from executions.models import Run, TimelineEntry
+from executions.models import Run, StepRun, TimelineEntry
 from executions.notices.models import Channel, Notice
 from executions.states import RunStatus
 from triggers.models import OutboxEvent
@@ -32,7 +35,10 @@ def runs_for_list() -> QuerySet[Run]:
 
 
 def run_for_detail(run_id: UUID) -> Run:
-    """One run with, besides, its cause, `payload`, `plan` and its steps in order. Raises Run.DoesNotExist."""
+    """One run with, besides, its cause, `payload`, `plan` and its steps in order, each with what its agent used.
+
+    Raises Run.DoesNotExist.
+    """
     found = runs_for_list().annotate(
         caused_by=F("event__caused_by"),
         depth=F("event__depth"),
@@ -40,6 +46,9 @@ def run_for_detail(run_id: UUID) -> Run:
         plan=F("version__plan"),
     )
     run = found.prefetch_related("steps").get(pk=run_id)
+    used = figures_of(run.steps.all())
+    for step in run.steps.all():
+        step.agent = used.get(step.pk)  # type: ignore[attr-defined]
     is_told = run.status == RunStatus.FAILED  # nobody is told of others
     run.told_to = list(told_notices().filter(run=run)) if is_told else []  # type: ignore[attr-defined]
     return run
@@ -65,6 +74,11 @@ def runs_since(runs: QuerySet[Run], instant: datetime) -> QuerySet[Run]:
 
 def timeline_of(run_id: UUID) -> QuerySet[TimelineEntry]:
     return TimelineEntry.objects.filter(run_id=run_id)
+
+
+def turns_of_step(run_id: UUID, step_key: str) -> QuerySet[AgentTurn]:
+    """In order. Raises StepRun.DoesNotExist, also for a step whose turn has not come."""
+    return turns_of([StepRun.objects.only("pk").get(run_id=run_id, key=step_key).pk])
 
 
 def chain_of_run(run_id: UUID) -> CausalChain:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -15,6 +15,7 @@ from executions.states import RunStatus, StepStatus
 from lightfield.kernel import plain_words
 
 Metadata = dict[str, Any]
+REFUSED: Final = "ai.permission_denied"
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Sentence:
     facts: tuple[tuple[str, str], ...] = ()  # what else the entry tells
 
 
-# type: (symbol, tone, words). Words get the step's key, the attempt and the metadata.
-_WORDS: Final[dict[str, tuple[str, str, Callable[[str, int | None, Metadata], str]]]] = {
+# (symbol, tone, words). Words get the step's key, the attempt and the metadata.
+_Words: TypeAlias = tuple[str, str, Callable[[str, int | None, Metadata], str]]
+_WORDS: Final[dict[str, _Words]] = {
     "run.created": ("add_circle", "none", lambda _s, _a, m: _created(m)),
     "run.started": ("play_arrow", "none", lambda _s, _a, _m: "Run started"),
     "run.completed": ("check_circle", "good", lambda _s, _a, _m: "Run completed"),
@@ -46,15 +48,17 @@ _WORDS: Final[dict[str, tuple[str, str, Callable[[str, int | None, Metadata], st
     "step.waiting": ("bedtime", "wait", lambda s, _a, m: _waits(s, m)),
     "step.logged": ("chat_bubble", "none", lambda s, _a, _m: f"{s} logged"),
 }
+# What an agent was not permitted is logged like a message, and is no message.
+_REFUSAL: Final[_Words] = ("block", "bad", lambda s, _a, m: _refused(s, m))
 # Said by the words or the message already, or by the columns beside them.
 _SAID: Final = frozenset(
-    "attempt by circuit delay_seconds due_at error_code event_id failed_step may_have_sent message replay_of seconds status_code url_host".split()  # noqa: SIM905
+    "attempt by circuit delay_seconds due_at error_code event_id failed_step may_have_sent message replay_of seconds status_code tool url_host".split()  # noqa: SIM905
 )
 
 
 def sentence_of(entry: TimelineEntry) -> Sentence:
     metadata: Metadata = entry.metadata or {}
-    found = _WORDS.get(entry.type)
+    found = _REFUSAL if _is_refusal(entry.type, metadata) else _WORDS.get(entry.type)
     symbol, tone, words = found or ("circle", "none", lambda _s, _a, _m: entry.type)
     facts = tuple((name, _text(value)) for name, value in metadata.items() if name not in _SAID)
     return Sentence(
@@ -132,6 +136,15 @@ def _created(metadata: Metadata) -> str:
 def _failed(metadata: Metadata) -> str:
     step = metadata.get("failed_step")
     return f"Run failed at {step}" if step else "Run failed"
+
+
+def _is_refusal(kind: str, metadata: Metadata) -> bool:
+    return kind == "step.logged" and metadata.get("error_code") == REFUSED
+
+
+def _refused(step: str, metadata: Metadata) -> str:
+    tool = metadata.get("tool")
+    return f"{step} was refused the tool {str(tool)[:80]}" if tool else f"{step} was refused what it tried"
 
 
 def _sent(metadata: Metadata) -> str:

@@ -9,6 +9,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from executions import timeline
+from executions.agents.figures import Figures
+from executions.agents.models import TurnKind
+from executions.agents.transcript import turn_as_json
 from executions.causal_chain import CausalChain
 from executions.models import Run, StepRun
 from executions.notices.models import Channel, MessageStatus, Notice
@@ -53,6 +56,30 @@ class RunSummarySerializer(serializers.Serializer[Run]):
     finished_at = serializers.DateTimeField(read_only=True, allow_null=True)
 
 
+class AgentLimitsSerializer(serializers.Serializer[Any]):
+    turns = serializers.IntegerField()
+    tool_calls = serializers.IntegerField()
+    tokens = serializers.IntegerField(help_text="Read and written, over all turns.")
+    seconds = serializers.FloatField(help_text="Of work, over all attempts.")
+    cost = serializers.FloatField(allow_null=True, help_text="US dollars; null: not limited.")
+
+
+class AgentSerializer(serializers.Serializer[Figures]):
+    """What an agent used so far, also while it runs and after it failed."""
+
+    model = serializers.CharField(
+        read_only=True, allow_null=True, help_text="`provider:name`; null before its first attempt."
+    )
+    turns = serializers.IntegerField(read_only=True, help_text="Answers of the model.")
+    tool_calls = serializers.IntegerField(read_only=True, help_text="Refused ones included.")
+    input_tokens = serializers.IntegerField(read_only=True)
+    output_tokens = serializers.IntegerField(read_only=True)
+    cost = serializers.FloatField(
+        read_only=True, allow_null=True, help_text="US dollars; null: the model's price is not known."
+    )
+    limits = AgentLimitsSerializer(read_only=True, allow_null=True)
+
+
 class StepRunSerializer(serializers.Serializer[StepRun]):
     key = serializers.CharField(read_only=True)
     position = serializers.IntegerField(read_only=True, help_text="From 1.")
@@ -67,6 +94,11 @@ class StepRunSerializer(serializers.Serializer[StepRun]):
     due_at = serializers.SerializerMethodField(help_text="While it waits: when it goes on.")
     started_at = serializers.DateTimeField(read_only=True, allow_null=True)
     finished_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    agent = AgentSerializer(
+        read_only=True,
+        allow_null=True,
+        help_text="Of an agent step that ran here: what it used; else null. Its transcript: `…/steps/{key}/turns`.",
+    )
 
     def get_due_at(self, step: StepRun) -> datetime | None:
         return step.due_at if step.status == StepStatus.WAITING else None
@@ -175,6 +207,33 @@ class TimelineEntrySerializer(serializers.Serializer[Any]):
     attempt = serializers.IntegerField(read_only=True, allow_null=True)
     at = serializers.DateTimeField(read_only=True)
     metadata = serializers.DictField(read_only=True)
+
+
+class TurnSerializer(serializers.Serializer[Any]):
+    """One answer of an agent's model, or one tool call. What a model wrote is text and nothing else, whatever it holds."""
+
+    number = serializers.IntegerField(help_text="1, 2, 3 … within the step.")
+    kind = serializers.ChoiceField(TurnKind.choices)
+    name = serializers.CharField(help_text="Of the model as its provider says it, or of the tool.")
+    key = serializers.CharField(help_text="The idempotency key of this turn or call.")
+    asked = serializers.DictField(
+        allow_null=True,
+        help_text="Of a call: its id, its `arguments`, and the `request` that was fixed for it.",
+    )
+    answer = serializers.JSONField(
+        allow_null=True,
+        help_text="Of a model: `text`, `calls` and `finish`. Of a call: what the model was told. Null: it goes on.",
+    )
+    error_code = serializers.CharField(allow_null=True, help_text="Of a call that was refused or failed.")
+    input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    cost = serializers.FloatField(allow_null=True, help_text="US dollars; null: no price is known.")
+    attempt = serializers.IntegerField(help_text="Of the step, in which it happened.")
+    started_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return super().to_representation(turn_as_json(instance))
 
 
 class ReplayedSerializer(serializers.Serializer[Run]):

@@ -1,6 +1,7 @@
 """A run as people read it: what it did, step by step and try by try, and why it stands where it stands.
 
-Six queries, however long the run: run, steps, attempts, effects, timeline, chain; and one for notices when it failed.
+Six queries, however long the run: run, steps, attempts, effects, timeline, chain; one for notices when it failed, and three
+for transcripts when it has agents.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
+from executions.agents.story import Transcript, transcripts_of
 from executions.causal_chain import CausalChain, chain_of_run
 from executions.models import Attempt, Effect, Run, StepRun, TimelineEntry
 from executions.notices.models import Notice
@@ -64,6 +67,7 @@ class Chapter:
     request: dict[str, Any] | None
     output: dict[str, Any] | None
     failure: Failure | None
+    agent: Transcript | None = None  # of an agent step that ran here
 
     @property
     def is_unsent(self) -> bool:
@@ -88,6 +92,13 @@ class Line:
 
 
 @dataclass(frozen=True)
+class AgentsUsed:
+    count: int
+    tokens: int
+    cost: Decimal | int | None  # US dollars; None: no price is known
+
+
+@dataclass(frozen=True)
 class Story:
     run: Run
     chapters: list[Chapter]
@@ -106,6 +117,15 @@ class Story:
     @property
     def failed_chapter(self) -> Chapter | None:
         return next((chapter for chapter in self.chapters if chapter.failure), None)
+
+    @property
+    def agents(self) -> AgentsUsed | None:
+        """What all its agents used; None when it has none."""
+        used = [chapter.agent.figures for chapter in self.chapters if chapter.agent]
+        if not used:
+            return None
+        costs = [one.cost for one in used if one.cost is not None]
+        return AgentsUsed(len(used), sum(one.tokens for one in used), sum(costs) if costs else None)
 
     @property
     def can_be_replayed(self) -> bool:
@@ -149,6 +169,8 @@ def _chapters(run: Run) -> list[Chapter]:
     effects = {
         effect.step_run_id: effect for effect in Effect.objects.filter(step_run__run=run).order_by("id")
     }
+    requests = {pk: shown_request(effect.request) for pk, effect in effects.items()}
+    agents = transcripts_of(rows.values(), requests)
     names = [step.get("name", "") for step in run.version.definition.get("steps", [])]
     chapters = []
     for position, planned in enumerate(run.version.plan, start=1):
@@ -164,9 +186,10 @@ def _chapters(run: Run) -> list[Chapter]:
                 standing=standing_of(run, row, own_limit=_limit_reached(run, row)),
                 tries=[_try(attempt) for attempt in tries[row.pk]] if row else [],
                 effect=effect,
-                request=shown_request(effect.request) if effect else None,
+                request=requests.get(row.pk) if row else None,
                 output=_short_first(row.output) if row else None,
                 failure=_failure(row.error) if row and row.status == StepStatus.FAILED else None,
+                agent=agents.get(row.pk) if row else None,
             )
         )
     return chapters

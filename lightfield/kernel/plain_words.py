@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 MINUTE = 60
@@ -47,6 +49,18 @@ def size(length_bytes: int) -> str:
         return f"{length_bytes} byte{'' if length_bytes == 1 else 's'}"
     kib = length_bytes / 1024
     return f"{kib:.1f} KiB" if kib < 1024 else f"{kib / 1024:.1f} MiB"
+
+
+def money(dollars: float | Decimal | None) -> str:
+    """`$12.40`, `$0.05`, `$0.0031`: of small amounts the first two digits that count; empty for None."""
+    if dollars is None:
+        return ""
+    value = float(dollars)
+    if value == 0:
+        return "$0"
+    digits = 2 if abs(value) >= 0.1 else 1 - math.floor(math.log10(abs(value)))
+    text = f"{value:.{digits}f}"
+    return f"${text.rstrip('0') if digits > 3 else text.removesuffix('0') if digits == 3 else text}"
 
 
 def _largest(seconds: float) -> str:

@@ -17,6 +17,7 @@ register = template.Library()
 
 SHOWN_CHARACTERS: Final = 64 * 1024  # of one JSON document in a page; the API has all of it
 OPEN_LINES: Final = 8  # longer documents are folded
+OPEN_CHARACTERS: Final = 800  # as are longer texts
 
 TONES: Final = {
     "accepted": "good",
@@ -49,6 +50,7 @@ TONES: Final = {
 for _name in ("length", "size"):
     register.filter(_name.replace("length", "duration"), getattr(plain_words, _name))
 register.filter("fact", plain_words.fact)
+register.filter("money", plain_words.money)
 
 
 @register.filter
@@ -119,6 +121,29 @@ def document(
         "size": plain_words.size(len(text.encode(errors="replace"))) if has_size else "",
         "is_open": lines <= OPEN_LINES if is_open is None else is_open,
     }
+
+
+@register.inclusion_tag("lightfield/parts/said.html")
+def said(text: str, *, name: str, identifier: str) -> dict[str, Any]:
+    """What somebody wrote, as text: never as markup, a link or a picture. Folded when it is long.
+
+    Args:
+        identifier: unique in the page; keeps it open when the page renews itself.
+    """
+    return {
+        "name": name,
+        "identifier": identifier,
+        "text": text[:SHOWN_CHARACTERS],
+        "left_out": plain_words.size(len(text) - SHOWN_CHARACTERS) if len(text) > SHOWN_CHARACTERS else "",
+        "is_long": len(text) > OPEN_CHARACTERS or text.count("\n") >= 2 * OPEN_LINES,
+        "size": plain_words.size(len(text.encode(errors="replace"))),
+    }
+
+
+@register.filter
+def counted(number: int) -> str:
+    """`12,345`."""
+    return f"{number:,}"
 
 
 @register.inclusion_tag("lightfield/parts/copied.html")

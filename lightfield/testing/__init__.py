@@ -11,12 +11,14 @@
         assert fakes.requests[0].json == {"email": "ada@example.com"}
 
 What is real: rows, transactions, templates, retries, effects, the timeline, and the whole of egress down to the bytes of a request.
-What is not: the far side, Celery and Redis (bells are answered in this thread), and waiting (waits are over at once). See
+What is not: the far side, an agent's model (`Fakes.model`), Celery and Redis (bells are answered in this thread), and waiting (waits are over at once). See
 `docs/howto/test-your-workflows.md`.
 """
 
+from executions.agents.values import Question
 from lightfield.testing.fakes import Fakes, SentRequest, UnfakedRequest
-from lightfield.testing.results import FinishedRun, RunError, StepResult, TimelineLine
+from lightfield.testing.recordings import TranscriptMismatch
+from lightfield.testing.results import FinishedRun, RunError, StepResult, TimelineLine, TurnResult
 from lightfield.testing.running import (
     NeverEnds,
     NotPublishable,
@@ -26,6 +28,7 @@ from lightfield.testing.running import (
     run,
     secret_value,
 )
+from lightfield.testing.scripted_models import UnfakedQuestion, call, calls, fails, final, reply
 
 __all__ = [
     "Fakes",
@@ -33,13 +36,22 @@ __all__ = [
     "NeverEnds",
     "NotPublishable",
     "OutputMismatch",
+    "Question",
     "RunError",
     "SentRequest",
     "StepResult",
     "TimelineLine",
+    "TranscriptMismatch",
+    "TurnResult",
+    "UnfakedQuestion",
     "UnfakedRequest",
     "WrongDatabase",
+    "call",
+    "calls",
+    "fails",
+    "final",
     "publish",
+    "reply",
     "run",
     "secret_value",
 ]

@@ -1,4 +1,4 @@
-"""The far side of a test's requests: what it answers, and what was sent to it."""
+"""The far side of a test's requests and of its models: what it answers, and what was sent to it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import json as json_module
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Final
 
+from executions.agents.values import Question, Reply
 from executions.egress.urls import parse_target
 from lightfield.kernel.catalogue import CATALOGUE, Entry, add
+from lightfield.kernel.errors import PermanentStepError
+from lightfield.testing.recordings import MISMATCH, Recording, TranscriptMismatch
+from lightfield.testing.scripted_models import UNFAKED as UNFAKED_QUESTION
+from lightfield.testing.scripted_models import Answer, ScriptedModel, UnfakedQuestion, told_of
 
 UNFAKED: Final = "testing.unfaked_request"
 # What may happen instead of an answer, and whether the request has left by then.
@@ -87,12 +93,15 @@ class FakeAnswer:
 
 
 class Fakes:
-    """The outside of one test. `requests` are those that were received, in their order."""
+    """The outside of one test. `requests` are those that were received, `questions` those that models were asked, in order."""
 
     def __init__(self) -> None:
         self.requests: list[SentRequest] = []
+        self.questions: list[Question] = []
         self.unfaked: list[str] = []
+        self.unanswered: list[str] = []
         self._answers: list[FakeAnswer] = []
+        self._models: list[ScriptedModel | Recording] = []
 
     def http(
         self,
@@ -131,6 +140,53 @@ class Fakes:
         self._answers.append(answer)
         return answer
 
+    def model(self, *answers: Answer, step: str | None = None) -> ScriptedModel:
+        """Answer what agents ask their models, in this order.
+
+        Args:
+            answers: what `reply`, `calls`, `final` and `fails` make, or a text; or a function of the question, which is asked
+                for its turn and all that follow.
+            step: the key of the step whose questions they are for; None: of any.
+        """
+        if not answers:
+            raise ValueError("a model that answers nothing: give at least one answer")
+        model = ScriptedModel(list(answers), step)
+        self._models.append(model)
+        return model
+
+    def transcript(
+        self,
+        source: str | Path | Mapping[str, Any],
+        *,
+        step: str | None = None,
+        replace: Mapping[str, str] | None = None,
+    ) -> Recording:
+        """Answer as a recorded model did, while the tools run for real. `run` raises `TranscriptMismatch` if that leads elsewhere.
+
+        Args:
+            source: a file that `bin/manage transcript` wrote, or what stands in it.
+            step: the key of the step that it is replayed to; None: the first that asks.
+            replace: texts of the recording and what stands in their place here, such as ids of the records that the run
+                was about. Ids that the tools give out are replaced by themselves.
+
+        Raises:
+            ValueError: it is no transcript.
+        """
+        recording = Recording(source, step=step, replace=replace or {})
+        self._models.append(recording)
+        return recording
+
+    def ask(self, question: Question) -> Reply:
+        """As `executions.agents.asking` asks. Raises StepError: what the test wants, or that it has no answer."""
+        question.before_sending()
+        self.questions.append(question)
+        model = next((one for one in self._models if one.fits(question)), None)
+        if model is None:
+            known = "; ".join(map(str, self._models)) or "none"
+            self.unanswered.append(f"{told_of(question)} Answers are: {known}.")
+            raise PermanentStepError(UNFAKED_QUESTION, self.unanswered[-1])
+        return model.answer(question)
+
     def find(self, method: str | None, url: str) -> FakeAnswer | None:
         """The fake that answers next."""
         return next((one for one in self._answers if not one.is_used_up and one.fits(method, url)), None)
@@ -143,9 +199,14 @@ class Fakes:
         return told
 
     def check(self) -> None:
-        """Raises `UnfakedRequest` if anything was sent without a fake."""
+        """Raises `UnfakedRequest`, `UnfakedQuestion` or `TranscriptMismatch` if anything went where the test has nothing for it."""
         if self.unfaked:
             raise UnfakedRequest(f"{self.unfaked[0]} {CATALOGUE[UNFAKED].remedy}")
+        if self.unanswered:
+            raise UnfakedQuestion(f"{self.unanswered[0]} {CATALOGUE[UNFAKED_QUESTION].remedy}")
+        for model in self._models:
+            if isinstance(model, Recording) and (told := model.mismatch or model.unfinished()):
+                raise TranscriptMismatch(f"{told} {CATALOGUE[MISMATCH].remedy}")
 
 
 def _normal(url: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
+from executions.agents.transcript import turn_as_json, turns_of
 from executions.models import Effect, Run, StepRun, TimelineEntry
 from lightfield.kernel.errors import Problem
 
@@ -21,6 +23,25 @@ class RunError:
 
 
 @dataclass(frozen=True)
+class TurnResult:
+    """One answer of an agent's model (`kind` is "model") or one tool call ("tool"), as its transcript has it."""
+
+    number: int
+    kind: str
+    name: str  # of the model, or of the tool
+    asked: dict[str, Any] | None  # of a call: {"id", "arguments", "request"}
+    answer: Any  # of a model: {"text", "calls", "finish"}; of a call: what the model was told
+    error_code: str | None  # of a call that was refused or failed
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+
+    @property
+    def arguments(self) -> Any:
+        return (self.asked or {}).get("arguments")
+
+
+@dataclass(frozen=True)
 class StepResult:
     """One step of the run. A step that was never reached has no result."""
 
@@ -32,6 +53,12 @@ class StepResult:
     error: RunError | None
     request: dict[str, Any] | None  # of a slow step, as it was frozen and kept
     effect: str | None  # of a step with an effect: done, unknown or abandoned
+    turns: list[TurnResult] = field(default_factory=list)  # of an agent
+
+    @property
+    def calls(self) -> list[TurnResult]:
+        """The tool calls of an agent, in order, refused ones included."""
+        return [turn for turn in self.turns if turn.kind == "tool"]
 
 
 @dataclass(frozen=True)
@@ -78,13 +105,14 @@ def result_of(run: Run, **more: Any) -> FinishedRun:
     effects = {
         effect.step_run_id: effect for effect in Effect.objects.filter(step_run__run=run).order_by("id")
     }
-    steps = StepRun.objects.filter(run=run).order_by("position")
+    steps = list(StepRun.objects.filter(run=run).order_by("position"))
+    turns = _turns([step.pk for step in steps])
     return FinishedRun(
         id=run.pk,
         workflow=run.workflow.name,
         status=str(run.status),
         error=_error(run.error),
-        steps={step.key: _step(step, effects.get(step.pk)) for step in steps},
+        steps={step.key: _step(step, effects.get(step.pk), turns[step.pk]) for step in steps},
         timeline=[
             TimelineLine(entry.type, entry.step_key, entry.attempt, entry.metadata)
             for entry in TimelineEntry.objects.filter(run=run).order_by("seq")
@@ -95,7 +123,16 @@ def result_of(run: Run, **more: Any) -> FinishedRun:
     )
 
 
-def _step(step: StepRun, effect: Effect | None) -> StepResult:
+def _turns(step_run_ids: list[int]) -> dict[int, list[TurnResult]]:
+    found: dict[int, list[TurnResult]] = defaultdict(list)
+    names = [one.name for one in fields(TurnResult)]
+    for row in turns_of(step_run_ids):
+        shown = turn_as_json(row)
+        found[row.step_run_id].append(TurnResult(**{name: shown[name] for name in names}))
+    return found
+
+
+def _step(step: StepRun, effect: Effect | None, turns: list[TurnResult]) -> StepResult:
     return StepResult(
         key=step.key,
         type=step.type,
@@ -105,6 +142,7 @@ def _step(step: StepRun, effect: Effect | None) -> StepResult:
         error=_error(step.error),
         request=effect.request if effect else None,
         effect=str(effect.status) if effect else None,
+        turns=turns,
     )
 
 

@@ -14,6 +14,7 @@ from django.test import utils
 from pydantic import ValidationError
 
 from executions import egress, sweeper
+from executions.agents import asking
 from executions.models import Run
 from executions.states import LIVE_RUN
 from lightfield.access import credentials
@@ -118,13 +119,14 @@ def run(
     Args:
         workflow: a definition, the path of a JSON file, or a published `Workflow`.
         payload: any JSON.
-        fakes: the far side of requests; None: any request is refused.
+        fakes: the far side of requests and models; None: any request and any question is refused.
         secrets: by name the host, or hosts, that each is bound to: `{"stripe": "api.stripe.com"}`. The value of each is
             `secret_value(name)`. One that is there already is left as it is.
         check_outputs: refuse outputs that a step type's own `Output` does not describe.
 
     Raises:
-        NotPublishable, NeverEnds, OutputMismatch, UnfakedRequest, WrongDatabase: see there. A run that fails is a result and no error.
+        NotPublishable, NeverEnds, OutputMismatch, UnfakedRequest, UnfakedQuestion, TranscriptMismatch, WrongDatabase: see there.
+            A run that fails is a result and no error.
     """
     fakes = fakes or Fakes()
     published = publish(workflow, secrets=secrets)
@@ -229,11 +231,12 @@ def _quiet(ringer: Ringer) -> Iterator[None]:
 @contextmanager
 def _faking(fakes: Fakes) -> Iterator[None]:
     client = client_for(fakes)
-    before = egress.use(client)
+    before, asked_before = egress.use(client), asking.use(fakes.ask)
     try:
         yield
     finally:
         egress.use(before)
+        asking.use(asked_before)
         client.close()
 
 

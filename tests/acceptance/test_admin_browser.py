@@ -28,6 +28,7 @@ from tests.factories import BY, a_definition, a_published_workflow, a_workflow, 
 from tests.integration.test_credentials import SENT, calling
 from tests.signing import a_signed_workflow
 from tests.staging import nap, say
+from tests.transcripts import a_run_that_tells
 from triggers import previews, ticking
 from triggers.deliveries import samples
 from triggers.deliveries.models import Delivery
@@ -121,6 +122,7 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         retry_at=timezone.now(),
     )
     samples.take(workflow_id=workflow.pk, by=words)
+    agents_run = a_run_that_tells(bellboy, words)
     warned = a_workflow(name=words, steps=[say("a"), say("b", "{{ a.mesage }} {{ a." + WORD + " }}")])
     draft = a_workflow(name=words, steps=[{"key": "a", "type": "http_request", "config": {"method": words}}])
     return [
@@ -138,6 +140,7 @@ def a_world(bellboy: Bellboy, words: str) -> list[str]:
         f"/admin/workflows/workflowversion/{workflow.active_version_id}/change/?against=draft",
         "/admin/executions/run/",
         f"/admin/executions/run/{run.pk}/change/",
+        f"/admin/executions/run/{agents_run.pk}/change/",
         "/admin/triggers/outboxevent/",
         f"/admin/triggers/outboxevent/{event.pk}/change/",
         f"/admin/triggers/outboxevent/{own_change.pk}/change/",

@@ -68,6 +68,7 @@ MATRIX = {
     ("GET", "runs"): ("viewer", "executions.view_run"),
     ("GET", "runs/<uuid:pk>"): ("viewer", "executions.view_run"),
     ("GET", "runs/<uuid:pk>/timeline"): ("viewer", "executions.view_run"),
+    ("GET", "runs/<uuid:pk>/steps/<slug:key>/turns"): ("viewer", "executions.view_run"),
     ("GET", "runs/<uuid:pk>/chain"): ("viewer", "executions.view_run"),
     ("POST", "runs/<uuid:pk>/cancel"): ("operator", "executions.cancel_run"),
     ("POST", "runs/<uuid:pk>/replay"): ("operator", "executions.replay_run"),
@@ -113,6 +114,7 @@ def url(address: str) -> str:
         "<uuid:pk>": str(uuid.uuid4()),
         "<uuid:secret_id>": str(uuid.uuid4()),
         "<int:number>": "1",
+        "<slug:key>": "agent",
     }
     for place, value in ids.items():
         address = address.replace(place, value)

@@ -35,6 +35,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
                 .replace("{id}", "<str:pk>" if path.startswith("/api/v1/errors/") else "<uuid:pk>")
                 .replace("{number}", "<int:number>")
                 .replace("{secret_id}", "<uuid:secret_id>")
+                .replace("{key}", "<slug:key>")
             )
             found.update({(method.upper(), address): operation for method, operation in methods.items()})
     return found

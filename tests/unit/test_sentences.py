@@ -44,6 +44,12 @@ def test_an_entry_of_another_release_is_told_by_its_type() -> None:
             {"may_have_sent": True},
             "call, attempt 2 lost its worker, which may have sent its request",
         ),
+        (
+            "step.logged",
+            {"error_code": "ai.permission_denied", "tool": "http_request", "message": "POST evil.example"},
+            "call was refused the tool http_request",
+        ),
+        ("step.logged", {"error_code": "ai.permission_denied"}, "call was refused what it tried"),
         ("step.lost", {"may_have_sent": False}, "call, attempt 2 lost its worker before it sent anything"),
     ],
 )
