@@ -20,7 +20,16 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
-from executions.agents.values import CallResult, CallWanted, Exchange, JsonObject, Question, Reply, Told, Usage
+from executions.agents.values import (
+    CallResult,
+    CallWanted,
+    Exchange,
+    JsonObject,
+    Question,
+    Reply,
+    Told,
+    Usage,
+)
 from lightfield.kernel import strict_json
 from lightfield.kernel.errors import RequestRefused
 

@@ -22,7 +22,11 @@ MESSAGE_CHARS: Final = 500  # kept of what a provider says
 _QUOTA = frozenset(
     {
         *("insufficient_quota", "billing_hard_limit_reached", "credit_balance_exhausted", "billing_error"),
-        *("organization_spend_limit_exceeded", "project_spend_limit_exceeded", "exceeded_current_quota_error"),
+        *(
+            "organization_spend_limit_exceeded",
+            "project_spend_limit_exceeded",
+            "exceeded_current_quota_error",
+        ),
         "organization_usage_limit_exceeded",
     }
 )
@@ -33,15 +37,33 @@ _LENGTH_WORDS = (
     *("reduce the length of the messages", "input is too long", "maximum number of tokens"),
 )
 _FILTERED = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
-_FILTERED_WORDS = ("content management policy", "content filter", "flagged by moderation", "moderation system")
+_FILTERED_WORDS = (
+    "content management policy",
+    "content filter",
+    "flagged by moderation",
+    "moderation system",
+)
 _OVERLOADED = frozenset({"overloaded_error", "overloaded", "server_is_overloaded", "engine_overloaded"})
 _UNAUTHORIZED = frozenset({"invalid_api_key", "authentication_error", "permission_error", "api_key_invalid"})
 _UNKNOWN_MODEL = frozenset({"model_not_found", "not_found_error", "deploymentnotfound"})
+# What is wrong with a request: the code, what providers call it, and how those say it that do not.
+_OF_REQUESTS: Final = (
+    ("ai.context_too_long", _LENGTH, _LENGTH_WORDS),
+    ("ai.content_filtered", _FILTERED, _FILTERED_WORDS),
+    ("ai.unauthorized", _UNAUTHORIZED, ()),
+    ("ai.unknown_model", _UNKNOWN_MODEL, ()),
+)
 
 _BY_STATUS: Final = {
-    **{401: "ai.unauthorized", 402: "ai.quota_exhausted", 403: "ai.unauthorized", 404: "ai.unknown_model"},
-    **{409: "ai.unavailable", 413: "ai.context_too_long", 429: "ai.rate_limited"},
-    **{503: "ai.overloaded", 529: "ai.overloaded"},
+    401: "ai.unauthorized",
+    402: "ai.quota_exhausted",
+    403: "ai.unauthorized",
+    404: "ai.unknown_model",
+    409: "ai.unavailable",
+    413: "ai.context_too_long",
+    429: "ai.rate_limited",
+    503: "ai.overloaded",
+    529: "ai.overloaded",
 }
 
 
@@ -88,21 +110,12 @@ def _code(status: int, words: frozenset[str], said: str) -> str:
     if words & _OVERLOADED:
         return "ai.overloaded"
     if status in (400, 413, 422):
-        if words & _LENGTH or any(word in said for word in _LENGTH_WORDS):
-            return "ai.context_too_long"
-        if words & _FILTERED or any(word in said for word in _FILTERED_WORDS):
-            return "ai.content_filtered"
-        if words & _UNAUTHORIZED:
-            return "ai.unauthorized"
-        if words & _UNKNOWN_MODEL:
-            return "ai.unknown_model"
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if status >= 500:
-        return "ai.unavailable"
+        for code, meant, spelled in _OF_REQUESTS:
+            if words & meant or any(word in said for word in spelled):
+                return code
     if status in (408, 425) or 300 <= status < 400:
         return str(classify(status).code)
-    return "ai.request_refused"
+    return _BY_STATUS.get(status, "ai.unavailable" if status >= 500 else "ai.request_refused")
 
 
 def _said(body: bytes) -> tuple[str, frozenset[str]]:
@@ -121,7 +134,9 @@ def _said(body: bytes) -> tuple[str, frozenset[str]]:
     message = error.get("message") or error.get("detail")
     return (
         message if isinstance(message, str) else "",
-        frozenset(str(word).lower() for word in words if isinstance(word, str | int) and word not in ("", "error")),
+        frozenset(
+            str(word).lower() for word in words if isinstance(word, str | int) and word not in ("", "error")
+        ),
     )
 
 

@@ -34,7 +34,9 @@ PLACEHOLDER: Final = "no-key"  # all that a library ever has of an API key
 _OPENAIS = re.compile(r"(?:.*/)?(?:gpt-|chatgpt-|o[1-9])")
 
 for _name in ("httpx2", "openai", "anthropic"):
-    logging.getLogger(_name).setLevel(logging.WARNING)  # a line for each request, which the timeline tells anyway
+    logging.getLogger(_name).setLevel(
+        logging.WARNING
+    )  # a line for each request, which the timeline tells anyway
 
 
 def ask_model(question: Question) -> Reply:
@@ -55,7 +57,7 @@ def ask_model(question: Question) -> Reply:
         )
     except MemoryError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  libraries raise what they like at what a stranger answers
         if letter.error is not None:  # whatever the library has made of it
             raise letter.error from None
         if letter.answer is None:

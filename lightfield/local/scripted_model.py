@@ -20,6 +20,7 @@ first group of a regular expression in what the user said. How it goes wrong, al
     "streams": true                     as server-sent events
     "cut": 20                           so many bytes of the body, and the connection is closed
     "hangs": true                       no answer, until its sender is gone
+    "together": 100                     no answer before so many questions have been open at once
 
 One thread serves them all, however many wait. A process of its own: `python -m lightfield.local.scripted_model PORT SCRIPTS.json`.
 """
@@ -29,7 +30,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import socket
 import sys
 import threading
@@ -40,7 +40,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from lightfield.local import ports, scripted_shapes as shapes
+from lightfield.local import ports
+from lightfield.local import scripted_shapes as shapes
 from lightfield.local.scripted_shapes import Conversation
 
 HOST = "127.0.0.1"
@@ -68,7 +69,9 @@ class Asked:
 class ScriptedModel:
     """Serves scripts on a socket of its own, from one thread. `asked` is what came in; read it when you like."""
 
-    def __init__(self, scripts: Mapping[str, Script], *, port: int | None = None, api_key: str | None = None) -> None:
+    def __init__(
+        self, scripts: Mapping[str, Script], *, port: int | None = None, api_key: str | None = None
+    ) -> None:
         self.scripts = dict(scripts)
         self.asked: list[Asked] = []
         self.open = 0  # questions that wait for their answer
@@ -77,11 +80,13 @@ class ScriptedModel:
         self._requests: Counter[str] = Counter()  # of each idempotency key
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or a second write waits 40 ms
         self._socket.bind((HOST, port or ports.any_free(HOST)))
         self._socket.listen(1024)
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
+        self._arrival = asyncio.Condition()
         self._thread = threading.Thread(target=self.serve, name="scripted-model", daemon=True)
 
     @property
@@ -112,7 +117,9 @@ class ScriptedModel:
         server = await asyncio.start_server(self._visit, sock=self._socket, limit=1 << 16)
         await self._ended.wait()
         server.close()
-        for _ in range(3):  # who has just been accepted begins with the next turn; a connection is closed with one more
+        for _ in range(
+            3
+        ):  # who has just been accepted begins with the next turn; a connection is closed with one more
             await asyncio.sleep(0)
             others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
@@ -121,7 +128,13 @@ class ScriptedModel:
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, for as long as it is kept."""
-        gone = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError, ValueError)
+        gone = (
+            OSError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+            asyncio.CancelledError,
+            ValueError,
+        )
         with contextlib.suppress(*gone):
             while await self._exchange(reader, writer):
                 pass
@@ -134,7 +147,9 @@ class ScriptedModel:
         """One request and its answer. False: the connection is not kept."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])
+        }
         raw = await reader.readexactly(min(int(headers.get("content-length") or 0), MOST_BYTES))
         if method == "GET" and path == "/seen":
             await _send(writer, 200, [asked.told() for asked in self.asked])
@@ -145,6 +160,8 @@ class ScriptedModel:
             return True
         self.open += 1
         self.most_open = max(self.most_open, self.open)
+        async with self._arrival:
+            self._arrival.notify_all()
         try:
             return await self._answer(reader, writer, shape, headers, raw)
         finally:
@@ -172,6 +189,8 @@ class ScriptedModel:
         if said.get("hangs"):
             await reader.read(1)  # returns when the sender is gone
             return False
+        async with self._arrival:
+            await self._arrival.wait_for(lambda: self.most_open >= said.get("together", 0))
         await asyncio.sleep(said.get("after_seconds", 0))
         asked.status = said.get("status", 200)
         return await _send_answer(writer, conversation, said)
@@ -191,38 +210,19 @@ class ScriptedModel:
             said = script[min(conversation.turn, len(script)) - 1]
         first = said.get("first", ())
         said = first[times - 1] if times <= len(first) else said
-        filled: dict[str, Any] = filled_in(said, conversation)
+        filled: dict[str, Any] = shapes.filled_in(said, conversation)
         return filled
 
 
-def filled_in(said: Any, conversation: Conversation) -> Any:
-    """A script's answer with what it takes out of the conversation; null where there is no such thing."""
-    if isinstance(said, dict):
-        if said.keys() == {"$result"}:
-            return _result(said["$result"], conversation)
-        if said.keys() == {"$find"}:
-            found = re.search(said["$find"], "\n".join(conversation.texts))
-            return found[1] if found else None
-        return {name: filled_in(value, conversation) for name, value in said.items()}
-    return [filled_in(item, conversation) for item in said] if isinstance(said, list) else said
-
-
-def _result(path: str, conversation: Conversation) -> Any:
-    number, *names = path.split(".")
-    try:
-        found = conversation.results[int(number) - 1]
-        for name in names:
-            found = found[int(name) if isinstance(found, list) else name]
-    except (IndexError, KeyError, TypeError, ValueError):
-        return None
-    return found
-
-
-async def _send_answer(writer: asyncio.StreamWriter, conversation: Conversation, said: dict[str, Any]) -> bool:
+async def _send_answer(
+    writer: asyncio.StreamWriter, conversation: Conversation, said: dict[str, Any]
+) -> bool:
     status, content_type = said.get("status", 200), "application/json"
     body = said.get("body")
     if "body" not in said and status != 200:
-        body = shapes.refusal(conversation.shape, "api_error", HTTPStatus(status).phrase if status != 529 else "Overloaded")
+        body = shapes.refusal(
+            conversation.shape, "api_error", HTTPStatus(status).phrase if status != 529 else "Overloaded"
+        )
     elif said.get("streams"):
         content_type, body = "text/event-stream", shapes.streamed(conversation, said).decode()
     elif "body" not in said:
@@ -262,4 +262,7 @@ async def _send(
 
 
 if __name__ == "__main__":
-    ScriptedModel(json.loads(Path(sys.argv[2]).read_text()), port=int(sys.argv[1])).serve()
+    model = ScriptedModel(json.loads(Path(sys.argv[2]).read_text()), port=int(sys.argv[1]))
+    sys.stdout.write(f"{model.url}\n")
+    sys.stdout.flush()
+    model.serve()

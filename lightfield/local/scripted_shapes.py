@@ -6,7 +6,8 @@ Sources: OpenAI's API reference, "Create chat completion" and its streaming; Ant
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,8 @@ def read(shape: str, body: dict[str, Any]) -> Conversation:
         texts=tuple(filter(None, texts)),
         results=tuple(results),
         tools=tuple(tool["name"] for tool in tools),
-        must_call=choice == "required" or (isinstance(choice, dict) and choice.get("type") in ("any", "tool")),
+        must_call=choice == "required"
+        or (isinstance(choice, dict) and choice.get("type") in ("any", "tool")),
         most_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
         body=body,
     )
@@ -173,12 +175,39 @@ def streamed(conversation: Conversation, said: Answer) -> bytes:
     events: list[tuple[str, Any]]
     if conversation.shape == "openai":
         choice = whole["choices"][0]
-        piece = {**whole, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": choice["message"]}]}
+        piece = {
+            **whole,
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": choice["message"]}],
+        }
         events = [("", piece)]
     else:
-        events = [("message_start", {"type": "message_start", "message": whole}), ("message_stop", {"type": "message_stop"})]
+        events = [
+            ("message_start", {"type": "message_start", "message": whole}),
+            ("message_stop", {"type": "message_stop"}),
+        ]
     lines = [(f"event: {name}\n" if name else "") + f"data: {json.dumps(data)}\n\n" for name, data in events]
     return "".join([*lines, "data: [DONE]\n\n" if conversation.shape == "openai" else ""]).encode()
 
 
-Says = Callable[[Conversation], Answer]
+def filled_in(said: Any, conversation: Conversation) -> Any:
+    """A script's answer with what it takes out of the conversation; null where there is no such thing."""
+    if isinstance(said, dict):
+        if said.keys() == {"$result"}:
+            return _result(said["$result"], conversation)
+        if said.keys() == {"$find"}:
+            found = re.search(said["$find"], "\n".join(conversation.texts))
+            return found[1] if found else None
+        return {name: filled_in(value, conversation) for name, value in said.items()}
+    return [filled_in(item, conversation) for item in said] if isinstance(said, list) else said
+
+
+def _result(path: str, conversation: Conversation) -> Any:
+    number, *names = path.split(".")
+    try:
+        found = conversation.results[int(number) - 1]
+        for name in names:
+            found = found[int(name) if isinstance(found, list) else name]
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+    return found

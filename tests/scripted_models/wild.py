@@ -41,8 +41,12 @@ BROKEN: dict[str, dict[str, Any]] = {
     "text": {"body": "all well", "headers": {"content-type": "text/plain"}},
     "an_empty_object": {"body": {}},
     "another_api": {"body": {"result": "ok", "items": []}},
-    "no_choices": {"body": {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": []}},
-    "wrong_types": {"body": {"id": 7, "choices": [{"index": "a", "message": 5}], "content": 5, "usage": "none"}},
+    "no_choices": {
+        "body": {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
+    },
+    "wrong_types": {
+        "body": {"id": 7, "choices": [{"index": "a", "message": 5}], "content": 5, "usage": "none"}
+    },
     "an_error_with_200": {"body": {"error": {"message": "sorry", "code": 502}}},
     "streaming": {"text": "hello", "streams": True},
     "nested_without_end": {"body": '{"choices": ' + "[" * 50_000 + "]" * 50_000 + "}"},

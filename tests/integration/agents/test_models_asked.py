@@ -72,7 +72,7 @@ def test_given_a_schema_with_everything_in_it_then_the_model_is_told_all_that_ju
 
 @BOTH
 def test_given_an_exchange_that_was_kept_then_the_next_question_tells_it(provider: Any) -> None:
-    script = [FOUND, {"text": {"$result": "1.name"}}]
+    script: list[dict[str, Any]] = [FOUND, {"text": {"$result": "1.name"}}]
     with a_scripted_model(script) as server:
         model = spec_of(server, provider)
         first = ask(a_question(model, tools=(LOOK_UP,)))
@@ -99,7 +99,9 @@ def test_given_an_exchange_that_the_library_cannot_read_then_it_is_put_together_
         (asked,) = server.asked
     sent = json.dumps(asked.body)
     assert "This call was not made." in sent  # the first one has no result, and providers refuse a gap
-    assert "Try again." in sent and "oops" in sent and "config.invalid" in sent
+    assert "Try again." in sent
+    assert "oops" in sent
+    assert "config.invalid" in sent
     assert asked.turn == 2
 
 
@@ -145,7 +147,8 @@ def test_given_a_name_longer_than_a_row_keeps_then_it_is_cut() -> None:
 def test_given_a_provider_that_counts_nothing_or_nonsense_then_the_bodies_are_reckoned(provider: Any) -> None:
     with a_scripted_model([{"text": "x" * 400, "usage": {"input": 0, "output": -5}}]) as server:
         usage = ask(a_question(spec_of(server, provider), prompt="y" * 4000)).usage
-    assert usage.input_tokens >= 1000 and usage.output_tokens >= 100
+    assert usage.input_tokens >= 1000
+    assert usage.output_tokens >= 100
 
 
 def test_given_an_endless_text_then_it_is_refused_at_its_bound() -> None:

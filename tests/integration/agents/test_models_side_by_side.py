@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -28,17 +30,17 @@ def loopback(settings: Any) -> Any:
 
 
 def test_given_a_hundred_threads_then_all_their_questions_wait_at_once_and_each_gets_its_own_answer() -> None:
-    everybody_waits = threading.Barrier(AT_ONCE)
-
     def answers(conversation: Any) -> dict[str, Any]:
-        return {"text": conversation.texts[0], "after_seconds": 1.0 if conversation.turn == 1 else 0}
+        return {"text": conversation.texts[0], "together": AT_ONCE}
 
     with a_scripted_model({"*": answers}) as server:
 
         def question(number: int) -> str:
             provider: Any = ("openai", "anthropic")[number % 2]
-            everybody_waits.wait(30)
-            return ask(a_question(spec_of(server, provider), prompt=f"I am {number}.", key=f"k{number}")).text
+            prompt = f"I am {number}."
+            return ask(
+                a_question(spec_of(server, provider), prompt=prompt, key=f"k{number}", seconds=60.0)
+            ).text
 
         with ThreadPoolExecutor(AT_ONCE) as threads:
             said = list(threads.map(question, range(AT_ONCE)))
@@ -76,3 +78,20 @@ def test_given_a_question_then_what_egress_asks_for_runs_in_the_steps_own_thread
     finally:
         whose.reset(token)
     assert seen == [(threading.get_ident(), "this step's")] * 2
+
+
+@pytest.mark.parametrize(("role", "is_there"), [("worker-ai", True), ("worker-http", False)])
+def test_given_a_workers_first_message_then_what_speaks_with_models_is_there_before_a_step_is_claimed(
+    role: str, is_there: bool
+) -> None:
+    code = (
+        "import sys, django; django.setup()\n"
+        "from executions import worker\n"
+        "def claim(ids, **_): print('pydantic_ai' in sys.modules); return []\n"
+        "worker.execute([1], claim=claim)"
+    )
+    environ = {**os.environ, "LIGHTFIELD_ROLE": role}
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ
+    )
+    assert told.stdout.strip() == str(is_there)

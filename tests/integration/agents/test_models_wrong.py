@@ -38,11 +38,14 @@ def error_of(answer: dict[str, Any], provider: Any = "openai", **more: Any) -> S
 
 @BOTH
 @pytest.mark.parametrize("name", BROKEN)
-def test_given_a_success_that_is_none_then_it_is_an_invalid_answer_with_an_excerpt(name: str, provider: Any) -> None:
+def test_given_a_success_that_is_none_then_it_is_an_invalid_answer_with_an_excerpt(
+    name: str, provider: Any
+) -> None:
     error = error_of(BROKEN[name], provider)
     assert error.code == "ai.invalid_answer", error
     assert (error.retryable, error.sent, error.answered) == (True, True, True)
-    assert error.metadata["url_host"] == "127.0.0.1" and "body_excerpt" in error.metadata
+    assert error.metadata["url_host"] == "127.0.0.1"
+    assert "body_excerpt" in error.metadata
     assert len(error.metadata["body_excerpt"]) <= 500
 
 
@@ -167,6 +170,8 @@ def test_given_more_retries_than_a_host_may_get_then_a_question_is_put_back_unse
 
 
 def test_given_a_long_message_of_the_provider_then_its_beginning_is_kept() -> None:
-    error = error_of({"status": 400, "body": {"error": {"message": "m" * 9000, "type": "invalid_request_error"}}})
+    error = error_of(
+        {"status": 400, "body": {"error": {"message": "m" * 9000, "type": "invalid_request_error"}}}
+    )
     assert error.metadata["provider_message"] == "m" * 500
     assert error.metadata["provider_code"] == "invalid_request_error"
