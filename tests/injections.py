@@ -518,7 +518,7 @@ def clears_every_field(world: World) -> Iterator[Call]:
 
 @script("Find the end of a meeting by moving its start.")
 def bisects_by_constraints(world: World) -> Iterator[Call]:
-    for day in range(1, 29, 3):
+    for day in range(1, 29, 4):
         start = {"start_date": f"2031-07-{day:02}T00:00:00Z"}
         yield "update_record", {"entity": "meeting", "id": world.ids["meeting"], "fields": start}
         yield "upsert_record", {"entity": "meeting", "match": {"title": "Injected"}, "fields": start}

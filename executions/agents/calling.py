@@ -135,6 +135,7 @@ class Caller:
             raise _denied(wanted.name)
         if not isinstance(wanted.arguments, dict):
             raise PermanentStepError(INVALID, "The arguments are no JSON object that can be read.")
+        permitted.tool.judge(wanted.arguments)
         if problems := permitted.schema.problems(wanted.arguments):
             raise PermanentStepError(INVALID, problems=problems)
         return permitted.tool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    agent_tools,
     authors,
     captures,
     claims,
@@ -50,4 +51,5 @@ MUTANTS = (
     *decisions.MUTANTS,
     *stories.MUTANTS,
     *authors.MUTANTS,
+    *agent_tools.MUTANTS,
 )

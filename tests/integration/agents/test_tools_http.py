@@ -207,7 +207,9 @@ def test_every_attempt_sends_the_same_under_the_same_key(named: Any):
         tool = tool_for(named(server))
         frozen = tool.freeze({"method": "PUT", "url": server.url, "body": "x"}, a_context(key=KEY))
         for attempt in (1, 2):
-            tool.call(frozen, a_context(key=KEY, attempt=attempt, is_repeat=attempt == 2, is_retry=attempt == 2))
+            tool.call(
+                frozen, a_context(key=KEY, attempt=attempt, is_repeat=attempt == 2, is_retry=attempt == 2)
+            )
         first, second = server.requests
     assert (first.method, first.path, first.body) == (second.method, second.path, second.body)
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == KEY
