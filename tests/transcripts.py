@@ -152,7 +152,8 @@ def a_run_underway(*turns: dict[str, Any]) -> Run:
 def a_run_that_tells(bellboy: Bellboy, words: str) -> Run:
     """A failed run whose agent did a bit of everything, saying `words` wherever a model or its data can."""
     found = {"records": [{"id": "r1", "fields": {"first_name": words}}], "count": 1}
-    refused = {"code": "ai.permission_denied", "message": f"This step may not do that: {words}"[:300]}
+    denied = {"code": "ai.permission_denied", "message": f"This step may not do that: {words}"[:300]}
+    refused = {"error": denied}
     turns = (
         said(
             f"{words}\nI look for the customer first.", wants(), wants(words[:100], {words: words}, id="c2")

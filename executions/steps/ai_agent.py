@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, JsonValue, field_validator
 
-from executions.agents import provided, schemas
+from executions.agents import described, provided, schemas
 from executions.agents.permissions import flaws_of_tools, warnings_of
 from executions.agents.values import ModelSpec
 from lightfield.kernel import strict_json
@@ -21,6 +21,7 @@ from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepConte
 
 MOST_CHARACTERS: Final = 256 * 1024  # of instructions and prompt together, data as JSON
 FIXED: Final = ("model", "base_url", "output_schema", "tools", "limits")  # when the workflow is published
+OR_NULL: Final = {"anyOf": [{"type": "number"}, {"type": "null"}]}
 # Where a model is asked follows from the worker's environment too: what this process lacks, a worker may have.
 OF_THE_WORKER: Final = "ai.no_key"
 
@@ -50,6 +51,11 @@ class AiAgentConfig(StepConfig):
         default_factory=list, max_length=50, description="What the step permits; nothing else can be done."
     )
     limits: AgentLimits = Field(default_factory=AgentLimits)
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> JsonObject:
+        """With the kinds of permissions that are installed."""
+        return described.with_kinds(super().model_json_schema(*args, **kwargs))
 
     @field_validator("prompt")
     @classmethod
@@ -88,10 +94,8 @@ class AiAgent(SlowStepType[AiAgentConfig]):
 
     def output_schema(self, config: JsonObject) -> Schema:
         own = config.get("output_schema")
-        usage = {
-            name: {"type": "number"}
-            for name in ("turns", "tool_calls", "input_tokens", "output_tokens", "cost")
-        }
+        counts = ("turns", "tool_calls", "input_tokens", "output_tokens")
+        usage = {name: {"type": "integer"} for name in counts} | {"cost": OR_NULL}
         call = of_fields({"name": TEXT, "arguments": ANYTHING, "result": ANYTHING, "error": ANYTHING})
         schema = of_fields(
             {

@@ -21,6 +21,7 @@ from lightfield.access import credentials
 from lightfield.access.models import Credential
 from lightfield.kernel import bells, sql
 from lightfield.kernel.errors import Problem, RequestRefused
+from lightfield.testing import standing_in
 from lightfield.testing.fakes import Fakes
 from lightfield.testing.far_end import client_for
 from lightfield.testing.results import FinishedRun, result_of
@@ -219,10 +220,11 @@ def _check_outputs(runs: list[Run]) -> None:
 
 @contextmanager
 def _quiet(ringer: Ringer) -> Iterator[None]:
-    """Bells are kept here, and notes of decisions nowhere."""
+    """Bells are kept here, and notes of decisions nowhere; there is a model to ask."""
     bells_before, notes_before = bells.use(ringer), notebook.use(NoNotes())
     try:
-        yield
+        with standing_in.a_model():
+            yield
     finally:
         bells.use(bells_before)
         notebook.use(notes_before)

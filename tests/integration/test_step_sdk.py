@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from jsonschema import validators
 
 from lightfield.kernel.catalogue import CATALOGUE, forget
 from lightfield.local.boot import ROOT
 from tests.api_client import ApiCaller
 from tests.scripted import ScriptedFast, installed
 from workflows import step_types
+from workflows.step_catalogue import described
 from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepContext
 
 HOWTO = (ROOT / "docs" / "howto" / "add-a-step-type.md").read_text()
@@ -31,11 +33,14 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def examples_in(text: str) -> dict[str, Any]:
-    """The tests that a page shows, by name."""
-    (code,) = [block for block in blocks(text, "python") if "def test_" in block]
-    names: dict[str, Any] = {}
-    exec(code, names)
-    return {name: value for name, value in names.items() if name.startswith("test_")}
+    """The tests that a page shows, by name; each block is a file of its own."""
+    found: dict[str, Any] = {}
+    for code in blocks(text, "python"):
+        if "def test_" in code:
+            names: dict[str, Any] = {}
+            exec(code, names)
+            found |= {name: value for name, value in names.items() if name.startswith("test_")}
+    return found
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def test_the_command_lists_what_is_installed_here_and_refuses_what_is_not():
     assert "log  (fast lane, executions)" in lines
     assert "  config: method, url, [headers], [auth], [query], [json], [body], [form], [timeout_seconds], [on_unknown], [allow_redirects]" in lines  # fmt: skip
     assert "  output: passed" in lines
-    with pytest.raises(CommandError, match=r"no step type 'nope'; installed are condition, "):
+    with pytest.raises(CommandError, match=r"no step type 'nope'; installed are ai_agent, condition, "):
         call_command("steps", "nope")
 
 
@@ -119,8 +124,22 @@ def test_the_tests_of_a_step_type_that_it_shows_pass(name):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", examples_in(TESTING))
-def test_the_tests_of_a_workflow_that_it_shows_pass(name):
+def test_the_tests_of_a_workflow_that_it_shows_pass(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
     examples_in(TESTING)[name]()
+
+
+def test_the_agent_step_is_listed_with_what_it_may_be_permitted_and_what_it_gives():
+    listed = {one.name: one for one in described()}["ai_agent"]
+
+    permitted = listed.config_schema["properties"]["tools"]["items"]["anyOf"]
+    kinds = [listed.config_schema["$defs"][one["$ref"].rpartition("/")[2]] for one in permitted]
+    assert {one["properties"]["type"]["const"] for one in kinds} == {"http", "read_records", "write_records"}
+    assert all(one["description"] for one in kinds)
+    assert listed.output_schema is not None
+    assert set(listed.output_schema["properties"]) == {"output", "usage", "tool_calls"}
+    assert {"type": "null"} in listed.output_schema["properties"]["usage"]["properties"]["cost"]["anyOf"]
+    validators.validator_for(listed.config_schema).check_schema(listed.config_schema)
 
 
 class Anything(StepConfig):

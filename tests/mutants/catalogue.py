@@ -26,6 +26,7 @@ from tests.mutants import (
     senders,
     signatures,
     stories,
+    transcripts,
 )
 
 MUTANTS = (
@@ -50,6 +51,8 @@ MUTANTS = (
     *schedules.MUTANTS,
     *decisions.MUTANTS,
     *stories.MUTANTS,
+    *transcripts.SEEN,
     *authors.MUTANTS,
     *agent_tools.MUTANTS,
+    *transcripts.IN_TESTS,
 )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lightfield.kernel.plain_words import ago, fact, length, size
+from lightfield.kernel.plain_words import ago, fact, length, money, size
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
@@ -79,3 +79,22 @@ def test_facts_are_told_without_the_language_that_we_are_written_in(value: objec
 )
 def test_sizes(count: int, words: str) -> None:
     assert size(count) == words
+
+
+@pytest.mark.parametrize(
+    ("dollars", "words"),
+    [
+        (None, ""),
+        (0, "$0"),
+        (12.4, "$12.40"),
+        (0.3, "$0.30"),
+        (0.05, "$0.05"),
+        (0.0312, "$0.031"),
+        (0.01, "$0.01"),
+        (0.004375, "$0.0044"),
+        (0.0000012, "$0.0000012"),
+        (0.00100, "$0.001"),
+    ],
+)
+def test_small_amounts_of_money_keep_the_digits_that_count(dollars: float | None, words: str) -> None:
+    assert money(dollars) == words

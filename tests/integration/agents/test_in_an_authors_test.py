@@ -150,6 +150,33 @@ def test_mistakes_of_the_test_itself_are_told_at_once() -> None:
         calls(call("test_read"), n=1)
 
 
+def ai_agent(**config: Any) -> dict[str, Any]:
+    return {"key": "agent", "type": "ai_agent", "config": {"prompt": "Who is {{ trigger.email }}?", **config}}
+
+
+@pytest.mark.parametrize("config", [{}, {"model": "gpt-5"}, {"model": "openai:gpt-5", "output_schema": NAME}])
+def test_an_agent_step_runs_whole_without_a_model_in_the_settings(config: dict[str, Any]) -> None:
+    fakes = Fakes()
+    fakes.model(final({"name": "Ada"}) if "output_schema" in config else "Ada.")
+
+    done = run(workflow(ai_agent(**config)), {"email": "ada@example.com"}, fakes=fakes)
+
+    assert done.status == "completed"
+    assert done.outputs["agent"]["output"] in ("Ada.", {"name": "Ada"})
+    assert "ada@example.com" in fakes.questions[0].prompt
+    assert done.steps["agent"].request["limits"]["turns"] == 10  # type: ignore[index]
+
+
+def test_the_models_of_the_settings_are_kept(settings: Any) -> None:
+    settings.LIGHTFIELD_AI_MODEL, settings.LIGHTFIELD_AI_API_KEY = "anthropic:claude-x", "k"
+    fakes = Fakes()
+    fakes.model("Ada.")
+
+    run(workflow(ai_agent()), {"email": "ada@example.com"}, fakes=fakes)
+
+    assert (fakes.questions[0].model.provider, fakes.questions[0].model.name) == ("anthropic", "claude-x")
+
+
 def test_nothing_of_the_library_that_speaks_with_models_is_imported() -> None:
     code = "import django; django.setup(); import sys, lightfield.testing; print(any('pydantic_ai' in m for m in sys.modules))"
 
