@@ -8,8 +8,14 @@ from datetime import datetime
 from typing import Any
 
 COLOURS = {
-    **{"completed": "32", "failed": "31", "lost": "31", "retrying": "33", "skipped": "90"},
-    **{"answer": "36", "call": "36", "refused": "31"},
+    "completed": "32",
+    "failed": "31",
+    "lost": "31",
+    "refused": "31",
+    "retrying": "33",
+    "answer": "36",
+    "call": "36",
+    "skipped": "90",
 }
 ASIDE_COLOUR = "35"
 LONGEST = 78  # characters of what a model or a tool said
