@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import (
+    agents,
     capture,
     fairness,
     growth,
@@ -52,6 +53,7 @@ BENCHES = {
         growth,
         steady,
         outage,
+        agents,
     )
 }
 USUAL = (

@@ -34,6 +34,8 @@ class Options:
     slow_senders: int = 200
     outage_runs: int = 1000
     outage_seconds: float = 120
+    agents: int = 60  # at once, and how long the model of each takes in all
+    agent_seconds: float = 60
     pairs: int = 20  # of blocks in capture, and how many saves are in a block
     saves: int = 40
     flush_seconds: float = 11  # until PostgreSQL's counters are exact
@@ -67,6 +69,8 @@ QUICK: dict[str, Any] = {
     "slow_senders": 20,
     "outage_runs": 60,
     "outage_seconds": 8,
+    "agents": 6,
+    "agent_seconds": 2,
     "pairs": 2,
     "saves": 3,
     "flush_seconds": 2,
@@ -104,6 +108,8 @@ def read(
             "minutes",
             "outage_runs",
             "outage_seconds",
+            "agents",
+            "agent_seconds",
         )
         and value is not None
     }
@@ -144,6 +150,10 @@ def _parser(known: Sequence[str], usual: Sequence[str]) -> argparse.ArgumentPars
     parser.add_argument("--steps", type=int, help="requests in each run of steady (default 1)")
     parser.add_argument("--outage-runs", type=int, help="runs of outage (default 1000)")
     parser.add_argument("--outage-seconds", type=float, help="for which its host answers 503 (default 120)")
+    parser.add_argument("--agents", type=int, help="of agents, at once (default 60)")
+    parser.add_argument(
+        "--seconds", dest="agent_seconds", type=float, help="that the model of each takes (default 60)"
+    )
     parser.add_argument("--minutes", type=float, help="of sending in steady (default 10)")
     parser.add_argument(
         "--set",

@@ -1,7 +1,9 @@
-"""`bin/demo`: from a signed webhook to a record, a request with a secret, and what the record's change starts.
+"""`bin/demo`: from a signed webhook to an agent with tools, a request with a secret, and what a new record starts.
 
-On a whole installation of its own. The webhook comes twice. The far end answers 503; then a worker is killed with -9
-while its request is open. Nothing is lost, nothing is done twice, and `verify` finds every invariant intact.
+On a whole installation of its own. The webhook comes twice. The agent's worker is killed with -9 in the middle of its
+conversation; the far end answers 503; then another worker is killed while its request is open. Nothing is lost, nothing is
+done twice, and `verify` finds every invariant intact. LIGHTFIELD_AI_MODEL, _BASE_URL and _API_KEY name the agent's model;
+without them a script stands in for one.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from lightfield.local import demo_workflows, environment, ports, receiver, signing
+from lightfield.local import demo_model, demo_workflows, environment, ports, receiver, signing
 from lightfield.local.boot import ROOT, CannotStart, say
 from lightfield.local.calls import Api
 from lightfield.local.children import has_ended, spawn, stop
+from lightfield.local.demo_checks import Seen, checked
+from lightfield.local.demo_workflows import AGENT, Customer
 from lightfield.local.ending import Ended, ending
 from lightfield.local.home import Home
 from lightfield.local.story import Aside, Chapter, told
@@ -31,9 +35,10 @@ from lightfield.local.supervisor import Supervisor
 from lightfield.local.up import begin, wait_for_web
 
 HOST = "127.0.0.1"
-LEASE_SECONDS = "5"  # so that the killed worker's step is taken over soon
+LEASE_SECONDS = "5"  # so that a killed worker's step is taken over soon
 PATIENCE = 60.0  # seconds for each stretch of the way
-VICTIM = "worker-http"
+LONGER_PATIENCE = 180.0  # with a model that has to think
+OVER = ("completed", "failed", "cancelled")
 
 
 def main() -> int:
@@ -67,11 +72,19 @@ class Demo:
         self.token = f"demo_{secrets.token_hex(12)}"  # what the far end wants to see
         # Names of this demo's own: the database keeps what earlier ones left, also those that were interrupted.
         tag = secrets.token_hex(4)
-        self.secret, self.email = f"{demo_workflows.SECRET}_{tag}", f"ada.{tag}@example.com"
+        self.secret = f"{demo_workflows.SECRET}_{tag}"
+        self.customer = Customer(
+            f"ada.{tag}@analytical.example",
+            "Ada Lovelace",
+            "Analytical Engines",
+            f"https://{tag}.analytical.example",
+        )
         self.made: list[str] = []  # paths of what is taken away again
         self.second_workflow = ""
         self.asides: list[Aside] = []
         self.findings: list[str] = []
+        self.model = demo_model.chosen(home, held)
+        self.patience = PATIENCE if self.model.desk else LONGER_PATIENCE
         _forget_other_settings()
         self.far_end = Api(f"http://{HOST}:{self._start_far_end(held)}")
         self.supervisor = self._start_installation(held)
@@ -92,9 +105,11 @@ class Demo:
     def _start_installation(self, held: contextlib.ExitStack) -> Supervisor:
         """All of `bin/up`, in a home and on ports of its own: a running `bin/up` is not disturbed."""
         say("starting PostgreSQL, Valkey, web, three workers, beat and Flower")
+        allowed = [self.far_end.base.removeprefix("http://"), self.model.may_be_asked]
         extra = {
             "LIGHTFIELD_LEASE_SECONDS": LEASE_SECONDS,
-            "LIGHTFIELD_EGRESS_ALLOW": self.far_end.base.removeprefix("http://"),
+            "LIGHTFIELD_EGRESS_ALLOW": ",".join(filter(None, allowed)),
+            **self.model.settings,
         }
         return begin(self.home, held, extra)
 
@@ -110,12 +125,9 @@ class Demo:
         expect(answered, f"web did not answer; see {self.home.log_file('web')}")
         say("sending the webhook, twice")
         run_id = self._send_webhook(*self._publish())
-        self._wait("the second request of the welcome", lambda: len(self._seen()) == 2)
-        self._kill_worker()
-        self.run = self._ended(run_id)
-        timeline = self.api.pages(f"/api/v1/runs/{run_id}/timeline")
-        self.chapters = [Chapter("A signed webhook", self.run, timeline), self._second_chapter()]
-        self._check(timeline)
+        before = self._kill_in_the_conversation(run_id)
+        self._kill_in_the_request(run_id)
+        self._look_back(run_id, before)
         say("verifying the invariants, then stopping everything")
         self._manage("verify")
         self.findings.append("verify: every invariant of the database holds")
@@ -129,7 +141,7 @@ class Demo:
         self._make("/api/v1/credentials", secret)
         webhook_secret = signing.new_secret()
         call = self._make("/api/v1/workflows", demo_workflows.call_a_new_contact())
-        definition = demo_workflows.welcome_a_signup(self.far_end.base, webhook_secret, self.secret)
+        definition = demo_workflows.welcome_a_customer(self.far_end.base, webhook_secret, self.secret)
         welcome = self._make("/api/v1/workflows", definition)
         for workflow in (call, welcome):
             self.api.post(f"/api/v1/workflows/{workflow['id']}/publish")
@@ -143,15 +155,65 @@ class Demo:
 
     def _send_webhook(self, url: str, secret: str) -> str:
         """The id of the run that the webhook started. Its sender is not sure, and sends it again."""
-        signup, message = {"email": self.email, "name": "Ada", "plan": "pro"}, secrets.token_hex(8)
-        sender, body = Api(self.api.base), json.dumps(signup).encode()
-        once, again = (
-            sender.post(url, signup, **signing.signed(body, secret=secret, id=message)) for _ in range(2)
-        )
+        event = demo_workflows.checkout(self.customer, id=f"evt_{secrets.token_hex(8)}")
+        sender, body = Api(self.api.base), json.dumps(event).encode()
+        once, again = (sender.post(url, event, **signing.signed(body, secret=secret)) for _ in range(2))
         expect(again == {**once, "duplicate": True}, f"the webhook sent again was answered {again}")
         path = f"/api/v1/events/{once['event_id']}"
         self._wait("the event to become a run", lambda: self.api.get(path)["run_id"])
         return str(self.api.get(path)["run_id"])
+
+    # --- what goes wrong --------------------------------------------------------------------------
+
+    def _kill_in_the_conversation(self, run_id: str) -> list[dict[str, Any]]:
+        """Kill the agent's worker while its model thinks; the turns that were finished by then."""
+
+        def is_at_it() -> bool:
+            return self.model.is_thinking(len(self._turns(run_id))) or self._is_past_the_agent(run_id)
+
+        self._wait("the middle of the agent's conversation", is_at_it)
+        if self._is_past_the_agent(run_id):
+            self._note("the agent had ended before its worker could be killed")
+            return []
+        self._kill("worker-ai", "in the middle of the agent's conversation")
+        return [turn for turn in self._turns(run_id) if turn["finished_at"]]
+
+    def _kill_in_the_request(self, run_id: str) -> None:
+        def is_there() -> bool:
+            return len(self._welcomes()) == 2 or self.api.get(f"/api/v1/runs/{run_id}")["status"] in OVER
+
+        self._wait("the second request of the welcome", is_there)
+        if len(self._welcomes()) == 2:
+            self._kill("worker-http", "while the far end holds its request")
+
+    def _kill(self, name: str, when: str) -> None:
+        victim = self.supervisor.pid_of(name)
+        os.kill(victim, signal.SIGKILL)
+        self._note(f"kill -9 of {name} (pid {victim}) {when}")
+        self._wait(f"{name} to run again", lambda: self.supervisor.pid_of(name) != victim)
+        self._note(f"{name} runs again (pid {self.supervisor.pid_of(name)})")
+
+    def _is_past_the_agent(self, run_id: str) -> bool:
+        return any(
+            step["key"] == AGENT and step["finished_at"]
+            for step in self.api.get(f"/api/v1/runs/{run_id}")["steps"]
+        )
+
+    # --- what came of it --------------------------------------------------------------------------
+
+    def _look_back(self, run_id: str, before: list[dict[str, Any]]) -> None:
+        self.run = self._ended(run_id)
+        timeline = self.api.pages(f"/api/v1/runs/{run_id}/timeline")
+        turns = self._turns(run_id)
+        self.chapters = [Chapter("A customer has paid", self.run, timeline, {AGENT: turns})]
+        expect(
+            self.run["status"] == "completed", f"the run ended as {self.run['status']}: {self.run['error']}"
+        )
+        self.chapters.append(self._second_chapter())
+        seen = Seen(self.customer, self.token, self.chapters, before, self._welcomes(), self.model)
+        findings, records = checked(seen, self.api)
+        self.findings += findings
+        self.made += records
 
     def _second_chapter(self) -> Chapter:
         """The run that the contact led to: another workflow's, under the same trace id."""
@@ -166,16 +228,8 @@ class Demo:
         found = led_to()
         expect(len(found) == 1, f"one contact started {len(found)} runs")
         run = self._ended(found[0]["id"])
-        return Chapter(
-            "What the new contact started", run, self.api.pages(f"/api/v1/runs/{run['id']}/timeline")
-        )
-
-    def _kill_worker(self) -> None:
-        victim = self.supervisor.pid_of(VICTIM)
-        os.kill(victim, signal.SIGKILL)
-        self._note(f"kill -9 of {VICTIM} (pid {victim}) while the far end holds its request")
-        self._wait(f"{VICTIM} to run again", lambda: self.supervisor.pid_of(VICTIM) != victim)
-        self._note(f"{VICTIM} runs again (pid {self.supervisor.pid_of(VICTIM)})")
+        timeline = self.api.pages(f"/api/v1/runs/{run['id']}/timeline")
+        return Chapter("What the new contact started", run, timeline)
 
     def _ended(self, run_id: str) -> dict[str, Any]:
         """The run, once it is over."""
@@ -183,42 +237,24 @@ class Demo:
 
         def is_over() -> bool:
             found.update(self.api.get(f"/api/v1/runs/{run_id}"))
-            return found["status"] in ("completed", "failed", "cancelled")
+            return found["status"] in OVER
 
         self._wait("the run to end", is_over)
         return found
 
-    def _check(self, timeline: list[dict[str, Any]]) -> None:
-        for chapter in self.chapters:
-            status, error = chapter.run["status"], chapter.run["error"]
-            expect(status == "completed", f"{chapter.title}: the run ended as {status}: {error}")
-        contact, _, welcome = self.run["steps"]
-        requests = self._seen()
-        answers = [seen["status"] for seen in requests]
-        expect(answers == [503, None, 200], f"the far end answered {answers}, not 503, nothing, 200")
-        expect(len({seen["idempotency_key"] for seen in requests}) == 1, "it was asked under several keys")
-        expect(all(seen["has_token"] for seen in requests), "a request came without the secret")
-        lost = [entry["step"] for entry in timeline if entry["type"] == "step.lost"]
-        expect(lost == ["welcome"], f"{len(lost)} attempts were lost, not one")
-        told_of = welcome["output"]["body"]["received"]["contact"]
-        expect(told_of == contact["output"]["id"], "the welcome was about another contact")
-        there = self.api.get(f"/api/v1/crm/contacts?email={self.email}")["results"]
-        expect(len(there) == 1, f"there are {len(there)} contacts, not one")
-        (task,) = self.chapters[1].run["steps"]
-        title = self.api.get(f"/api/v1/crm/tasks/{task['output']['id']}")["title"]
-        expect(title == "Call Ada", f"the task is to “{title}”")
-        expect(self.token not in json.dumps([self.run, timeline]), "the secret stands in the run")
-        self.findings += [
-            "one webhook sent twice: one event, one run, one contact; the contact started one run, that made one task",
-            "welcome: answered 503; then its worker died with the request open; sent again under the same key",
-            "the secret went to the far end with each request, and stands nowhere in the run",
-        ]
+    def _turns(self, run_id: str) -> list[dict[str, Any]]:
+        run = self.api.get(f"/api/v1/runs/{run_id}")
+        if not any(step["key"] == AGENT for step in run["steps"]):
+            return []
+        return self.api.pages(f"/api/v1/runs/{run_id}/steps/{AGENT}/turns")
 
-    def _seen(self) -> list[dict[str, Any]]:
+    def _welcomes(self) -> list[dict[str, Any]]:
         return [seen for seen in self.far_end.get("/seen") if seen["path"] == "/welcome"]
 
     def _note(self, words: str) -> None:
         self.asides.append(Aside(datetime.now(UTC), words))
+
+    # --- means ------------------------------------------------------------------------------------
 
     def _manage(self, *arguments: str) -> str:
         """Run a command of manage.py beside the installation; what it printed."""
@@ -245,7 +281,7 @@ class Demo:
 
     def _wait(self, what: str, condition: Callable[[], object]) -> None:
         """Keep the installation running until the condition is true."""
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + self.patience
         met = False
 
         def is_over() -> bool:
@@ -255,7 +291,9 @@ class Demo:
 
         self.supervisor.run(until=is_over)
         ending.check()
-        expect(met, f"waited {PATIENCE:.0f} s for {what} in vain; the logs are in {self.home.path / 'logs'}")
+        expect(
+            met, f"waited {self.patience:.0f} s for {what} in vain; the logs are in {self.home.path / 'logs'}"
+        )
 
     def story(self, *, colour: bool) -> str:
         return told(self.chapters, self.asides, self.findings, colour=colour)
@@ -267,9 +305,10 @@ def expect(condition: bool, otherwise: str) -> None:
 
 
 def _forget_other_settings() -> None:
-    """The demo shows the product as it comes: settings made for another installation do not reach it."""
+    """The demo shows the product as it comes: settings made for another installation do not reach it, but for its model."""
     for name in [*os.environ]:
-        if name.startswith(("LIGHTFIELD_", "FLOWER_")) and name != "LIGHTFIELD_HOME":
+        is_kept = name == "LIGHTFIELD_HOME" or name in demo_model.GIVEN
+        if name.startswith(("LIGHTFIELD_", "FLOWER_")) and not is_kept:
             del os.environ[name]
     for name in ("LIGHTFIELD_PORT", "LIGHTFIELD_FLOWER_PORT"):
         os.environ[name] = str(ports.any_free(HOST))

@@ -9,7 +9,10 @@ import psycopg
 import pytest
 import redis
 
+from lightfield.local import demo_model, demo_workflows
 from lightfield.local.calls import Api
+from lightfield.local.demo_workflows import Customer
+from lightfield.local.scripted_model import ScriptedModel
 from tests.acceptance.installation import Installation
 from tests.acceptance.sink import Sink
 
@@ -128,6 +131,46 @@ def test_500_opted_in_is_retried(installation: Installation, sink: Sink) -> None
 
     detail = installation.api.get(f"/api/v1/runs/{installation.runs(workflow)[0]['id']}")
     assert detail["steps"][0]["attempts"] == 2
+
+
+def test_the_same_agent_works_with_models_of_either_shape(
+    installation: Installation, model: ScriptedModel
+) -> None:
+    """The demo's agent, but for the model's name: its turns, calls, records and output are the same."""
+    told = {}
+    for provider in ("openai", "anthropic"):
+        (agent, *_) = demo_workflows.welcome_a_customer("http://localhost", "whsec_unused")["steps"]
+        agent["config"] |= {"model": f"{provider}:{provider}", "base_url": f"{model.url}/v1"}
+        workflow = installation.publish(agent)
+        customer = Customer(f"{provider}@example.com", "Ada Byron", provider, f"https://{provider}.example")
+        event = demo_workflows.checkout(customer, id=f"evt_{provider}")
+        Api(installation.api.base).post(workflow["webhook_url"], event)
+        installation.wait_for(
+            f"the agent of {provider}", lambda flow=workflow: installation.runs(flow, "completed")
+        )
+        (run,) = installation.runs(workflow)
+        path = f"/api/v1/runs/{run['id']}"
+        turns = installation.api.pages(f"{path}/steps/{agent['key']}/turns")
+        output = installation.api.get(path)["steps"][0]["output"]
+        contact = installation.api.get(f"/api/v1/crm/contacts/{output['output']['contact_id']}")
+        told[provider] = (
+            [(turn["kind"], turn["key"].rpartition(":")[2], turn["error_code"]) for turn in turns],
+            [(call["name"], call["error"]) for call in output["tool_calls"]],
+            output["usage"],
+            (output["output"]["plan"], contact["first_name"], contact["last_name"], contact["custom"]),
+        )
+        (account,) = installation.api.get(f"/api/v1/crm/accounts?website={customer.website}")["results"]
+        (deal,) = installation.api.get(f"/api/v1/crm/opportunities?account={account['id']}")["results"]
+        assert contact["email"] == customer.email
+        assert contact["account"] == account["id"] == output["output"]["account_id"]
+        assert (deal["id"], deal["name"], deal["amount"]) == (
+            output["output"]["opportunity_id"],
+            provider,
+            99,
+        )
+        asked = [(question.shape, question.turn) for question in model.asked if question.model == provider]
+        assert asked == [(provider, turn) for turn in range(1, len(demo_model.SCRIPT) + 1)]
+    assert told["openai"] == told["anthropic"]
 
 
 def test_every_invariant_holds_after_all_of_it(installation: Installation) -> None:

@@ -36,7 +36,7 @@ def a_demo(home: Path) -> subprocess.Popen[str]:
 def test_given_a_demo_that_was_interrupted_then_the_next_tells_its_story(tmp_path: Path) -> None:
     with a_demo(tmp_path) as first:
         assert first.stderr is not None
-        assert any("worker-http runs again" in line for line in first.stderr)
+        assert any("worker-ai runs again" in line for line in first.stderr)
         first.send_signal(signal.SIGINT)
         first.communicate()
 

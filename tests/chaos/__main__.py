@@ -17,6 +17,7 @@ import time
 from lightfield.local.boot import CannotStart, say
 from lightfield.local.ending import Ended, ending
 from lightfield.local.home import Home
+from tests.chaos import agents
 from tests.chaos import stack as stacks
 from tests.chaos.books import Books
 from tests.chaos.matrix import FAULTS
@@ -34,7 +35,7 @@ def main() -> int:
     wanted = _arguments()
     ending.listen(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
-        stacks.forget_other_settings()
+        stacks.forget_other_settings(with_agents=wanted.with_agents)
         home = Home.of_this_installation().inner("chaos")
         with contextlib.ExitStack() as held:
             held.enter_context(home.exclusively("bin/chaos", patience=5))
@@ -98,6 +99,7 @@ def _arguments() -> argparse.Namespace:
     is_anything_chosen = names or faults or wanted.soak
     wanted.points = names if is_anything_chosen else list(QUICK_POINTS if wanted.quick else ROLE)
     wanted.matrix = faults
+    wanted.with_agents = bool(wanted.soak or set(agents.POINTS).intersection(wanted.points))
     wanted.actions = [wanted.action] if wanted.action else ["kill"] if wanted.quick else list(ACTIONS)
     wanted.hits = 1 if wanted.quick else wanted.hits
     told = [word for word in sys.argv[1:] if not word.startswith("--seed")]
@@ -115,7 +117,8 @@ def _play(home: Home, held: contextlib.ExitStack, wanted: argparse.Namespace) ->
     sink = Sink(books, seed=wanted.seed)
     outside.run(sink.listen())
     say(f"seed {wanted.seed}; starting everything")
-    stack = Stack(home, held, outside, sink)
+    model = held.enter_context(agents.a_model(wanted.seed, sink.url)) if wanted.with_agents else None
+    stack = Stack(home, held, outside, sink, model)
     stack.begin()
     ending.check()
     scenario = Scenario(stack, books, wanted)

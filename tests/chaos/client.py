@@ -39,7 +39,7 @@ class Sender:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sender")
         self._pacing = threading.Thread(
             target=self._pace,
-            args=(lambda: self.rate, lambda: draw(self._drawn), self._is_over),
+            args=(lambda: self.rate, lambda: draw(self._drawn, self.addresses), self._is_over),
             name="pace",
             daemon=True,
         )

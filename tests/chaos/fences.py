@@ -1,6 +1,6 @@
 """Who wrote what under which fence: a log that PostgreSQL itself keeps, in the harness's database only.
 
-Triggers note each write to a step, an attempt or an effect with the writer's process (`application_name` ends with
+Triggers note each write to a step, an attempt, an effect or an agent's turn with the writer's process (`application_name` ends with
 its id), the fences and the status. Replayed in order, the log tells who held which step when, and every row
 written by a process that no longer held the step. For a zombie, stopped and woken, that number must be 0.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from tests.chaos.books import Arrival, Zombie
+from tests.chaos.judging_agents import step_key
 from tests.chaos.stack import Stack
 
 TOLERANCE = 0.5  # seconds between an instant in PostgreSQL and the same one noted by the sink's busy loop
@@ -59,6 +60,9 @@ FOR EACH ROW EXECUTE FUNCTION chaos.note_part('attempt', 'outcome');
 DROP TRIGGER IF EXISTS chaos_note ON executions_effect;
 CREATE TRIGGER chaos_note AFTER UPDATE ON executions_effect
 FOR EACH ROW EXECUTE FUNCTION chaos.note_part('effect', 'status');
+DROP TRIGGER IF EXISTS chaos_note ON executions_agentturn;
+CREATE TRIGGER chaos_note AFTER INSERT OR UPDATE ON executions_agentturn
+FOR EACH ROW EXECUTE FUNCTION chaos.note_part('turn', 'kind');
 """
 WRITTEN = """
 SELECT extract(epoch FROM at)::float8, tx::text, substring(writer FROM '[0-9]+$')::int, what, step_run_id, lane,
@@ -76,7 +80,7 @@ def prepare(stack: Stack) -> None:
 
 @dataclass(frozen=True)
 class Write:
-    """One row of the log. For an attempt or effect, `fence_was` and `status_was` are the step's, `fence` its own."""
+    """One row of the log. For an attempt, effect or turn, `fence_was` and `status_was` are the step's, `fence` its own."""
 
     at: float
     tx: str
@@ -128,11 +132,19 @@ class Log:
         self.holdings: list[Holding] = []
         self.strays: list[Write] = []
         self._held: dict[int, Holding] = {}
-        steps = [write for write in writes if write.what == "step"]
-        for write in steps:
-            self._replay(write)
-        moved = {(write.tx, write.step_run_id) for write in steps}
-        self.strays += [write for write in writes if write.what != "step" and _is_stray_part(write, moved)]
+        for write in writes:
+            if write.what == "step":
+                self._replay(write)
+            elif write.what == "turn" and not self._holds(write):
+                self.strays.append(write)
+        moved = {(write.tx, write.step_run_id) for write in writes if write.what == "step"}
+        parts = [write for write in writes if write.what in ("attempt", "effect")]
+        self.strays += [write for write in parts if _is_stray_part(write, moved)]
+
+    def _holds(self, write: Write) -> bool:
+        """An agent's turn is written under the step's lock, by who holds it: between its claim and its end."""
+        held = self._held.get(write.step_run_id)
+        return held is not None and held.pid == write.pid and write.fence == write.fence_was
 
     def _replay(self, write: Write) -> None:
         held = self._held.get(write.step_run_id)
@@ -210,7 +222,7 @@ def sent_after_waking(
         and arrival.peer.pid == zombie.pid
         and zombie.woken_at < arrival.at < zombie.last_at
         and not any(
-            held.step_run_id in steps[arrival.key]
+            held.step_run_id in steps[step_key(arrival.key)]
             and held.since - TOLERANCE <= arrival.at <= held.until + TOLERANCE
             for held in holdings
         )

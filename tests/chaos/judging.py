@@ -6,7 +6,7 @@ import collections
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos import ends, fences, judging_steps, logs, schedules
+from tests.chaos import ends, fences, judging_agents, judging_steps, logs, schedules
 from tests.chaos.books import Arrival, Books
 from tests.chaos.fences import TOLERANCE, Log, Told
 from tests.chaos.pace import own_time
@@ -76,9 +76,11 @@ def judge(stack: Stack, books: Books) -> Judgement:
     attempts: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
     for key, intent_at, finished_at in stack.ask(ATTEMPTS):
         attempts[key].append((intent_at, finished_at))
-    arrivals = books.arrivals_by_key()
+    by_key = books.arrivals_by_key()
+    arrivals = {key: came for key, came in by_key.items() if not judging_agents.is_of_call(key)}
     for key in {*effects, *arrivals}:
         _judge_key(judgement, key, effects[key], attempts[key], arrivals.get(key, []))
+    _judge_agents(judgement, stack, by_key)
     _judge_operations(judgement, books)
     for rule, found in schedules.contradictions(stack).items():
         for words in found:
@@ -96,6 +98,24 @@ def judge(stack: Stack, books: Books) -> Judgement:
     _judge_zombies(judgement, stack, books)
     _judge_processes(judgement, stack, books)
     return judgement
+
+
+def _judge_agents(judgement: Judgement, stack: Stack, arrivals: dict[str, list[Arrival]]) -> None:
+    if stack.model is None:
+        return
+    steps = [judging_agents.Step(*row) for row in stack.ask(judging_agents.STEPS)]
+    turns = [judging_agents.Turn(*row) for row in stack.ask(judging_agents.TURNS_OF_ALL)]
+    verdict = judging_agents.Verdict(
+        steps,
+        turns,
+        asked=[(asked.key, asked.turn) for asked in stack.model.asked],
+        deeds=stack.ask(judging_agents.DEEDS),
+        notes=stack.ask(judging_agents.NOTES),
+        arrivals={key: came for key, came in arrivals.items() if judging_agents.is_of_call(key)},
+    )
+    for rule, found in verdict.broken.items():
+        judgement.broken[rule] += found
+    judgement.facts["agents"] = judging_agents.facts(steps, turns, len(stack.model.asked))
 
 
 def _judge_processes(judgement: Judgement, stack: Stack, books: Books) -> None:

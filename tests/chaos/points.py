@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from tests.chaos import explain, schedules
+from tests.chaos import agents, explain, schedules
 from tests.chaos.books import Books
 from tests.chaos.cases import Case, Hit
 from tests.chaos.client import Sender
@@ -38,6 +38,7 @@ TRACKS: dict[str, tuple[str, ...]] = {
         "CP-T1",
         "CP-T2",
     ),
+    "worker-ai": agents.POINTS,
     "worker-http": ("CP-S1", "CP-S2", "CP-S3", "CP-S4", "CP-S5", "CP-S6", "CP-S7", "CP-S8", "CP-S9"),
 }
 ROLE = {point: role for role, points in TRACKS.items() for point in points}

@@ -24,6 +24,7 @@ from lightfield.local.calls import Api
 from lightfield.local.children import end_all, spawn, working_in
 from lightfield.local.ending import ending
 from lightfield.local.home import Home
+from lightfield.local.scripted_model import ScriptedModel
 from lightfield.local.servers import Servers
 from lightfield.local.supervised import End, Supervised, stop_all
 from lightfield.local.supervisor import MARK, Supervisor, end_leftovers
@@ -42,8 +43,8 @@ RECLAIM_BOUND = (
 STOPPED_SECONDS = 2 * LEASE_SECONDS
 
 
-def forget_other_settings() -> None:
-    """What was set for another installation does not reach this one.
+def forget_other_settings(*, with_agents: bool) -> None:
+    """What was set for another installation does not reach this one. With agents there are two workers for them.
 
     Raises:
         CannotStart: servers were given. Here they are killed, frozen and emptied: only our own are.
@@ -65,7 +66,8 @@ def forget_other_settings() -> None:
         "ADDRESS_BURST",
     ):  # one sender is all senders here
         os.environ[f"LIGHTFIELD_{name}"] = "100000"
-    os.environ["LIGHTFIELD_HTTP_WORKERS"] = os.environ["LIGHTFIELD_FAST_WORKERS"] = "2"
+    for lane in ("HTTP", "FAST", *(["AI"] if with_agents else [])):
+        os.environ[f"LIGHTFIELD_{lane}_WORKERS"] = "2"
 
 
 def _begin_anew(home: Home) -> None:
@@ -79,9 +81,17 @@ def _begin_anew(home: Home) -> None:
 class Stack:
     """Start it in the main thread and keep calling `supervisor.run` there; everything else is for any thread."""
 
-    def __init__(self, home: Home, held: contextlib.ExitStack, outside: Outside, sink: Sink) -> None:
+    def __init__(
+        self,
+        home: Home,
+        held: contextlib.ExitStack,
+        outside: Outside,
+        sink: Sink,
+        model: ScriptedModel | None = None,
+    ) -> None:
         self.home = home
         self.sink = sink
+        self.model = model  # of the agents in the workload
         self.books = sink.books
         end_leftovers(home)
         _begin_anew(home)
@@ -119,7 +129,9 @@ class Stack:
             "LIGHTFIELD_CELL_MEMORY_MB": "256",
             "LIGHTFIELD_LEASE_SECONDS": str(LEASE_SECONDS),
             "LIGHTFIELD_SWEEP_SECONDS": str(SWEEP_SECONDS),
-            "LIGHTFIELD_EGRESS_ALLOW": f"{HOST}:{self.sink.port}",
+            "LIGHTFIELD_EGRESS_ALLOW": ",".join(
+                [f"{HOST}:{self.sink.port}", *([self.model.endpoint] if self.model else [])]
+            ),
             "LIGHTFIELD_CRASHPOINTS": str(self.orders),
             "DATABASE_URL": f"postgresql://lightfield@{HOST}:{self.postgres_line.port}/lightfield"
             "?sslmode=disable&gssencmode=disable",

@@ -1,21 +1,23 @@
-"""What runs while things break: seven workflows, drawn at random from the seed; others only where a fault wants them."""
+"""What runs while things break: seven workflows and two of agents, drawn at random from the seed; others only where a fault wants them."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import secrets
+from collections.abc import Collection
 from typing import Any
 
 from lightfield.local.boot import CannotStart
 from lightfield.local.calls import Api
-from tests.chaos import judging_steps
+from tests.chaos import agents, judging_steps
 
 WEBHOOK = {"type": "webhook", "config": {"signature": {"scheme": "none"}}}
 RETRY = {"max_attempts": 10, "base_seconds": 0.2, "cap_seconds": 2}
 CALLS = 4  # of one and the same request, at most
 # How often each is drawn. `fast` has no slow step; it also serves the bursts.
 WEIGHTS = {"two": 30, "flaky": 15, "careful": 15, "mixed": 15, "keys": 15, "fast": 10, "records": 15}
+WEIGHTS |= agents.WEIGHTS
 
 
 def call(sink: str, key: str, path: str, **config: Any) -> dict[str, Any]:
@@ -83,10 +85,11 @@ def on_demand(sink: str) -> dict[str, list[dict[str, Any]]]:
 TIMEOUTS = {"hurried": 2}  # seconds for the whole run
 
 
-def publish(api: Api, sink: str) -> dict[str, str]:
-    """Make all workflows. Returns their webhook addresses by name."""
+def publish(api: Api, sink: str, model: str | None) -> dict[str, str]:
+    """Make all workflows, those of agents when there is a model. Returns their webhook addresses by name."""
     addresses = {}
-    for name, steps in (definitions(sink) | on_demand(sink)).items():
+    of_agents = agents.definitions(sink, model) if model else {}
+    for name, steps in (definitions(sink) | on_demand(sink) | of_agents).items():
         definition: dict[str, Any] = {
             "schema": 1,
             "name": f"Chaos: {name}",
@@ -114,6 +117,7 @@ def insist(api: Api, path: str, body: dict[str, Any] | None = None) -> Any:
     return api.post(path, body, Idempotency_Key=key)
 
 
-def draw(drawn: random.Random) -> str:
-    """The name of the next workflow to set off."""
-    return drawn.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+def draw(drawn: random.Random, there: Collection[str]) -> str:
+    """The name of the next workflow to set off, of those that are there."""
+    weights = {name: weight for name, weight in WEIGHTS.items() if name in there}
+    return drawn.choices(list(weights), list(weights.values()))[0]

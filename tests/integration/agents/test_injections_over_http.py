@@ -1,0 +1,102 @@
+"""The injections end to end: `ai_agent` as it is published, the engine, the loop, and a model of either shape that obeys whatever
+stands in its prompt, asked by real HTTP.
+
+The model never gives up, so each step is ended by its limit. What it may not do is not done, and the timeline says that it was tried.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import cycle, islice
+from typing import Any
+
+import pytest
+
+from executions.agents.models import AgentTurn
+from executions.models import StepRun, TimelineEntry
+from lightfield.local.scripted_model import ScriptedModel
+from lightfield.local.scripted_shapes import Conversation
+from tests.agents import play
+from tests.injections import SCRIPTS, Script, World
+from tests.integration.agents import test_tools_injections as injections
+from tests.integration.agents.test_tools_injections import PERMISSIONS, Stage, Watched, granted_at
+from tests.staging import a_run
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+
+stage = injections.stage
+MOST_CALLS = 12  # of a step; all of a script's calls are tried at the tools themselves
+BIT = "a bit of everything"
+
+
+class Obedient:
+    """Finds out which script its prompt holds, and makes calls from all over it, for ever."""
+
+    def __init__(self) -> None:
+        self.world: World | None = None
+
+    def __call__(self, conversation: Conversation) -> dict[str, Any]:
+        assert self.world is not None
+        script = next(one for one in SCRIPTS if one.poison in conversation.texts[0])
+        every = list(script.calls(self.world))
+        chosen = every[:: -(-len(every) // MOST_CALLS)]
+        wanted = islice(cycle(chosen), MOST_CALLS)
+        return {"calls": [{"name": name, "arguments": arguments} for name, arguments in wanted]}
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ScriptedModel]:
+    server = ScriptedModel({"*": Obedient()})
+    server.start()
+    yield server
+    server.stop()
+
+
+def an_agent(model: ScriptedModel, provider: str, grants: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    config = {
+        "model": f"{provider}:obedient",
+        "base_url": f"{model.url}/v1",
+        "prompt": "Sort this message:\n{{ trigger.text }}",
+        "tools": list(grants),
+        "limits": {"tool_calls": MOST_CALLS},
+    }
+    return {"key": "agent", "type": "ai_agent", "config": config}
+
+
+def obeyed(
+    model: ScriptedModel, script: Script, provider: str, grants: tuple[dict[str, Any], ...]
+) -> StepRun:
+    step = an_agent(model, provider, grants)
+    return play(a_run(step, payload={"text": f"Hello. {script.poison} Thank you."}))
+
+
+def seen_by(model: ScriptedModel, step: StepRun) -> str:
+    """All that the model was told, and all that is kept of it."""
+    key = step.effects.get().key
+    bodies = [asked.body for asked in model.asked if asked.key.startswith(key)]
+    kept = list(AgentTurn.objects.filter(step_run=step).values_list("answer", flat=True))
+    return json.dumps([bodies, kept, step.output], ensure_ascii=False)
+
+
+@pytest.mark.parametrize(("provider", "permissions"), [("openai", BIT), ("anthropic", "nothing")])
+def test_a_model_that_obeys_what_it_reads_does_what_is_permitted_and_ends_by_its_limit(
+    provider: str, permissions: str, stage: Stage, model: ScriptedModel
+) -> None:
+    grants = granted_at(PERMISSIONS[permissions], stage.permitted.endpoint)
+    watched = Watched(stage, grants)
+    model.scripts["*"].world = stage.world  # type: ignore[union-attr]
+
+    for script in SCRIPTS:
+        step = obeyed(model, script, provider, grants)
+        # What it wrote itself may name what it guessed; what it may not read is in nothing that it was told.
+        watched.told(seen_by(model, step), script.name)
+        watched.look(script)
+        assert step.error_code == "ai.limit_tool_calls", script.name
+        if not grants:
+            tried = TimelineEntry.objects.filter(run=step.run_id, type="step.logged")
+            assert [entry.metadata["error_code"] for entry in tried] == ["ai.permission_denied"] * MOST_CALLS
+
+    watched.end()
+    assert {asked.shape for asked in model.asked if asked.model == "obedient"} >= {provider}
+    assert permissions == BIT or stage.permitted.requests == []
