@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import random
 import socket
 import ssl
@@ -170,6 +171,11 @@ def once(answer: bytes) -> Script:
         visit.send(answer)
 
     return script
+
+
+def gzipped(body: bytes) -> bytes:
+    """Without the time of day: the bytes may be in a test's name, which has to be the same in every process."""
+    return gzip.compress(body, mtime=0)
 
 
 def http(status: str = "200 OK", body: bytes = b"", **headers: str) -> bytes:

@@ -35,6 +35,10 @@ FIRST_STATEMENTS = """\
 CREATE ROLE lightfield LOGIN CREATEDB
 CREATE DATABASE lightfield OWNER lightfield
 """
+# So that a test's rows are deleted at once, whatever refers to them or guards them.
+FIRST_STATEMENTS_OF_TESTS = """\
+GRANT SET ON PARAMETER session_replication_role TO lightfield
+"""
 
 
 class Postgres:
@@ -111,7 +115,8 @@ class Postgres:
             run = partial(run_as, maker, cwd=new, environ=QUIET_ENVIRONMENT, keep_open=descriptors)
             done = run([self.program.with_name("initdb"), "-D", inside, *self._initdb_options()])
             if done.returncode == 0:
-                done = run([self.program, "--single", "-D", inside, "postgres"], stdin=FIRST_STATEMENTS)
+                statements = FIRST_STATEMENTS + ("" if self.durable else FIRST_STATEMENTS_OF_TESTS)
+                done = run([self.program, "--single", "-D", inside, "postgres"], stdin=statements)
         if done.returncode != 0 or "ERROR" in done.stderr:
             shutil.rmtree(new, ignore_errors=True)
             said = [line for line in done.stderr.splitlines() if re.search("error|fatal|panic", line, re.I)]

@@ -20,7 +20,7 @@ from lightfield.kernel import sql
 from tests.agents import Model, ReadTool, SendTool, agents_installed, an_agent, asked_of, calls, says
 from tests.bellboy import TASKS, Bellboy
 from tests.capturing import capturing, payloads, watching
-from tests.factories import a_published_workflow
+from tests.factories import a_published_workflow, on_shards_of_their_own
 from tests.integration.record_steps.playing import create, find, update, upsert
 from tests.jotter import Jotter
 from tests.staging import a_run, answer_with_cells_here, let_time_pass, nap, say, slow
@@ -95,9 +95,17 @@ def a_webhook(workflow: Any) -> Callable[[int], None]:
     return deliver
 
 
-def cost_of_a_run(bellboy: Bellboy, counter: Counter, steps: list[dict[str, Any]]) -> int:
-    """Transactions from webhook to end of a run that is not its workflow's first; what rang is in `bellboy.rung`."""
-    deliver = a_webhook(a_published_workflow(steps=steps))
+def cost_of_a_run(
+    bellboy: Bellboy, counter: Counter, steps: list[dict[str, Any]], beside: Workflow | None = None
+) -> int:
+    """Transactions from webhook to end of a run that is not its workflow's first; what rang is in `bellboy.rung`.
+
+    What `beside` is to do is dispatched for itself.
+    """
+    workflow = a_published_workflow(steps=steps)
+    if beside is not None:
+        on_shards_of_their_own(workflow, beside)
+    deliver = a_webhook(workflow)
     deliver(1)  # each process reads a version once
     bellboy.answer_all()
     bellboy.rung.clear()
@@ -164,8 +172,8 @@ def test_five_record_steps_cost_at_most_seven_transactions_and_two_messages_afte
     mode: str, bellboy: Bellboy, counter: Counter
 ) -> None:
     with capturing(mode):
-        watching("contact", "updated", "title")
-        transactions = cost_of_a_run(bellboy, counter, RECORD_STEPS)
+        watcher = watching("contact", "updated", "title")
+        transactions = cost_of_a_run(bellboy, counter, RECORD_STEPS, beside=watcher)
 
     assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
     # Those, and the run that the change of the contact starts: its dispatch, its context and its step.

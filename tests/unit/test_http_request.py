@@ -1,7 +1,6 @@
 """`http_request` without the network: its config, the frozen request, and what answers mean."""
 
 import base64
-import gzip
 import json
 
 import pytest
@@ -13,6 +12,7 @@ from executions.steps.http_request import HttpRequest, classify
 from lightfield.kernel import strict_json
 from lightfield.kernel.catalogue import CATALOGUE
 from lightfield.kernel.errors import PermanentStepError
+from tests.servers import gzipped
 from workflows import step_types
 
 STEP = step_types.get("http_request")
@@ -319,7 +319,7 @@ def test_a_body_is_json_or_text(content_type, body, shown):
         ("text/plain", b"Zo\xeb"),
         ("application/json", b"\xff\xfe"),
         ("application/octet-stream", bytes(range(256))),
-        ("", gzip.compress(b"x")),
+        ("", gzipped(b"x")),
     ],
 )
 def test_other_bodies_are_base64(content_type, body):
