@@ -154,6 +154,16 @@ def is_changed_sql(field: AnyField) -> str:
     return f"to_jsonb({value_sql(field, 'OLD')}) IS DISTINCT FROM to_jsonb({value_sql(field, 'NEW')})"
 
 
+def told_change_sql(field: AnyField) -> str:
+    """What is told of a field that differs between the rows OLD and NEW of a database trigger: `before` and `after`."""
+    old, new = (value_sql(field, row) for row in ("OLD", "NEW"))
+    whole = field.db_type(connection) or ""
+    kind = whole.partition("(")[0]
+    if not item_type(whole) and (kind in TEXTS or TOLD_AS.get(kind) == "text"):  # made in half the time
+        return f"jsonb_object(ARRAY['before', {old}, 'after', {new}])"
+    return f"jsonb_build_object('before', {old}, 'after', {new})"
+
+
 def types_of(watch: Watch) -> str:
     """The types of all columns, as a word in the functions: with another type they are other functions.
 

@@ -14,8 +14,8 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from lightfield.kernel import sql
-from triggers.records import modes, watching, who_asks
-from triggers.records.capture_functions import capture_created, capture_updated
+from triggers.records import modes, specialising, watching, who_asks
+from triggers.records.capture_functions import created_template, updated_template
 from triggers.records.columns import ROW_TYPE, quoted, row_type, table_sql
 from triggers.records.statements import CUT, CUT_VALUES, DATABASE_TRIGGER, tell
 from triggers.records.watching import Watch
@@ -63,6 +63,7 @@ class Wanted:
     functions: dict[str, str]  # CREATE FUNCTION by name
     triggers: dict[str, str]
     types: dict[str, str] = field(default_factory=dict)  # CREATE TYPE by name
+    stubs: dict[str, str] = field(default_factory=dict)  # CREATE FUNCTION by name, of what is compiled later
 
     @property
     def digest(self) -> str:
@@ -89,6 +90,8 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         if modes.is_database_capturing():
             cursor.execute(who_asks.ASKER)
             cursor.execute(who_asks.COMPILE.format(as_owner=_as_owner(schema), lock=who_asks.LOCK))
+            for function in specialising.functions(as_owner=_as_owner(schema), new_id=_new_id()):
+                cursor.execute(function)
         wanted = _all_wanted(cursor, _as_owner(schema))
         there = _installed(cursor, wanted)
         superfluous = [
@@ -106,6 +109,8 @@ def arrange(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
         if modes.is_database_capturing():
             # Last: who publishes now has a trigger that compiles, or waits for us to commit one.
             cursor.execute(who_asks.COMPILE_NOW)
+            cursor.execute(who_asks.LOCK_NOW.format(lock=who_asks.LOCK))
+            cursor.execute(specialising.COMPILE_NOW)
 
 
 def differences() -> list[str]:
@@ -133,7 +138,7 @@ def differences() -> list[str]:
 
 
 def _is_stale() -> bool:
-    return sql.row(who_asks.IS_STALE, {}) != (False,)
+    return sql.row(who_asks.IS_STALE, {}) != (False,) or sql.row(specialising.IS_STALE, {}) != (False,)
 
 
 def unarranged() -> list[str]:
@@ -194,6 +199,12 @@ def _put(cursor: Any, wanted: Wanted) -> None:
         cursor.execute(text)
         # Triggers fire all the same. But nobody who may make a table can put it there and tell events of his own.
         cursor.execute(f"REVOKE EXECUTE ON FUNCTION {name}() FROM PUBLIC")
+    for name, text in wanted.stubs.items():
+        # One that is there is somebody's who publishes, and may be made anew while we wait.
+        cursor.execute("SELECT to_regprocedure(%s) IS NULL", [f"{name}()"])
+        if cursor.fetchone() == (True,):
+            cursor.execute(text)
+            cursor.execute(f"REVOKE EXECUTE ON FUNCTION {name}() FROM PUBLIC")
     for name, text in wanted.triggers.items():
         cursor.execute(text.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1))
         cursor.execute(f"COMMENT ON TRIGGER {quoted(name)} ON {wanted.table} IS '{wanted.digest}'")
@@ -219,19 +230,21 @@ def _wanted(watch: Watch, as_owner: str) -> Wanted:
 def _capturing(watch: Watch, as_owner: str) -> Wanted:
     table = table_sql(watch)
     name = "lightfield_capture_" + hashlib.sha256(watch.model._meta.db_table.encode()).hexdigest()[:12]
-    made, new_id = name + "_new", _new_id()
+    made = name + "_new"
+    updated, created = name + specialising.TEMPLATE, made + specialising.TEMPLATE
     on = f"ON {table} FOR EACH ROW EXECUTE FUNCTION"
     return Wanted(
         table,
         {
-            name: capture_updated(watch, name, as_owner=as_owner, new_id=new_id),
-            made: capture_created(watch, made, as_owner=as_owner, new_id=new_id),
+            updated: updated_template(watch, updated),
+            created: created_template(watch, created),
         },
         {
             DATABASE_TRIGGER: f"CREATE TRIGGER {DATABASE_TRIGGER} AFTER UPDATE {on} {name}()",
             f"{DATABASE_TRIGGER}_new": f"CREATE TRIGGER {DATABASE_TRIGGER}_new AFTER INSERT {on} {made}()",
         },
         dict([found] if (found := row_type(watch)) else []),
+        {one: specialising.STUB.format(name=one, as_owner=as_owner) for one in (name, made)},
     )
 
 

@@ -48,9 +48,11 @@ BEGIN
   EXECUTE format('CREATE OR REPLACE FUNCTION lightfield_askers(entity text, event text) RETURNS lightfield_asker[] '
                  'LANGUAGE sql IMMUTABLE PARALLEL SAFE AS %L', {_SOURCE});
   REVOKE EXECUTE ON FUNCTION lightfield_askers(text, text) FROM PUBLIC;
+  PERFORM lightfield_compile_captures();
 END $lightfield$
 """
 COMPILE_NOW: Final = "SELECT lightfield_compile_who_asks()"
+LOCK_NOW: Final = "SELECT pg_advisory_xact_lock({lock})"
 IS_STALE: Final = f"SELECT {_SOURCE} IS DISTINCT FROM {_STORED}"
 
 RECOMPILE: Final = """
