@@ -175,21 +175,6 @@ def _left_told(watch: Watch, diff: str) -> str:
 _NOW = instant_sql("clock_timestamp()", may_be_infinite=False)
 
 
-def _changes(
-    watch: Watch, is_changed: Callable[[AnyField], str], value: Callable[[AnyField, str], str]
-) -> str:
-    """One IF for each field that is told: what is in it is set up only where the field did change."""
-    steps, documents = [], documents_of(watch)
-    for name, field in watch.fields.items():
-        if name in watch.quiet:
-            continue
-        spelled = literal(name)
-        told = f"jsonb_build_object('before', {value(field, 'OLD')}, 'after', {value(field, 'NEW')})"
-        doubts = "is_doubtful := true; " if name in documents else ""
-        steps.append(
-            f"IF {is_changed(field)} THEN diff := diff || jsonb_build_object({spelled}, {told}); {doubts}END IF;"
-        )
-    return "\n    ".join(steps)
 def _pieces_of(watch: Watch, field: AnyField) -> dict[str, str]:
     """Of one field: `is_changed`, a condition; `change`, what `diff` holds then; `doubts`, a statement; `level`, another."""
     spelled = literal(field.name)
