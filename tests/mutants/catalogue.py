@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    agents,
     authors,
     captures,
     claims,
@@ -40,6 +41,7 @@ MUTANTS = (
     *endings.MUTANTS,
     *failing.MUTANTS,
     *effects.MUTANTS,
+    *agents.MUTANTS,
     *lanes.MUTANTS,
     *floods.MUTANTS,
     *secrets.MUTANTS,
