@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from django.db import transaction
 
 from crm.steps.create_record import CreateRecord, create
-from crm.steps.entities import Entity
+from crm.steps.entities import ENTITIES, Entity
 from crm.steps.update_record import UpdateRecord, update
 from crm.steps.upsert_record import UpsertRecord, upsert
 from crm.steps.writing import Author, author_of
@@ -126,6 +126,11 @@ class WriteRecords(ToolKind[WriteRecordsGrant]):
 
     def unpublishable(self, grant: JsonObject) -> list[Problem]:
         return flaws_in(WriteRecordsGrant, grant)
+
+    def warnings(self, grant: JsonObject) -> list[Problem]:
+        if set(grant["entities"]) < ENTITIES.keys() or set(grant["operations"]) < set(get_args(Operation)):
+            return []
+        return [Problem("", "ai.wide_permissions", "This permits every operation on every kind of record.")]
 
     def tools(self, grants: Sequence[WriteRecordsGrant], all_grants: Sequence[AnyGrant]) -> list[Tool]:
         """What may be read as well is told of what was written, whoever permits it."""

@@ -199,6 +199,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("ai.unknown_tool", False, 422, "There is no such kind of tool.", "Use one that the detail names, or install the app that brings it."),
     Entry("ai.exposed_data", False, None, "Private data, input from outside and a tool that sends meet in one agent step.", "Split it: one step reads and decides, with an output_schema and no tool that sends; a later one sends what the first gave. Or permit fewer entities and hosts. Nothing is refused."),
     Entry("ai.data_in_instructions", False, None, "Data is filled into an agent's instructions.", "Put the data into the prompt and keep the instructions to your own words. Nothing is refused."),
+    Entry("ai.wide_permissions", False, None, "An agent step permits more than a task can need.", "Name the entities and operations that the task needs. Nothing is refused."),
     Entry("ai.rate_limited", True, None, "The provider takes no more requests for now (429).", "Nothing, if a retry succeeds; else raise the limit at the provider or lower the workflow's concurrency."),
     Entry("ai.overloaded", True, None, "The provider or its model is overloaded.", "Nothing, if a retry succeeds."),
     Entry("ai.unavailable", True, None, "The provider failed to answer the request (5xx).", "Nothing, if a retry succeeds; else look at the provider's status page."),

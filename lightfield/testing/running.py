@@ -233,7 +233,8 @@ def _quiet(ringer: Ringer) -> Iterator[None]:
 @contextmanager
 def _faking(fakes: Fakes) -> Iterator[None]:
     client = client_for(fakes)
-    before, asked_before = egress.use(client), asking.use(fakes.ask)
+    before = egress.use(client)
+    asked_before = asking.use(fakes.ask)
     try:
         yield
     finally:

@@ -53,6 +53,6 @@ MUTANTS = (
     *stories.MUTANTS,
     *transcripts.SEEN,
     *authors.MUTANTS,
-    *agent_tools.MUTANTS,
     *transcripts.IN_TESTS,
+    *agent_tools.MUTANTS,
 )

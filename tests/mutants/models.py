@@ -20,7 +20,7 @@ MUTANTS = (
                 "        if target.origin != parse_target(installed_address()).origin:",
                 "        if False:",
             ),
-            by="agents/test_models_keys.py::test_given_another_host_then_the_key_of_the_installation_does_not_go_there",
+            by="integration/agents/test_models_keys.py::test_given_another_host_then_the_key_of_the_installation_does_not_go_there",
         ),
         planted(
             "key-given-to-the-library",
@@ -30,7 +30,7 @@ MUTANTS = (
                 'PLACEHOLDER: Final = "no-key"',
                 'PLACEHOLDER = __import__("os").environ.get("LIGHTFIELD_AI_API_KEY") or "sk-canary-of-the-model-0123456789"',
             ),
-            by="agents/test_models_keys.py::test_given_a_question_then_the_library_never_has_the_key",
+            by="integration/agents/test_models_keys.py::test_given_a_question_then_the_library_never_has_the_key",
         ),
         planted(
             "headers-of-the-library-leave",
@@ -40,15 +40,15 @@ MUTANTS = (
                 "for name in _SENT if name in request.headers}",
                 'for name in request.headers if name not in ("host", "content-length", "connection")}',
             ),
-            by="agents/test_models_asked.py::test_given_a_question_then_its_key_its_trace_and_nothing_of_the_libraries_is_sent",
+            by="integration/agents/test_models_asked.py::test_given_a_question_then_its_key_its_trace_and_nothing_of_the_libraries_is_sent",
         ),
         planted(
             "answer-echoes-the-key",
             "an answer is not searched for the key",
             edit(LETTERS, "body=hiding.hidden(answer.body)", "body=answer.body"),
             by=(
-                "agents/test_models_keys.py::test_given_a_key_of_the_step_then_it_arrives_and_no_answer_has_it",
-                "agents/test_models_keys.py::test_given_the_key_of_the_installation_then_it_arrives_and_no_answer_has_it",
+                "integration/agents/test_models_keys.py::test_given_a_key_of_the_step_then_it_arrives_and_no_answer_has_it",
+                "integration/agents/test_models_keys.py::test_given_the_key_of_the_installation_then_it_arrives_and_no_answer_has_it",
             ),
         ),
     ),
@@ -58,19 +58,19 @@ MUTANTS = (
             "question-sent-twice",
             "a library that asks again is let through",
             edit(LETTERS, "        if self._is_sent:", "        if False:"),
-            by="agents/test_models_wrong.py::test_given_a_library_that_asks_twice_then_the_second_request_stays_here",
+            by="integration/agents/test_models_wrong.py::test_given_a_library_that_asks_twice_then_the_second_request_stays_here",
         ),
         planted(
             "question-without-its-turn",
             "a retry of a question costs its host's budget nothing",
             edit(LETTERS, "turn=Turn(is_retry=question.is_retry, held_for=question.held_for)", "turn=Turn()"),
-            by="agents/test_models_wrong.py::test_given_more_retries_than_a_host_may_get_then_a_question_is_put_back_unsent",
+            by="integration/agents/test_models_wrong.py::test_given_more_retries_than_a_host_may_get_then_a_question_is_put_back_unsent",
         ),
         planted(
             "question-without-its-lease",
             "a question leaves although its step was taken over",
             edit(LETTERS, "            before_sending=question.before_sending,\n", ""),
-            by="agents/test_models_wrong.py::test_given_a_step_that_was_taken_over_then_its_question_stays_here",
+            by="integration/agents/test_models_wrong.py::test_given_a_step_that_was_taken_over_then_its_question_stays_here",
         ),
     ),
     *breaking(
@@ -79,7 +79,7 @@ MUTANTS = (
             "library-tells-the-error",
             "what a library makes of an error is taken for the error",
             edit(ASKED, "        if letter.error is not None:", "        if False:"),
-            by="agents/test_models_wrong.py::test_given_a_status_then_the_code_says_what_it_means",
+            by="integration/agents/test_models_wrong.py::test_given_a_status_then_the_code_says_what_it_means",
         ),
         planted(
             "quota-taken-for-a-limit",
@@ -98,7 +98,7 @@ MUTANTS = (
                 "        question.send(None)\n",
                 '        return __import__("asyncio").run(question)\n',
             ),
-            by="agents/test_models_side_by_side.py::test_given_a_question_then_what_egress_asks_for_runs_in_the_steps_own_thread_and_context",
+            by="integration/agents/test_models_side_by_side.py::test_given_a_question_then_what_egress_asks_for_runs_in_the_steps_own_thread_and_context",
         ),
     ),
 )

@@ -323,6 +323,8 @@ def test_what_later_steps_read_is_checked_against_the_steps_own_schema(schema, t
 
 
 PEEK = {"type": "peek", "entities": ["contact"]}
+ALL = ["account", "contact", "opportunity", "meeting", "task", "note"]
+OPERATIONS = ["create", "update", "upsert"]
 SHOUT = {"type": "shout"}
 FETCH = ("fetch", "http_request", {"method": "GET", "url": "https://example.com"})
 FOUND = ("found", "find_records", {"entity": "contact"})
@@ -369,6 +371,24 @@ EARLIER = ("earlier", "ai_agent", PROMPT)
             {"/instructions": "ai.data_in_instructions"},
         ),
         ({"instructions": "Today is {{ trigger.scheduled_for }}."}, [], "schedule", {}),
+        (
+            {"tools": [{"type": "write_records", "entities": ALL, "operations": OPERATIONS}]},
+            [],
+            "webhook",
+            {"/tools/0": "ai.wide_permissions"},
+        ),
+        (
+            {"tools": [{"type": "write_records", "entities": ALL[1:], "operations": OPERATIONS}]},
+            [],
+            "webhook",
+            {},
+        ),
+        (
+            {"tools": [{"type": "write_records", "entities": ALL, "operations": OPERATIONS[1:]}]},
+            [],
+            "webhook",
+            {},
+        ),
         (
             {"tools": [{"type": "peek", "entities": ["*"]}]},
             [],

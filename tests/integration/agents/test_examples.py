@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -31,10 +30,9 @@ NOTES = "https://notes.example.com/v1"
 
 
 @pytest.fixture(autouse=True)
-def a_model(settings: Any) -> Iterator[None]:
+def a_model(settings: Any) -> None:
     settings.LIGHTFIELD_AI_MODEL, settings.LIGHTFIELD_AI_BASE_URL = "scripted", "http://localhost:1/v1"
     settings.LIGHTFIELD_AI_API_KEY = "sk-test"
-    yield
 
 
 def definition_of(name: str) -> dict[str, Any]:
@@ -119,10 +117,10 @@ def test_the_command_says_what_is_wrong_and_where(tmp_path, settings):
 
     with pytest.raises(CommandError, match="The recipes are message-sorted"):
         imported("no-such-recipe")
-    with pytest.raises(CommandError, match="/steps  config.invalid_definition  Expected a list"):
+    with pytest.raises(CommandError, match=r"/steps  config\.invalid_definition  Expected a list"):
         imported(str(broken))
     settings.LIGHTFIELD_AI_MODEL = ""
-    with pytest.raises(CommandError, match="/steps/0/config/model  ai.no_model  No model is named"):
+    with pytest.raises(CommandError, match=r"/steps/0/config/model  ai\.no_model  No model is named"):
         imported("message-sorted", "--publish")
 
 
@@ -145,7 +143,12 @@ def test_somebody_who_paid_by_stripe_becomes_contact_account_and_opportunity():
                 "create_record",
                 {
                     "entity": "opportunity",
-                    "fields": {"name": "Team plan", "stage": "won", "amount": "99.00", "account": str(account.pk)},
+                    "fields": {
+                        "name": "Team plan",
+                        "stage": "won",
+                        "amount": "99.00",
+                        "account": str(account.pk),
+                    },
                 },
             ),
         )
@@ -185,8 +188,21 @@ def test_somebody_who_paid_by_stripe_becomes_contact_account_and_opportunity():
 def test_a_message_of_somebody_who_wants_to_buy_becomes_a_note_and_a_task():
     ada = Contact.objects.create(first_name="Ada", last_name="Lovelace")
     model = Model(
-        calls(("find_records", {"entity": "contact", "filters": [{"field": "last_name", "operator": "contains", "value": "lovelace"}]})),
-        calls(("create_record", {"entity": "note", "fields": {"title": "LinkedIn message", "contact": str(ada.pk)}})),
+        calls(
+            (
+                "find_records",
+                {
+                    "entity": "contact",
+                    "filters": [{"field": "last_name", "operator": "contains", "value": "lovelace"}],
+                },
+            )
+        ),
+        calls(
+            (
+                "create_record",
+                {"entity": "note", "fields": {"title": "LinkedIn message", "contact": str(ada.pk)}},
+            )
+        ),
         calls(
             gives(
                 {
@@ -213,17 +229,36 @@ def test_the_notes_of_a_day_become_notes_tasks_and_news():
     model = Model(
         calls(("find_records", {"entity": "opportunity", "filters": []})),
         calls(
-            ("create_record", {"entity": "note", "fields": {"title": "Kick-off", "opportunity": str(deal.pk)}}),
-            ("create_record", {"entity": "task", "fields": {"title": "Send the offer", "opportunity": str(deal.pk)}}),
-            ("update_record", {"entity": "opportunity", "id": str(deal.pk), "fields": {"opportunity_status": "Wants an offer."}}),
+            (
+                "create_record",
+                {"entity": "note", "fields": {"title": "Kick-off", "opportunity": str(deal.pk)}},
+            ),
+            (
+                "create_record",
+                {"entity": "task", "fields": {"title": "Send the offer", "opportunity": str(deal.pk)}},
+            ),
+            (
+                "update_record",
+                {
+                    "entity": "opportunity",
+                    "id": str(deal.pk),
+                    "fields": {"opportunity_status": "Wants an offer."},
+                },
+            ),
         ),
         calls(gives({"notes": 1, "tasks": 1, "opportunities": 1, "left_out": []})),
     )
     fakes = Fakes()
-    fakes.http(f"{NOTES}/notes*", json={"notes": [{"id": "n1", "title": "Kick-off", "text": "They want an offer."}]})
+    fakes.http(
+        f"{NOTES}/notes*", json={"notes": [{"id": "n1", "title": "Kick-off", "text": "They want an offer."}]}
+    )
 
     with asked_of(model):
-        done = run(definition_of("daily-meeting-notes"), {"scheduled_for": "2026-03-02T17:00:00Z", "timezone": "Europe/Berlin"}, fakes=fakes)
+        done = run(
+            definition_of("daily-meeting-notes"),
+            {"scheduled_for": "2026-03-02T17:00:00Z", "timezone": "Europe/Berlin"},
+            fakes=fakes,
+        )
 
     assert done.status == "completed"
     deal.refresh_from_db()
@@ -253,7 +288,9 @@ def matching(meeting_id: str, *, is_certain: bool = True) -> tuple[Any, Fakes]:
     fakes = Fakes()
     fakes.http(f"{NOTES}/transcripts?*", json={"transcripts": [transcript]})
     fakes.http(f"{NOTES}/transcripts/t+1/done", method="POST", status=204)
-    with asked_of(Model(calls(gives({"meeting_id": meeting_id, "is_certain": is_certain, "why": "Same people."})))):
+    with asked_of(
+        Model(calls(gives({"meeting_id": meeting_id, "is_certain": is_certain, "why": "Same people."})))
+    ):
         return run(definition_of("transcript-to-meeting"), {}, fakes=fakes), fakes
 
 
@@ -279,12 +316,21 @@ def test_a_transcript_goes_nowhere_when_the_model_is_not_sure_or_names_a_meeting
     assert not Meeting.objects.exclude(transcript=None).exists()
 
 
-DEAL = {"id": "o-1", "type": "opportunity", "fields": {"name": "Engines", "amount": "99.00", "stage": "new"}, "occurred_at": "2026-03-02T10:00:00Z"}
+DEAL = {
+    "id": "o-1",
+    "type": "opportunity",
+    "fields": {"name": "Engines", "amount": "99.00", "stage": "new"},
+    "occurred_at": "2026-03-02T10:00:00Z",
+}
 
 
 def test_a_new_deal_is_told_in_slack_and_to_several_systems():
     fakes = Fakes()
-    for url in ("https://hooks.slack.com/*", "https://billing.example.com/*", "https://warehouse.example.com/*"):
+    for url in (
+        "https://hooks.slack.com/*",
+        "https://billing.example.com/*",
+        "https://warehouse.example.com/*",
+    ):
         fakes.http(url, method="PUT" if "warehouse" in url else "POST", json={}, times=None)
 
     told = run(definition_of("new-deal-to-slack"), DEAL, fakes=fakes)
@@ -302,7 +348,12 @@ def test_a_new_deal_is_told_in_slack_and_to_several_systems():
 def test_a_new_contact_is_told_to_whom_the_agent_decides(team, host):
     fakes = Fakes()
     fakes.http("https://*.example.com/hook", method="POST", json={})
-    contact = {"id": "c-1", "type": "contact", "fields": {"email": "a@b.c"}, "occurred_at": "2026-03-02T10:00:00Z"}
+    contact = {
+        "id": "c-1",
+        "type": "contact",
+        "fields": {"email": "a@b.c"},
+        "occurred_at": "2026-03-02T10:00:00Z",
+    }
 
     with asked_of(Model(calls(gives({"team": team, "why": "It says so."})))):
         done = run(definition_of("new-contact-routed"), contact, fakes=fakes)
