@@ -11,11 +11,11 @@ REFERENCES = "crm/tools/references.py"
 UNREAD = "crm/tools/unread.py"
 HTTP = "executions/agents/tools/http.py"
 CUTTING = "executions/agents/tools/cutting.py"
-RECORDS = "agents/test_tools_records.py::"
-SENDING = "agents/test_tools_http.py::"
+RECORDS = "integration/agents/test_tools_records.py::"
+SENDING = "integration/agents/test_tools_http.py::"
 UNIT = "unit/test_agent_tools.py::"
 MALICIOUS = (
-    "agents/test_tools_injections.py::"
+    "integration/agents/test_tools_injections.py::"
     "test_whatever_a_malicious_model_tries_it_reads_writes_and_sends_what_is_permitted_and_nothing_else"
 )
 
@@ -62,7 +62,7 @@ MUTANTS = (
             "schema-looked-at-first",
             "what is not permitted is told as a mistake, and not in the timeline",
             edit("executions/agents/calling.py", "        permitted.tool.judge(wanted.arguments)\n", ""),
-            by="agents/test_tools_injections.py::"
+            by="integration/agents/test_tools_injections.py::"
             "test_what_is_not_permitted_is_told_as_that_whatever_else_is_wrong_with_the_arguments",
         ),
         planted(

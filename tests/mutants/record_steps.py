@@ -114,7 +114,7 @@ TRANSACTION = (
         planted(
             "upserts-side-by-side",
             "two runs that upsert by what is not unique both find nothing and both create",
-            edit(UPSERT, "            match.lock_out()\n", ""),
+            edit(UPSERT, "        match.lock_out()\n", ""),
             by=RACES
             + "test_given_many_runs_that_upsert_the_same_new_record_then_one_creates_and_the_others_update_it",
         ),

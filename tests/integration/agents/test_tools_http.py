@@ -132,7 +132,7 @@ def test_a_frozen_request_is_judged_again_when_it_is_sent(named: Any):
     """A row that somebody changed, or one of a version with other permissions, sends nothing."""
     with a_server(answering(http())) as server, a_server(answering(http())) as other:
         endpoint = named(server)
-        frozen = {"method": "GET", "url": other.url, "headers": {}, "body": None}
+        frozen: dict[str, Any] = {"method": "GET", "url": other.url, "headers": {}, "body": None}
         with pytest.raises(PermanentStepError, match=r"ai\.permission_denied"):
             tool_for(endpoint).call(frozen, a_context())
         assert other.requests == server.requests == []
