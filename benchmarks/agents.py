@@ -29,8 +29,8 @@ LOOK_EVERY = 0.25  # seconds
 WARM_AGENTS = 8
 # Of the worker's process: all that is open, and what is at work or in a transaction.
 CONNECTIONS = """
-SELECT count(*), count(*) FILTER (WHERE state <> 'idle'), count(*) FILTER (WHERE state LIKE 'idle in transaction%%')
-FROM pg_stat_activity WHERE application_name = 'lightfield-worker-ai'
+SELECT count(*), count(*) FILTER (WHERE state <> 'idle'), count(*) FILTER (WHERE state LIKE 'idle in transaction%')
+FROM pg_stat_activity WHERE application_name LIKE 'lightfield-worker-ai:%'
 """
 RECORDS = "SELECT (SELECT count(*) FROM crm_account WHERE name = ANY (%(names)s)), (SELECT count(*) FROM crm_note WHERE title = ANY (%(names)s))"
 WHO = {"$find": r'">([^<]+)</'}
@@ -173,6 +173,8 @@ def _played(stage: Stage, system: Installation, model: Model) -> tuple[Figures, 
     ends = system.ends_of(slow + beside, system.sink.account({}))
     lost, doubled = _books(system, model, slow)
     problems = [f"lightfield: {problem}" for problem in [*ends.problems, *lost, *doubled]]
+    if not any(count for count, _, _ in samples.connections):
+        problems.append("no connection of worker-ai was ever seen, so nothing is known of them")
     seconds = max((ends.at[one.run] for one in slow if one.run in ends.at), default=float("nan"))
     seconds -= min(one.sent_at for one in slow)
     fast_seconds = end_to_end(beside, ends.at)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import psycopg
 
 from tests.chaos.books import Arrival, Zombie
-from tests.chaos.judging_agents import step_key
 from tests.chaos.stack import Stack
 
 TOLERANCE = 0.5  # seconds between an instant in PostgreSQL and the same one noted by the sink's busy loop
@@ -69,7 +68,7 @@ SELECT extract(epoch FROM at)::float8, tx::text, substring(writer FROM '[0-9]+$'
   fence_was, fence, status_was, status, is_let_go, is_taken_alive
 FROM chaos.written ORDER BY id
 """
-KEYS = "SELECT key, step_run_id FROM executions_effect"
+KEYS = "SELECT key, step_run_id FROM executions_effect UNION SELECT key, step_run_id FROM executions_agentturn"
 
 
 def prepare(stack: Stack) -> None:
@@ -222,7 +221,7 @@ def sent_after_waking(
         and arrival.peer.pid == zombie.pid
         and zombie.woken_at < arrival.at < zombie.last_at
         and not any(
-            held.step_run_id in steps[step_key(arrival.key)]
+            held.step_run_id in steps[arrival.key]
             and held.since - TOLERANCE <= arrival.at <= held.until + TOLERANCE
             for held in holdings
         )

@@ -1,7 +1,7 @@
 """Agents under fire: the journal against the model's books, the records, the audit trail and the sink's books.
 
-A step's turns have the keys `<effect key>:turn_<n>`, its calls `<effect key>:call_<n>`. A replay may take over the key of a step
-whose outcome is not known: it is another step, which asks anew. So what is counted by key is counted for all its steps.
+A step's turns have the keys `<run>:<step>:turn_<n>`, its calls `<run>:<step>:call_<n>`. A replay is another step and asks anew;
+only a request that it sends once more, as it was sent before, goes out under the key of that time.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos.agents import CALLS, TURNS
+from tests.chaos.agents import CALLS, KEY, TURNS
 from tests.chaos.books import Arrival
 
 Row = tuple[Any, ...]
 TOLERANCE = 0.5  # seconds between an instant in PostgreSQL and the same one noted by the sink's busy loop
 
 STEPS = """
-SELECT s.id, s.run_id::text, s.status, s.reused, e.key,
+SELECT s.id, s.run_id::text, s.status, s.reused,
   (SELECT count(*) FROM executions_timelineentry t WHERE t.run_id = s.run_id AND t.step_key = s.key
      AND t.type IN ('step.lost', 'step.retrying'))
-FROM executions_steprun s LEFT JOIN executions_effect e ON e.step_run_id = s.id WHERE s.type = 'ai_agent'
+FROM executions_steprun s WHERE s.type = 'ai_agent'
 """
 TURNS_OF_ALL = """
 SELECT t.step_run_id, t.number, t.kind, t.key, t.name, t.error_code, extract(epoch FROM t.finished_at)::float8,
@@ -43,8 +43,11 @@ class Step:
     run: str
     status: str
     is_reused: bool
-    key: str | None  # None: it never got so far
     broken: int  # attempts that were lost or are to be made again
+
+    @property
+    def key(self) -> str:
+        return f"{self.run}:{KEY}"
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class Turn:
 
 
 def step_key(key: str) -> str:
-    """The effect key of the step that a turn or call belongs to; other keys are their own."""
-    return key.rpartition(":call_")[0] or key.rpartition(":turn_")[0] or key
+    """Of the step that a turn belongs to."""
+    return key.rpartition(":turn_")[0]
 
 
 def is_of_call(key: str) -> bool:
@@ -113,28 +116,26 @@ class Verdict:
         questions: dict[str, list[int]] = collections.defaultdict(list)
         for key, turn in asked:
             questions[step_key(key)].append(turn)
-        sharing: dict[str | None, list[Step]] = collections.defaultdict(list)
-        for step in self._steps.values():
-            sharing[step.key].append(step)
+        steps = {step.key: step for step in self._steps.values()}
         for key, numbers in questions.items():
-            self._judge_conversation(key, numbers, sharing[key])
+            if key not in steps:
+                self._blame("a question of a step that is not there", key)
+            else:
+                self._judge_conversation(steps[key], numbers)
         for turn in itertools.chain(*self._turns.values()):
             number = turn.key.rpartition("_")[2]
             if turn.kind == "model" and int(number) not in questions[step_key(turn.key)]:
                 self._blame("a turn that the model was never asked", turn.key)
 
-    def _judge_conversation(self, key: str, numbers: list[int], steps: list[Step]) -> None:
-        """Turns that were asked for under the key of these steps, in order."""
-        if not steps:
-            self._blame("a question of a step that is not there", key)
-        went_back = sum(later < earlier for earlier, later in itertools.pairwise(numbers))
-        if went_back >= max(1, len(steps)):
-            self._blame("a finished turn was asked again", f"{key}: {numbers}")
+    def _judge_conversation(self, step: Step, numbers: list[int]) -> None:
+        """Turns that it asked for, in order."""
+        if numbers != sorted(numbers):
+            self._blame("a finished turn was asked again", f"{step.key}: {numbers}")
         # An attempt that ends in the middle of a turn costs one more; a run that is cancelled, its last one.
-        answers = sum(turn.kind == "model" for step in steps for turn in self._turns[step.id])
-        most = answers + sum(step.broken + (step.status != "completed") for step in steps)
+        answers = sum(turn.kind == "model" for turn in self._turns[step.id])
+        most = answers + step.broken + (step.status != "completed")
         if len(numbers) > most:
-            self._blame("more questions than turns and broken attempts", f"{key}: {numbers}, {most}")
+            self._blame("more questions than turns and broken attempts", f"{step.key}: {numbers}, {most}")
 
     def _judge_writes(self, deeds: Iterable[Row], notes: Iterable[Row]) -> None:
         """The audit trail has an entry for each write, in its transaction; the journal has its line there too."""

@@ -10,16 +10,16 @@ import pytest
 from tests.chaos.books import Arrival
 from tests.chaos.judging_agents import Row, Step, Turn, Verdict
 
-STEP = Step(1, "run-1", "completed", False, "eff", 0)
+STEP = Step(1, "run-1", "completed", False, 0)
 NAMES = ("find_records", "upsert_record", "create_record", "http_request")
 TITLE = "run-1:agent"
-SENT = "eff:call_4"
+SENT = "run-1:agent:call_4"
 
 
 def turn(number: int, key: str, name: str = "scripted") -> Turn:
     kind = "tool" if "call" in key else "model"
     title = TITLE if name == "create_record" else None
-    return Turn(1, number, kind, f"eff:{key}", name, None, 100.0 + number, title)
+    return Turn(1, number, kind, f"run-1:agent:{key}", name, None, 100.0 + number, title)
 
 
 def arrived(key: str = SENT, *, at: float = 106.0, digest: str = "same") -> Arrival:
@@ -42,9 +42,14 @@ class Account:
             turn(7, "turn_3"),
         ]
     )
-    asked: list[tuple[str, int]] = field(default_factory=lambda: [(f"eff:turn_{n}", n) for n in (1, 2, 3)])
+    asked: list[tuple[str, int]] = field(
+        default_factory=lambda: [(f"run-1:agent:turn_{n}", n) for n in (1, 2, 3)]
+    )
     deeds: list[Row] = field(
-        default_factory=lambda: [("run run-1", "eff:call_2", 1), ("run run-1", "eff:call_3", 1)]
+        default_factory=lambda: [
+            ("run run-1", "run-1:agent:call_2", 1),
+            ("run run-1", "run-1:agent:call_3", 1),
+        ]
     )
     notes: list[Row] = field(default_factory=lambda: [(TITLE, 1)])
     arrivals: dict[str, list[Arrival]] = field(default_factory=lambda: {SENT: [arrived()]})
@@ -69,27 +74,29 @@ def test_given_everything_once_then_nothing_is_wrong() -> None:
 
 def test_given_a_lost_attempt_then_its_turn_may_be_asked_again_and_no_other() -> None:
     account = Account(steps=[replace(STEP, broken=1)])
-    account.asked.insert(2, ("eff:turn_2", 2))
+    account.asked.insert(2, ("run-1:agent:turn_2", 2))
     assert account.broken == []
 
 
-def test_given_a_replay_under_the_same_key_then_it_asks_anew_and_writes_its_own() -> None:
-    again = replace(STEP, id=2, run="run-2")
-    account = Account(steps=[replace(STEP, status="cancelled"), again])
-    account.turns += [replace(one, step=2) for one in account.turns]
-    account.asked *= 2
-    account.deeds += [("run run-2", key, 1) for _, key, _ in account.deeds]
+def test_given_a_replay_then_it_asks_anew_and_may_send_once_more_under_the_key_of_before() -> None:
+    account = Account(steps=[replace(STEP, status="cancelled"), replace(STEP, id=2, run="run-2")])
+    account.turns += [
+        replace(one, step=2, key=one.key if one.key == SENT else one.key.replace("run-1", "run-2"))
+        for one in account.turns
+    ]
+    account.asked += [(key.replace("run-1", "run-2"), turn) for key, turn in account.asked]
+    account.deeds += [("run run-2", key.replace("run-1", "run-2"), 1) for _, key, _ in account.deeds]
     account.notes = [(TITLE, 2)]
     assert account.broken == []
 
 
 def _asks_a_finished_turn_again(account: Account) -> None:
     account.steps = [replace(STEP, broken=1)]
-    account.asked.append(("eff:turn_1", 1))
+    account.asked.append(("run-1:agent:turn_1", 1))
 
 
 def _asks_too_often(account: Account) -> None:
-    account.asked.append(("eff:turn_3", 3))
+    account.asked.append(("run-1:agent:turn_3", 3))
 
 
 def _asks_for_nobody(account: Account) -> None:
@@ -109,7 +116,7 @@ def _writes_nothing(account: Account) -> None:
 
 
 def _writes_in_secret(account: Account) -> None:
-    account.deeds.append(("run run-1", "eff:call_9", 1))
+    account.deeds.append(("run run-1", "run-1:agent:call_9", 1))
 
 
 def _notes_twice(account: Account) -> None:
@@ -117,7 +124,7 @@ def _notes_twice(account: Account) -> None:
 
 
 def _sends_in_secret(account: Account) -> None:
-    account.arrivals["eff:call_7"] = [arrived("eff:call_7")]
+    account.arrivals["run-1:agent:call_7"] = [arrived("run-1:agent:call_7")]
 
 
 def _sends_another_body(account: Account) -> None:
@@ -141,7 +148,7 @@ def _does_not_end(account: Account) -> None:
 
 
 def _has_other_keys(account: Account) -> None:
-    account.steps = [replace(STEP, key="other")]
+    account.turns[0] = replace(account.turns[0], key="run-1:agent:turn_9")
 
 
 @pytest.mark.parametrize(
