@@ -12,6 +12,8 @@ UPSERTING = "triggers/records/upserting.py"
 DATABASE = "triggers/records/database.py"
 FUNCTIONS = "triggers/records/capture_functions.py"
 WHO_ASKS = "triggers/records/who_asks.py"
+SPECIALISING = "triggers/records/specialising.py"
+SPECIALISED = "test_specialised_captures.py::test_whoever_asks_is_told_and_nobody_else_in_both_modes"
 UNCAPTURED = "triggers/records/uncaptured.py"
 SERVICES = "workflows/services.py"
 
@@ -298,8 +300,51 @@ MUTANTS = (
         planted(
             "database-asks-for-any-field",
             "where the database captures, a change of any field fires",
-            edit(FUNCTIONS, "CONTINUE WHEN NOT (asker.fields = '{{}}' OR diff ?| asker.fields);", ""),
+            edit(SPECIALISING, "IF NOT (%s) THEN", "IF NOT (%s) AND false THEN"),
             by=PATHS,
+        ),
+        planted(
+            "database-tells-all-who-ask",
+            "of several who ask for fields of one table, each is told of what another asked for",
+            edit(SPECIALISING, "CONTINUE WHEN NOT (asker.fields = '{{}}' OR diff ?| asker.fields);", ""),
+            by=SPECIALISED,
+        ),
+        planted(
+            "other-fields-not-compared",
+            "where the database captures, an event tells only of the changed fields that somebody named",
+            edit(SPECIALISING, "IF was *<> NEW THEN", "IF false THEN"),
+            by=SPECIALISED,
+        ),
+        planted(
+            "gone-column-asks-for-any-field",
+            "while a column is gone, a change of any field fires",
+            edit(
+                SPECIALISING, "IF diff IS NULL OR NOT diff ?| %L THEN", "IF diff IS NULL OR %L IS NULL THEN"
+            ),
+            by="test_specialised_captures.py::"
+            "test_given_a_column_that_is_gone_then_who_asked_for_another_is_told_and_nobody_else",
+        ),
+        planted(
+            "captures-not-made-for-who-asks",
+            "a publication leaves the functions that capture as they were",
+            edit(WHO_ASKS, "  PERFORM lightfield_compile_captures();\n", ""),
+            by=(
+                "test_who_asks.py::"
+                "test_given_a_connection_that_saved_before_when_another_publishes_then_its_next_save_is_told",
+            ),
+        ),
+        planted(
+            "migrate-leaves-functions-of-before",
+            "a function of another release stays until the next publication",
+            edit(DATABASE, "            cursor.execute(specialising.COMPILE_NOW)\n", ""),
+            by="test_specialised_captures.py::"
+            "test_given_a_function_of_another_release_then_verify_tells_and_migrate_mends_it",
+        ),
+        planted(
+            "all-functions-made-anew",
+            "every publication has all sessions read the functions of all watched tables again",
+            edit(SPECIALISING, "p WHERE p.body <> p.prosrc", "p"),
+            by="test_specialised_captures.py::test_nobody_else_s_functions_are_made_anew_by_a_publication",
         ),
         planted(
             "types-dropped-at-once",

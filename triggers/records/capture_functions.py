@@ -33,9 +33,7 @@ from triggers.records.watching import AnyField, Watch
 # the table is not as it was, and what is stored.
 _BEGINS = """
 DECLARE
-  diff jsonb;
-  told jsonb;
-  was record;
+  told jsonb;{declared}
   is_special boolean;  -- it is large, may hold what nobody could read, or was caused. Values to begin with cost a microsecond
   told_cause text[];
   trace text;
@@ -75,6 +73,7 @@ _ENDS = """
 END"""
 _TOLD = "told := jsonb_build_object('id', {id}, 'type', '{entity}', 'fields', {fields}, 'occurred_at', {now}{diff});"
 _DIFF = ", '_diff', diff"
+_DECLARED = "\n  diff jsonb;\n  was record;"
 # The table is not as it was when this was written, or when this connection planned it: any error of that class. A migration
 # took a column or gave it another type, and the one that follows writes already. A block with an EXCEPTION is a transaction
 # inside the transaction, which costs two microseconds; hence one.
@@ -107,7 +106,14 @@ def updated_template(watch: Watch, name: str) -> str:
 
 
 def _template(
-    watch: Watch, name: str, event: str, *, fields: list[dict[str, str]], levels: str, left_changes: str, diff: str
+    watch: Watch,
+    name: str,
+    event: str,
+    *,
+    fields: list[dict[str, str]],
+    levels: str,
+    left_changes: str,
+    diff: str,
 ) -> str:
     """What `specialising` reads.
 
@@ -135,6 +141,7 @@ def _slots(watch: Watch, event: str, left_changes: str, diff: str) -> dict[str, 
             unreadable += " OR coalesce(" + UNREADABLE.format(f"(diff -> {name} -> 'before')") + ", false)"
     return {
         "types": types_of(watch),
+        "declared": _DECLARED if event == "updated" else "",
         "told": _told(watch, diff),
         "is_special": _is_special(watch),
         "is_otherwise": _IS_OTHERWISE,

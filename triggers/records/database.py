@@ -138,7 +138,8 @@ def differences() -> list[str]:
 
 
 def _is_stale() -> bool:
-    return sql.row(who_asks.IS_STALE, {}) != (False,) or sql.row(specialising.IS_STALE, {}) != (False,)
+    looks = (who_asks.IS_STALE, specialising.IS_MISSING, specialising.IS_STALE)
+    return any(sql.row(one, {}) != (False,) for one in looks)
 
 
 def unarranged() -> list[str]:

@@ -11,7 +11,10 @@ from typing import Final
 from triggers.records.columns import literal
 from triggers.records.statements import DATABASE_TRIGGER
 
-STUB: Final = "CREATE FUNCTION {name}() RETURNS trigger {as_owner} AS 'BEGIN RETURN NULL; END'"
+STUB: Final = (
+    "CREATE FUNCTION {name}() RETURNS trigger {as_owner} AS 'BEGIN RETURN NULL; END'"  # until it is compiled
+)
+NOBODY: Final = "BEGIN RETURN NULL; END"
 TEMPLATE: Final = "_template"  # after the name of the function that it is for
 
 # The body of one function. `diff` is null as long as nothing has changed. Where the fields that were named have, and NEW is
@@ -28,6 +31,9 @@ DECLARE
   stored text;
   asked record;
 BEGIN
+  IF askers IS NULL THEN
+    RETURN '{nobody}';
+  END IF;
   IF template ->> 'event' = 'updated' THEN
     SELECT count(*) FILTER (WHERE is_named) AS fields, string_agg(is_changed, ' OR ' ORDER BY n) FILTER (WHERE is_named) AS any_of,
       string_agg(told, E'\\n    ' ORDER BY n) AS every, string_agg(told, E'\\n    ' ORDER BY n) FILTER (WHERE is_named) AS these,
@@ -51,8 +57,8 @@ BEGIN
       unheard := format(E'\\n    IF diff IS NULL OR NOT diff ?| %L THEN\\n      RETURN NULL;\\n    END IF;', named);
     END IF;
   END IF;
-  IF askers IS NULL OR template ->> 'event' = 'updated' AND heard = '' THEN
-    RETURN 'BEGIN RETURN NULL; END';
+  IF template ->> 'event' = 'updated' AND heard = '' THEN
+    RETURN '{nobody}';  -- they ask for fields that are no longer told
   END IF;
   IF cardinality(askers) = 1 THEN
     stored := format($$event_id := {new_id}();
@@ -102,6 +108,9 @@ BEGIN
 END $lightfield$
 """
 COMPILE_NOW: Final = "SELECT lightfield_compile_captures()"
+IS_MISSING: Final = (
+    "SELECT to_regprocedure('lightfield_compile_captures()') IS NULL"  # this release was not migrated to yet
+)
 IS_STALE: Final = f"SELECT EXISTS ({OTHERWISE})"
 
 TEMPLATE_OF: Final = """
@@ -124,6 +133,6 @@ def functions(*, as_owner: str, new_id: str) -> list[str]:
     insert_of_asker = _INSERT.format(**of_asker, shard="asker.shard", trace="trace")
     return [
         TEMPLATE_OF.format(suffix=TEMPLATE),
-        BODY.format(new_id=new_id, insert=insert, insert_of_asker=insert_of_asker),
+        BODY.format(nobody=NOBODY, new_id=new_id, insert=insert, insert_of_asker=insert_of_asker),
         COMPILE.format(as_owner=as_owner, quoted_as_owner=literal(as_owner)),
     ]
