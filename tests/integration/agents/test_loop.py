@@ -71,8 +71,8 @@ def test_calls_are_made_in_order_and_the_model_is_told_what_came_of_them() -> No
     ]
     assert SendTool.called[0][0] == {"frozen": {"n": 2}}
     assert SendTool.called[0][1].key == f"{step.run_id}:agent:call_3"
-    turn: Any = AgentTurn.objects.get(number=4)
-    assert turn.asked["request"] == {"frozen": {"n": 2}}
+    asked: Any = AgentTurn.objects.get(number=4).asked
+    assert asked["request"] == {"frozen": {"n": 2}}
     assert [one["name"] for one in step.output["tool_calls"]] == ["test_read", "test_write", "test_send"]
     assert model.asked[0].key == f"{step.run_id}:agent:turn_1"
 
