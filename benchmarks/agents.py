@@ -27,9 +27,10 @@ SLACK_SECONDS = 15.0  # of the bar, beyond what the model takes
 PATIENCE = 120.0  # seconds beyond it, then it is given up
 LOOK_EVERY = 0.25  # seconds
 WARM_AGENTS = 8
-# Of the worker's process: all that is open, and what is at work or in a transaction.
+# Of the worker's process: all that is open; what is at work or in a transaction; what waits in one for somebody else.
 CONNECTIONS = """
-SELECT count(*), count(*) FILTER (WHERE state <> 'idle'), count(*) FILTER (WHERE state LIKE 'idle in transaction%')
+SELECT count(*), count(*) FILTER (WHERE state <> 'idle'), count(*) FILTER (
+  WHERE state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '1 second')
 FROM pg_stat_activity WHERE application_name LIKE 'lightfield-worker-ai:%'
 """
 RECORDS = "SELECT (SELECT count(*) FROM crm_account WHERE name = ANY (%(names)s)), (SELECT count(*) FROM crm_note WHERE title = ANY (%(names)s))"
@@ -59,7 +60,7 @@ class Figures:
     connections: float  # open at once, at most
     connections_busy_p50: float  # at a statement or in a transaction, while all agents wait
     connections_busy: float  # at most
-    idle_in_transaction: float  # samples in which there was one
+    held: float  # samples in which one was idle in a transaction for over a second
     worker_mb_before: float  # PSS
     worker_mb: float
     worker_cpu_seconds: float
@@ -82,7 +83,7 @@ LINES = (
     Line("connections", "worker-ai's database connections, at most", 0, at_most(4)),
     Line("connections_busy_p50", "  at work, p50 of the samples", 0, at_most(0)),
     Line("connections_busy", "  at work, at most", 0),
-    Line("idle_in_transaction", "  samples with one idle in a transaction", 0, at_most(0)),
+    Line("held", "  samples with one held by whoever waits", 0, at_most(0)),
     Line("worker_mb_before", "worker-ai PSS MB before", 1),
     Line("worker_mb", "worker-ai PSS MB with all agents", 1),
     Line("worker_cpu_seconds", "worker-ai CPU s", 1),
@@ -193,7 +194,7 @@ def _played(stage: Stage, system: Installation, model: Model) -> tuple[Figures, 
         connections=max(count for count, _, _ in samples.connections),
         connections_busy_p50=percentile(busy, 50),
         connections_busy=max(busy),
-        idle_in_transaction=sum(count > 0 for _, _, count in samples.connections),
+        held=sum(count > 0 for _, _, count in samples.connections),
         worker_mb_before=before,
         worker_mb=max(samples.mb),
         worker_cpu_seconds=spent,
