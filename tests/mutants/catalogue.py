@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    agent_texts,
     authors,
     captures,
     claims,
@@ -43,6 +44,7 @@ MUTANTS = (
     *lanes.MUTANTS,
     *floods.MUTANTS,
     *secrets.MUTANTS,
+    *agent_texts.MUTANTS,
     *hosts.MUTANTS,
     *schedules.MUTANTS,
     *decisions.MUTANTS,
