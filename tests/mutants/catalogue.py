@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     agent_tools,
     agents,
+    agent_texts,
     authors,
     captures,
     claims,
@@ -48,6 +49,7 @@ MUTANTS = (
     *lanes.MUTANTS,
     *floods.MUTANTS,
     *secrets.MUTANTS,
+    *agent_texts.MUTANTS,
     *hosts.MUTANTS,
     *models.MUTANTS,
     *schedules.MUTANTS,
