@@ -17,9 +17,9 @@ from tests.agents import (
     ReadTool,
     SendTool,
     WriteTool,
+    an_agent,
     asked_of,
     calls,
-    an_agent,
     gives,
     play,
     played,
@@ -48,7 +48,8 @@ def test_a_model_that_answers_at_once_gives_its_text() -> None:
 
 def test_calls_are_made_in_order_and_the_model_is_told_what_came_of_them() -> None:
     model = Model(
-        calls(("test_read", {"n": 1}), ("test_write", {"name": "Acme"}), ("test_send", {"n": 2})), says("Done.")
+        calls(("test_read", {"n": 1}), ("test_write", {"name": "Acme"}), ("test_send", {"n": 2})),
+        says("Done."),
     )
     step = played(model=model)
 
@@ -70,7 +71,8 @@ def test_calls_are_made_in_order_and_the_model_is_told_what_came_of_them() -> No
     ]
     assert SendTool.called[0][0] == {"frozen": {"n": 2}}
     assert SendTool.called[0][1].key == f"{step.run_id}:agent:call_3"
-    assert AgentTurn.objects.get(number=4).asked["request"] == {"frozen": {"n": 2}}
+    turn: Any = AgentTurn.objects.get(number=4)
+    assert turn.asked["request"] == {"frozen": {"n": 2}}
     assert [one["name"] for one in step.output["tool_calls"]] == ["test_read", "test_write", "test_send"]
     assert model.asked[0].key == f"{step.run_id}:agent:turn_1"
 
@@ -134,7 +136,9 @@ def test_calls_beside_the_final_output_are_made_before_it_wherever_they_stand() 
 
 def test_an_output_beside_a_call_that_failed_is_not_taken() -> None:
     """The model could not know."""
-    model = Model(calls(("test_write", {"no": "name"}), gives({"name": "Ada"})), calls(gives({"name": "Bob"})))
+    model = Model(
+        calls(("test_write", {"no": "name"}), gives({"name": "Ada"})), calls(gives({"name": "Bob"}))
+    )
     step = played(model=model, output_schema=NAME)
 
     assert step.output["output"] == {"name": "Bob"}
@@ -205,10 +209,7 @@ def test_given_a_tool_that_fails_for_now_then_the_attempt_ends_and_the_next_one_
     model = Model(calls(("test_read", {}), (tool.spec.name, {"name": "a"})), says("Done."))
     with asked_of(model):
         run = a_run(an_agent())
-        if tool is ReadTool:
-            step = play(run)
-        else:
-            step = play(run)
+        step = play(run)
         assert (step.status, step.error_code) == ("waiting", "http.unavailable")
         tool.script = None
         step = play(run)
@@ -220,6 +221,19 @@ def test_given_a_tool_that_fails_for_now_then_the_attempt_ends_and_the_next_one_
     if tool is SendTool:
         assert keys == [keys[0]] * 2
         assert [context.is_repeat for _, context in tool.called] == [False, True]
+
+
+def test_given_a_tool_that_sends_then_its_request_is_committed_before_it_leaves() -> None:
+    seen: list[Any] = []
+
+    def look(asked: Any, context: Any) -> Any:
+        seen.extend(AgentTurn.objects.filter(kind="tool").values_list("key", "asked__request", "finished_at"))
+        return {}
+
+    SendTool.script = look
+    step = played(calls(("test_send", {"n": 1})), says("Done."))
+
+    assert seen == [(f"{step.run_id}:agent:call_1", {"frozen": {"n": 1}}, None)]
 
 
 # --- limits ---------------------------------------------------------------------------------------------
@@ -287,9 +301,7 @@ def test_given_a_limit_of_cost_and_no_price_then_nothing_is_asked() -> None:
 
 
 def test_what_a_turn_costs_is_journaled_and_told() -> None:
-    step = played(
-        Reply(text="Done.", usage=Usage(1000, 500), model="m"), price={"input": 2.5, "output": 10}
-    )
+    step = played(Reply(text="Done.", usage=Usage(1000, 500), model="m"), price={"input": 2.5, "output": 10})
 
     turn = AgentTurn.objects.get()
     assert (turn.input_tokens, turn.output_tokens, float(turn.cost or 0)) == (1000, 500, 0.0075)
