@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -145,9 +146,7 @@ def test_the_same_agent_works_with_models_of_either_shape(
         customer = Customer(f"{provider}@example.com", "Ada Byron", provider, f"https://{provider}.example")
         event = demo_workflows.checkout(customer, id=f"evt_{provider}")
         Api(installation.api.base).post(workflow["webhook_url"], event)
-        installation.wait_for(
-            f"the agent of {provider}", lambda flow=workflow: installation.runs(flow, "completed")
-        )
+        installation.wait_for(f"the agent of {provider}", partial(installation.runs, workflow, "completed"))
         (run,) = installation.runs(workflow)
         path = f"/api/v1/runs/{run['id']}"
         turns = installation.api.pages(f"{path}/steps/{agent['key']}/turns")

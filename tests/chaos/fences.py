@@ -68,7 +68,9 @@ SELECT extract(epoch FROM at)::float8, tx::text, substring(writer FROM '[0-9]+$'
   fence_was, fence, status_was, status, is_let_go, is_taken_alive
 FROM chaos.written ORDER BY id
 """
-KEYS = "SELECT key, step_run_id FROM executions_effect UNION SELECT key, step_run_id FROM executions_agentturn"
+KEYS = (
+    "SELECT key, step_run_id FROM executions_effect UNION SELECT key, step_run_id FROM executions_agentturn"
+)
 
 
 def prepare(stack: Stack) -> None:

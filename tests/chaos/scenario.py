@@ -41,7 +41,7 @@ class Scenario:
         self.told: list[str] = []
         self.is_well = False
         self._ends = threading.Event()
-        addresses = workload.publish(stack.api, stack.sink.url, stack.model and stack.model.url)
+        addresses = workload.publish(stack.api, stack.sink.url, stack.model.url if stack.model else None)
         self.scheduled = schedules.publish(stack.api)
         self.sender = Sender(books, stack.api.base, addresses, seed=wanted.seed, rate=wanted.rate)
         self.operator = Operator(books, stack.api, seed=wanted.seed)

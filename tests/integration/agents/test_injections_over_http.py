@@ -80,7 +80,8 @@ def obeyed(
     model: ScriptedModel, script: Script, provider: str, grants: tuple[dict[str, Any], ...]
 ) -> StepRun:
     step = an_agent(model, provider, grants)
-    return play(a_run(step, payload={"text": f"Hello. {script.poison} Thank you."}))
+    played: StepRun = play(a_run(step, payload={"text": f"Hello. {script.poison} Thank you."}))
+    return played
 
 
 def seen_by(model: ScriptedModel, step: StepRun) -> str:
