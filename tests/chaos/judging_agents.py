@@ -114,8 +114,8 @@ class Verdict:
     def _judge_questions(self, asked: Iterable[tuple[str, int]]) -> None:
         """In the order in which the model had them."""
         questions: dict[str, list[int]] = collections.defaultdict(list)
-        for key, nth in asked:
-            questions[step_key(key)].append(nth)
+        for key, turn in asked:
+            questions[step_key(key)].append(turn)
         steps = {step.key: step for step in self._steps.values()}
         for key, numbers in questions.items():
             if key not in steps:
@@ -152,11 +152,6 @@ class Verdict:
                     titles[turn.title] += 1
         for left in done:
             self._blame("a tool wrote and the journal does not know", left)
-        noted: dict[str, int] = {str(title): int(number) for title, number in notes}
-        for title in titles.keys() | noted.keys():
-            found = noted.get(title, 0)
-            if found != titles[title]:
-                self._blame("notes of agents that the journal does not agree with", f"{title}: {found}")
         there: dict[str, int] = dict(notes)
         for title in titles.keys() | there.keys():
             if there.get(title, 0) != titles[title]:

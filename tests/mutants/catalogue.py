@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    agent_texts,
     agent_tools,
     agents,
-    agent_texts,
     authors,
     captures,
     claims,
