@@ -30,6 +30,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from executions import cell_limits, cells, leases
+from executions.agents import asking
 from executions.cell_line import Order, Server
 from lightfield.kernel import bells, logs
 
@@ -203,6 +204,9 @@ def _import_what_cells_need() -> None:
     import kombu.transport.redis  # noqa: F401
     import psycopg_pool  # noqa: F401
     from celery import current_app
+
+    if settings.ROLE == "worker-ai":
+        asking.prepare()
 
     current_app.finalize(auto=True)
     current_app.amqp  # noqa: B018  built when it is first looked at

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from executions import admission, claims
+from executions.agents import asking
 from executions.chain import Chain, Ended, commit_intents_of
 from executions.claims import StepInHand
 from executions.crowd import crowd
@@ -71,6 +72,10 @@ def execute(ids: list[int], *, claim: Claim = claims.claim, in_cell: bool = Fals
     Ids beyond the free threads stay queued: a lease must not run out in a process that has no thread for it.
     Returns how each chain ended, for the message's own report.
     """
+    if (
+        settings.ROLE == "worker-ai"
+    ):  # before the claim, after which time is counted; who has no agents never pays for it
+        asking.prepare()
     number = slots.take(len(ids))
     try:
         return _execute(ids[:number], claim, in_cell=in_cell) if number else []

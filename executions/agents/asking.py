@@ -20,9 +20,15 @@ def ask(question: Question) -> Reply:
     """Ask the question's model. Raises as `Asks` says."""
     if _used is not None:
         return _used(question)
-    from executions.agents.models_asked import ask_model  # two seconds to import
+    from executions.agents.models_asked import ask_model  # seconds to import: see `prepare`
 
     return ask_model(question)
+
+
+def prepare() -> None:
+    """Import what speaks with models. Seconds of work the first time, which must be part of no step's time."""
+    if _used is None:
+        from executions.agents import models_asked  # noqa: F401
 
 
 def use(another: Asks | None) -> Asks | None:

@@ -266,7 +266,11 @@ def _held(code: str, text: str, site: str, host: str, seconds: float) -> Transie
 _AGAINST_HOST: Final = frozenset(
     {"http.connect_failed", "http.dns_failed", "http.connection_lost", "http.timeout"}
 )
-STATUSES_AGAINST_HOST: Final = {429: "http.throttled", **dict.fromkeys((502, 503, 504), "http.unavailable")}
+# 529: overloaded, as Anthropic and some others say.
+STATUSES_AGAINST_HOST: Final = {
+    429: "http.throttled",
+    **dict.fromkeys((502, 503, 504, 529), "http.unavailable"),
+}
 FAIR_SECONDS: Final = 1.0  # a shorter timeout says more of the step than of the host
 
 

@@ -203,6 +203,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("ai.rate_limited", True, None, "The provider takes no more requests for now (429).", "Nothing, if a retry succeeds; else raise the limit at the provider or lower the workflow's concurrency."),
     Entry("ai.overloaded", True, None, "The provider or its model is overloaded.", "Nothing, if a retry succeeds."),
     Entry("ai.unavailable", True, None, "The provider failed to answer the request (5xx).", "Nothing, if a retry succeeds; else look at the provider's status page."),
+    Entry("ai.quota_exhausted", False, None, "The account at the provider has no credit or quota left.", "Pay, or raise the limit at the provider, then replay the run."),
     Entry("ai.unauthorized", False, None, "The provider refused the API key.", "Correct the key, or what it may do."),
     Entry("ai.unknown_model", False, None, "The provider knows no such model.", "Correct the model's name."),
     Entry("ai.request_refused", False, None, "The provider refused the request as it is.", "See the provider's message in the metadata."),

@@ -222,6 +222,12 @@ CONSTANTS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
             "`http.invalid_answer`",
         ),
         ("executions.steps.http_request:MAX_BODY_BYTES", "a request's body, bytes", "`config.invalid`"),
+        ("executions.agents.provided:LONGEST_NAME", "a model's name, characters", "`config.invalid`"),
+        (
+            "executions.agents.model_errors:MESSAGE_CHARS",
+            "what is kept of a provider's message, characters",
+            "its beginning",
+        ),
     ),
     "Failure notices": (
         ("executions.notices.outgoing:POLICY.max_attempts", "tries of one message", "it is `failed`"),
