@@ -52,7 +52,12 @@ def a_request(**more: Any) -> JsonObject:
     """A frozen request, as `ai_agent` makes them."""
     limits = {**LIMITS, **more.pop("limits", {})}
     return {
-        "model": {"provider": "openai", "name": "scripted", "base_url": "http://localhost:1", "api_key": None},
+        "model": {
+            "provider": "openai",
+            "name": "scripted",
+            "base_url": "http://localhost:1",
+            "api_key": None,
+        },
         "instructions": [],
         "prompt": ["Do it."],
         "output_schema": None,
@@ -137,7 +142,9 @@ class WriteTool(ScriptedTool):
     """By default it makes an account of the name that it is given."""
 
     spec = ToolSpec(
-        "test_write", "Writes.", {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+        "test_write",
+        "Writes.",
+        {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
     )
     effect = "writes"
 
@@ -204,7 +211,16 @@ class Story:
         says("Done."),
     )
     # What is asked of whom when nobody dies.
-    WHOLE = ("ask 1", "read call_1", "write call_2", "send call_3", "ask 2", "send call_4", "write call_5", "ask 3")
+    WHOLE = (
+        "ask 1",
+        "read call_1",
+        "write call_2",
+        "send call_3",
+        "ask 2",
+        "send call_4",
+        "write call_5",
+        "ask 3",
+    )
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -242,8 +258,8 @@ class Story:
 # --- runs of agents -------------------------------------------------------------------------------------
 
 
-def play(run: Run) -> StepRun:
-    """One attempt at the agent that this run stands at."""
+def play(run: Run) -> Any:
+    """One attempt at the agent that this run stands at; its step run."""
     from lightfield.kernel import sql
 
     sql.rows("UPDATE executions_steprun SET due_at = clock_timestamp() WHERE status = 'waiting'", {})
@@ -254,7 +270,7 @@ def play(run: Run) -> StepRun:
     return step
 
 
-def played(*answers: Says, model: Model | None = None, **config: Any) -> StepRun:
+def played(*answers: Says, model: Model | None = None, **config: Any) -> Any:
     """One attempt at a new agent whose model answers so."""
     with asked_of(model or Model(*answers)):
         return play(a_run(an_agent(**config)))

@@ -38,6 +38,9 @@ class FindRecordsTool(Tool):
         self.scope = scope
         self.spec = describing.finding(scope)
 
+    def judge(self, arguments: JsonObject) -> None:
+        self.scope.entity(READING, arguments)
+
     def call(self, asked: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002
         arguments = readable(asked)
         self.scope.entity(READING, arguments)
@@ -55,6 +58,9 @@ class GetRecordTool(Tool):
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.spec = describing.getting(scope)
+
+    def judge(self, arguments: JsonObject) -> None:
+        self.scope.entity(READING, arguments)
 
     def call(self, asked: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002
         arguments = readable(asked)

@@ -36,6 +36,9 @@ class WritingTool(Tool):
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
+    def judge(self, arguments: JsonObject) -> None:
+        self.scope.entity(self.operation, arguments)
+
     def call(self, asked: JsonObject, context: ToolContext) -> JsonObject:
         arguments = readable(asked)
         entity = self.scope.entity(self.operation, arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,6 +136,7 @@ class Caller:
             raise _denied(wanted.name)
         if not isinstance(wanted.arguments, dict):
             raise PermanentStepError(INVALID, "The arguments are no JSON object that can be read.")
+        permitted.tool.judge(wanted.arguments)
         if problems := permitted.schema.problems(wanted.arguments):
             raise PermanentStepError(INVALID, problems=problems)
         return permitted.tool
@@ -142,14 +144,15 @@ class Caller:
     def _made(self, tool: Tool, turn: Turn, arguments: JsonObject) -> Turn:
         if tool.effect == "sends":
             request = checked_request(tool.freeze(arguments, self._tool_context(turn.key)))
-            turn = replace(turn, asked={**(turn.asked or {}), "request": request})
+            key = self._journal.key_of_request(turn, request)
+            turn = replace(turn, key=key, asked={**(turn.asked or {}), "request": request})
             self._journal.add(turn)  # together with what has just happened
             self._journal.flush()
             return self._send(tool, turn, request, is_repeat=False)
-        self._journal.flush()
         if tool.effect == "writes":
             context = self._tool_context(turn.key)
             return self._journal.write_with(turn, lambda: _kept(tool.call(arguments, context)))
+        self._journal.flush_urgent()
         began = time.monotonic()
         with _NoConnection():
             answer = _kept(tool.call(arguments, self._tool_context(turn.key)))
@@ -170,7 +173,12 @@ class Caller:
         return self._end(turn, answer=answer, began=began)
 
     def _end(
-        self, turn: Turn, *, answer: Any = None, error: StepError | None = None, began: float | None = None
+        self,
+        turn: Turn,
+        *,
+        answer: Any = None,
+        error: StepError | None = None,
+        began: float | None = None,
     ) -> Turn:
         """Journal what came of it, with the next flush."""
         seconds = 0.0 if began is None else time.monotonic() - began
@@ -179,7 +187,10 @@ class Caller:
         else:
             done = replace(turn, answer=_told(error), error_code=error.code, seconds=seconds)
         is_denied = error is not None and error.code == DENIED
-        self._journal.add(done, _refusal(self._context, done) if is_denied else None)
+        refusal = _refusal(self._context, done) if is_denied else None
+        # What only read, or did nothing, is done again for nothing; a request that was answered is not.
+        has_sent = "request" in (turn.asked or {})
+        self._journal.add(done, refusal, can_wait=not has_sent)
         return done
 
     def _tool_context(self, key: str, *, is_repeat: bool = False) -> ToolContext:
@@ -222,17 +233,20 @@ def _kept(answer: Any) -> Any:
     try:
         return keeping.kept_result(answer)
     except ValueError as error:
-        raise PermanentStepError("step.invalid_output", f"The tool's result cannot be kept: {error}") from None
+        raise PermanentStepError(
+            "step.invalid_output", f"The tool's result cannot be kept: {error}"
+        ) from None
 
 
 def _told(error: StepError) -> JsonObject:
     """As the model, and whoever reads the journal, is told of it."""
-    told: JsonObject = {"code": error.code, "message": keeping.shortened(keeping.clean_text(error.message), 2_000)}
+    told: JsonObject = {
+        "code": error.code,
+        "message": keeping.shortened(keeping.clean_text(error.message), 2_000),
+    }
     if error.metadata:
-        try:
+        with suppress(ValueError):  # a tool's own oddity: code and message say enough
             told["details"] = keeping.kept_result(error.metadata, keeping.LARGEST_DETAILS)
-        except ValueError:
-            pass  # a tool's own oddity: code and message say enough
     return {"error": hiding.hidden_json(told)}
 
 

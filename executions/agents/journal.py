@@ -17,6 +17,8 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
 from executions import timeline, transacting
+from executions.agents import kept_keys
+from executions.agents.kept_keys import KeptKeys
 from executions.agents.models import TurnKind
 from executions.agents.values import JsonObject
 from lightfield.kernel import sql, strict_json
@@ -113,20 +115,32 @@ class Journal:
         self._context = context
         self._pending: list[Turn] = []
         self._entries: list[JsonObject] = []
+        self._is_urgent = False
+        # Not the effect's, which a replay may have from the run that it replays.
+        self._own_key = f"{context.run_id}:{context.step_key}"
+        self._kept_keys = KeptKeys()
         self.turns: list[Turn] = []  # what has happened, and what is begun
 
     # --- reading ----------------------------------------------------------------------------------
 
     def load(self) -> None:
-        """What earlier attempts did; the first one asks nothing."""
-        if self._context.attempt > 1:
-            self.turns = self._persisted(lambda _: _load(self._context.step_run_id))
+        """What earlier attempts did; the first one of a run that is no replay asks nothing."""
+        context = self._context
+        if context.attempt > 1:
+            self.turns = self._persisted(lambda _: _load(context.step_run_id))
+        if context.idempotency_key != self._own_key:  # it came with a replay
+            self._kept_keys = self._persisted(lambda _: kept_keys.load(context.run_id, context.step_key))
 
     def key_of(self, kind: TurnKind) -> str:
         """For the next turn, or the next call."""
         number = sum(turn.kind == kind for turn in self.turns) + 1
         word = "turn" if kind == TurnKind.MODEL else "call"
-        return f"{self._context.idempotency_key}:{word}_{number}"
+        return f"{self._own_key}:{word}_{number}"
+
+    def key_of_request(self, turn: Turn, request: JsonObject) -> str:
+        """The same, unless this very request was sent in the run that is replayed."""
+        used = (one.key for one in self.turns)
+        return self._kept_keys.key_of(turn.name, request, used) or turn.key
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -134,8 +148,14 @@ class Journal:
         """The next row, as it would be."""
         return Turn(len(self.turns) + 1, kind, self.key_of(kind), name, **columns)
 
-    def add(self, turn: Turn, told: JsonObject | None = None) -> None:
-        """To be written with the next flush: a new row, or the end of one that was begun. `told`: the timeline's entry."""
+    def add(self, turn: Turn, told: JsonObject | None = None, *, can_wait: bool = False) -> None:
+        """To be written with the next flush: a new row, or the end of one that was begun.
+
+        Args:
+            told: the timeline's entry for it.
+            can_wait: it may be lost with this process, and is then done again.
+        """
+        self._is_urgent = self._is_urgent or not can_wait
         if turn.number == len(self.turns) + 1:
             self.turns.append(turn)
         else:
@@ -155,7 +175,12 @@ class Journal:
                 self._write(self._pending, self._entries)
 
         self._persisted(write)
-        self._pending, self._entries = [], []
+        self._pending, self._entries, self._is_urgent = [], [], False
+
+    def flush_urgent(self) -> None:
+        """The same, unless all of it can wait."""
+        if self._is_urgent:
+            self.flush()
 
     def write_with(self, turn: Turn, work: Callable[[], Any]) -> Turn:
         """Do a tool's work in the transaction that journals it. Returns the turn with what `work` returned.

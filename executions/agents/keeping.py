@@ -14,7 +14,7 @@ from executions.secrets import hiding
 from lightfield.kernel import strict_json
 from lightfield.kernel.errors import RequestRefused
 
-LONGEST_TEXT: Final = 150_000  # characters of an answer; with all that stands beside it, an output stays below 1 MiB
+LONGEST_TEXT: Final = 150_000  # characters: with what stands beside it, an output stays below 1 MiB
 MOST_CALLS: Final = 201  # in one answer: one more than any step may make
 LARGEST_ARGUMENTS: Final = 524_288  # bytes of all calls of one answer together
 LARGEST_RAW: Final = 1 << 20

@@ -8,10 +8,11 @@ the frozen request and what was answered.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
-from executions.agents import asking, keeping, prompting
+from executions.agents import asking, keeping, prompting, telling
 from executions.agents.calling import Caller, permitted, result_of
 from executions.agents.journal import Journal, Turn
 from executions.agents.models import TurnKind
@@ -28,19 +29,14 @@ from executions.agents.values import (
     Reply,
     Told,
     ToolSpec,
-    Usage,
 )
-from lightfield.kernel import sql, strict_json
+from lightfield.kernel import sql
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import LostRace, PermanentStepError, RequestRefused, StepError
 from workflows.step_types import StepContext
 
 MOST_REPAIRS: Final = 2
 MARGIN_SECONDS: Final = 20.0  # of an attempt beyond limits.seconds: to write down what came last
-TOLD_BYTES: Final = 200_000  # of all calls in the step's output, arguments and results
-TOLD_VALUES: Final = 3_000
-BESIDE_OUTPUT: Final = 4_500  # values, of the 10,000 that a step's output may have
-LONGEST_TOLD: Final = 2_000  # characters of one
 
 
 def run(request: JsonObject, context: StepContext) -> JsonObject:
@@ -73,7 +69,10 @@ class _Agent:
         self.journal = Journal(context)
         self.journal.load()
         self.spending = Spending(
-            request["limits"], request.get("price"), sum(turn.seconds or 0.0 for turn in self.journal.turns), began
+            request["limits"],
+            request.get("price"),
+            sum(turn.seconds or 0.0 for turn in self.journal.turns),
+            began,
         )
         self.caller = Caller(context, self.journal, self.spending, self.permitted)
         self.exchanges: list[Exchange] = []
@@ -98,7 +97,7 @@ class _Agent:
             told, output = self._followed(reply)
             if told is None:
                 self.journal.flush()
-                return self._told_of(output)
+                return telling.output_of(output, self.spending.usage(), self.journal.turns)
             self.exchanges.append((reply, told))
 
     # --- the model --------------------------------------------------------------------------------
@@ -107,7 +106,7 @@ class _Agent:
         turn = self._journaled(TurnKind.MODEL)
         if turn is None:
             return None
-        reply = reply_of(turn)
+        reply = telling.reply_of(turn)
         self.spending.count_turn(reply.usage, turn.cost)
         return reply
 
@@ -118,16 +117,11 @@ class _Agent:
         sql.release()
         self.context.before_sending()
         self.caller.sent()
-        try:
+        with self._in_time():
             reply = keeping.kept_reply(asking.ask(question))
-        except StepError as error:
-            judged = self.spending.judged(error)
-            if judged is error:
-                raise
-            raise judged from None
         crashpoint("CP-A1")
         cost = self.spending.cost_of(reply.usage)
-        self.journal.add(turn_of(reply, self._next_model_turn(), cost, time.monotonic() - began))
+        self.journal.add(telling.turn_of(reply, self._next_model_turn(), cost, time.monotonic() - began))
         self.at += 1
         self.spending.count_turn(reply.usage, cost)
         if not self._begins_by_sending(reply):
@@ -207,13 +201,16 @@ class _Agent:
         assert self.schema is not None
         value: Any = call.arguments
         if not isinstance(value, dict):
-            return None, {"message": prompting.UNFIT, "problems": [_problem("It is no JSON object that can be read.")]}
+            return None, {
+                "message": prompting.UNFIT,
+                "problems": [_problem("It is no JSON object that can be read.")],
+            }
         if not prompting.is_object(self.schema.schema):
             if set(value) != {prompting.WRAPPED}:
                 problem = _problem(f"It has to have the one field {prompting.WRAPPED!r}.")
                 return None, {"message": prompting.UNFIT, "problems": [problem]}
             value = value[prompting.WRAPPED]
-        problems = self.schema.problems(value) or _unkeepable(value)
+        problems = self.schema.problems(value) or telling.flaws_of_output(value)
         return value, {"message": prompting.UNFIT, "problems": problems} if problems else None
 
     def _repair(self, wrong: Any) -> None:
@@ -231,16 +228,22 @@ class _Agent:
         if turn is not None and turn.is_finished:
             self.spending.tool_calls += 1
             return result_of(turn)
-        try:
+        with self._in_time():
             made = self.caller.make(call) if turn is None else self.caller.resume(turn)
+        if turn is None:
+            self.at += 1
+        return result_of(made)
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Around what waits for others: whatever error comes when the time is over, the time is over."""
+        try:
+            yield
         except StepError as error:
             judged = self.spending.judged(error)
             if judged is error:
                 raise
             raise judged from None
-        if turn is None:
-            self.at += 1
-        return result_of(made)
 
     def _journaled(self, kind: TurnKind) -> Turn | None:
         """The next row of the journal, if there is one."""
@@ -251,57 +254,6 @@ class _Agent:
             raise PermanentStepError("step.unexpected", f"Turn {turn.number} of the journal does not fit.")
         self.at += 1
         return turn
-
-    # --- the end ----------------------------------------------------------------------------------
-
-    def _told_of(self, output: Any) -> JsonObject:
-        calls = [turn for turn in self.journal.turns if turn.kind == TurnKind.TOOL]
-        most_chars = min(LONGEST_TOLD, TOLD_BYTES // (8 * max(len(calls), 1)))  # of up to 4 bytes, and two of each
-        most_values = TOLD_VALUES // (2 * max(len(calls), 1))
-        return {
-            "output": output,
-            "usage": self.spending.usage(),
-            "tool_calls": [_call_told(turn, most_chars, most_values) for turn in calls],
-        }
-
-
-def _call_told(turn: Turn, most_chars: int, most_values: int) -> JsonObject:
-    failed = turn.error_code is not None
-    return {
-        "name": turn.name,
-        "arguments": keeping.brief((turn.asked or {}).get("arguments"), most_chars, most_values),
-        "result": None if failed else keeping.brief(turn.answer, most_chars, most_values),
-        "error": turn.error_code,
-    }
-
-
-def turn_of(reply: Reply, turn: Turn, cost: Any, seconds: float) -> Turn:
-    """A model's answer as a row."""
-    answer = asdict(reply)
-    usage, model = answer.pop("usage"), answer.pop("model")
-    return Turn(
-        turn.number,
-        TurnKind.MODEL,
-        turn.key,
-        model or turn.name[: keeping.LONGEST_MODEL],
-        answer={**answer, "calls": list(answer["calls"])},
-        cost=cost,
-        seconds=seconds,
-        **usage,
-    )
-
-
-def reply_of(turn: Turn) -> Reply:
-    """And back."""
-    answer = turn.answer
-    return Reply(
-        text=answer["text"],
-        calls=tuple(CallWanted(**call) for call in answer["calls"]),
-        usage=Usage(turn.input_tokens, turn.output_tokens),
-        model=turn.name,
-        finish=answer["finish"],
-        raw=answer["raw"],
-    )
 
 
 def _usable(schema: JsonObject) -> Schema:
@@ -318,18 +270,7 @@ def _usable(schema: JsonObject) -> Schema:
 def _model_of(request: JsonObject) -> ModelSpec:
     model = request["model"]
     key = model["api_key"]
-    return ModelSpec(
-        model["provider"], model["name"], model["base_url"], None if key is None else tuple(key)
-    )
-
-
-def _unkeepable(value: Any) -> list[JsonObject]:
-    """As a part of the step's output, where it lies one level deeper, beside what is told of the calls."""
-    try:
-        strict_json.check([[value], *[0] * BESIDE_OUTPUT])
-    except RequestRefused as refusal:
-        return [_problem(refusal.message)]
-    return []
+    return ModelSpec(model["provider"], model["name"], model["base_url"], None if key is None else tuple(key))
 
 
 def _problem(detail: str) -> JsonObject:

@@ -78,7 +78,12 @@ def final_tool(schema: JsonObject) -> ToolSpec:
         return ToolSpec(FINAL, description, schema)
     inner = {name: value for name, value in schema.items() if name not in ("$defs", "definitions", "$schema")}
     hoisted = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
-    outer = {"type": "object", "properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
+    outer: JsonObject = {
+        "type": "object",
+        "properties": {WRAPPED: inner},
+        "required": [WRAPPED],
+        "additionalProperties": False,
+    }
     return ToolSpec(FINAL, description, {**outer, **hoisted})
 
 

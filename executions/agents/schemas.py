@@ -116,9 +116,7 @@ def _problems(schema: JsonObject, value: Any) -> list[JsonObject]:
 
 
 def _told(error: Any) -> JsonObject:
-    pointer = "".join(
-        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path
-    )
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.absolute_path)
     return {"pointer": pointer, "detail": str(error.message)[:LONGEST_DETAIL]}
 
 

@@ -55,7 +55,7 @@ class Spending:
     @property
     def answer_tokens(self) -> int:
         """That the next answer may have."""
-        return max(1, min(ANSWER_TOKENS, self.limits["tokens"] - self.tokens))
+        return max(1, min(ANSWER_TOKENS, int(self.limits["tokens"]) - self.tokens))
 
     def usage(self) -> JsonObject:
         """As the step's output and errors tell it."""

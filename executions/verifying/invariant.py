@@ -54,6 +54,7 @@ class Subject(StrEnum):
     STEPS = "executions_steprun"
     ATTEMPTS = "executions_attempt"
     EFFECTS = "executions_effect"
+    TURNS = "executions_agentturn"
     ENTRIES = "executions_timelineentry"
     LANES = "executions_lane"
     NOTICES = "executions_notice"

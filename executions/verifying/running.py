@@ -11,6 +11,7 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 
 from executions.verifying import (
+    agents,
     attempts,
     captures,
     deliveries,
@@ -37,6 +38,7 @@ GROUPS: dict[str, tuple[Invariant, ...]] = {
     "Step runs": steps.INVARIANTS,
     "Attempts": attempts.INVARIANTS,
     "Effects": effects.INVARIANTS,
+    "Agents": agents.INVARIANTS,
     "Timelines": stories.INVARIANTS,
     "Secrets": sealed.INVARIANTS,
     "Notices": notices.INVARIANTS,

@@ -229,6 +229,21 @@ CONSTANTS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
             "its beginning",
         ),
     ),
+    "An agent's tools": (
+        ("executions.agents.tools.arguments:MOST_BYTES", "arguments of one call, bytes", "`config.invalid`"),
+        (
+            "executions.agents.tools.cutting:MOST_BYTES",
+            "what one call tells unless its permission says otherwise, bytes",
+            "cut, with a mark",
+        ),
+        (
+            "executions.agents.tools.cutting:LARGEST_BYTES",
+            "`max_bytes` of a permission, bytes",
+            "422 `config.invalid`",
+        ),
+        ("executions.agents.tools.http:MOST_HOSTS", "hosts of one permission", "422 `config.invalid`"),
+        ("executions.agents.tools.http:SECONDS", "one request, seconds", "`http.timeout`, tried again"),
+    ),
     "Failure notices": (
         ("executions.notices.outgoing:POLICY.max_attempts", "tries of one message", "it is `failed`"),
         ("executions.notices.outgoing:POLICY.cap_seconds", "between two tries, seconds", "no wait is longer"),

@@ -17,6 +17,7 @@ from executions import engine, sweeper
 from executions.models import Run, StepRun
 from executions.notices.models import Notice
 from lightfield.kernel import sql
+from tests.agents import Model, ReadTool, SendTool, agents_installed, an_agent, asked_of, calls, says
 from tests.bellboy import TASKS, Bellboy
 from tests.capturing import capturing, payloads, watching
 from tests.factories import a_published_workflow
@@ -171,6 +172,51 @@ def test_five_record_steps_cost_at_most_seven_transactions_and_two_messages_afte
     own, started = 1 + 2 + 5, 3 if mode == "orm" else 0
     assert transactions <= own + started
     assert bellboy.names() == ["dispatch_shard"] * (2 if mode == "orm" else 1)
+
+
+AGENT = [
+    calls(("test_read", {}), ("test_read", {}), ("rm", {})),
+    calls(("test_write", {"name": "Acme"})),
+    calls(("test_send", {"n": 1}), ("test_send", {"n": 2})),
+    says("Done."),
+]
+
+
+def test_an_agent_costs_a_transaction_for_each_answer_and_one_for_what_must_be_known_before_the_next(
+    bellboy: Bellboy, counter: Counter
+) -> None:
+    held: list[Any] = []
+
+    def look(*_: Any) -> Any:
+        held.append((connection.connection, connection.pool.get_stats()["pool_available"]))  # type: ignore[attr-defined]
+        return {}
+
+    model = Model(*AGENT)
+
+    def answer(question: Any) -> Any:
+        look()
+        return model(question)
+
+    with agents_installed(), asked_of(answer):
+        ReadTool.script = SendTool.script = look
+        transactions = cost_of_a_run(bellboy, counter, [an_agent()])
+
+    assert set(Run.objects.values_list("status", flat=True)) == {"completed"}
+    # Reads and refusals of one answer are written together, and an answer with the first request that it wants.
+    answers, reads, write, requests = 4, 1, 1, 2
+    assert transactions <= 6 + answers + reads + write + requests
+    assert bellboy.names() == ["dispatch_shard", "execute_steps"]
+    assert held == [(None, 1)] * 2 * (4 + 2 + 2)  # nobody waits with a connection in hand
+
+
+def test_an_agent_that_answers_at_once_costs_one_transaction_more_than_any_slow_step(
+    bellboy: Bellboy, counter: Counter
+) -> None:
+    with agents_installed(), asked_of(Model(says("Done."))):
+        transactions = cost_of_a_run(bellboy, counter, [an_agent()])
+
+    assert transactions <= 7
+    assert bellboy.names() == ["dispatch_shard", "execute_steps"]
 
 
 # BEGIN and COMMIT aside: lock, the record's own statements, audit, what it is now, settle.

@@ -35,6 +35,7 @@ TABLES = [
     "workflows_workflowversion",
     "access_auditentry",
     "access_credential",
+    "crm_account",
     "crm_opportunity",
     "crm_contact",
     "triggers_uncapturedwrite",
@@ -616,6 +617,36 @@ PLANTS = [
         "story-keeps-fences",
         "UPDATE executions_timelineentry SET fence = 9 WHERE type = 'step.retrying' AND attempt = 1",
     ),
+    # --- agents
+    Plant("turns-numbered", "DELETE FROM executions_agentturn WHERE number = 2"),
+    Plant("turns-numbered", "UPDATE executions_agentturn SET key = key || '0' WHERE kind = 'tool'"),
+    Plant("turns-numbered", "UPDATE executions_agentturn SET kind = 'tool' WHERE number = 1"),
+    Plant("calls-as-wanted", "UPDATE executions_agentturn SET name = 'rm' WHERE number = 2"),
+    Plant(
+        "calls-as-wanted",
+        'UPDATE executions_agentturn SET asked = asked || \'{"id": "c1"}\' WHERE number = 3',
+    ),
+    Plant(
+        "one-request-per-call",
+        "UPDATE executions_agentturn SET key = 'k', asked = asked || jsonb_build_object('request', id) WHERE number = 4",
+    ),
+    Plant("turns-finished-in-order", "UPDATE executions_agentturn SET finished_at = NULL WHERE number = 4"),
+    Plant(
+        "turns-finished-in-order",
+        "UPDATE executions_agentturn SET finished_at = now() + interval '1 day' WHERE number = 4",
+    ),
+    Plant("turns-under-their-attempt", "UPDATE executions_agentturn SET fence = 7 WHERE number = 1"),
+    Plant("turns-under-their-attempt", "UPDATE executions_agentturn SET attempt = 7 WHERE number = 1"),
+    Plant(
+        "acted-is-not-abandoned",
+        "UPDATE executions_effect SET status = 'abandoned' "
+        "WHERE step_run_id = (SELECT min(step_run_id) FROM executions_agentturn)",
+    ),
+    Plant(
+        "refusals-told",
+        "DELETE FROM executions_timelineentry WHERE metadata->>'error_code' = 'ai.permission_denied' AND attempt = 1",
+    ),
+    Plant("usage-adds-up", "UPDATE executions_agentturn SET input_tokens = 7 WHERE number = 1"),
     # --- notices
     Plant("plan-follows-definition", "UPDATE workflows_workflowversion SET failure_channels = '{}'"),
     Plant(

@@ -16,6 +16,7 @@ from executions.models import Run
 from executions.states import RunStatus
 from lightfield.kernel import bells, sql
 from lightfield.kernel.errors import PermanentStepError, TransientStepError
+from tests.agents import Model, agents_installed, an_agent, asked_of, calls, says
 from tests.bellboy import Bellboy
 from tests.capturing import watching
 from tests.clockwork import SINCE_MIDNIGHT, a_schedule, noon_zone, set_back
@@ -121,6 +122,7 @@ class World:
         self.make_led_to()
         self.make_recorded()
         self.make_written()
+        self.make_asked()
         self.make_scheduled()
         self.make_delivered()
         sweeper.sweep()
@@ -143,6 +145,16 @@ class World:
         late = self.run(self.two_steps, UNAVAILABLE)
         Run.objects.filter(pk=late.pk).update(deadline_at=late.created_at)
         ending.end_run(str(late.pk), status=RunStatus.FAILED, metadata={})
+
+    def make_asked(self) -> None:
+        """Agents: one that read, wrote, sent and was refused, one that failed after it wrote."""
+        wanted = calls(
+            ("test_read", {}), ("test_write", {"name": "Acme"}), ("test_send", {}), ("rm", {"path": "/"})
+        )
+        with agents_installed(), asked_of(Model(wanted, wanted, says("Done."))):
+            assert self.run(a_published_workflow(steps=[an_agent()])).status == "completed"
+        with agents_installed(), asked_of(Model(wanted, REFUSAL)):
+            assert self.run(a_published_workflow(steps=[an_agent()])).status == "failed"
 
     def make_led_to(self) -> None:
         """A run led to one of another workflow, and to an event of its own that is ignored."""

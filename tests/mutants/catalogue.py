@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants import (
     agent_texts,
+    agent_tools,
     authors,
     captures,
     claims,
@@ -52,4 +53,5 @@ MUTANTS = (
     *decisions.MUTANTS,
     *stories.MUTANTS,
     *authors.MUTANTS,
+    *agent_tools.MUTANTS,
 )

@@ -68,7 +68,9 @@ TRANSACTION = (
         planted(
             "record-written-before-the-look",
             "a worker does not look whether the step is still its own before it writes",
-            edit(TRANSACTING, "        lock(step.run_id, step.step_run_id, step.fence, was=step.status)\n", ""),
+            edit(
+                TRANSACTING, "        lock(step.run_id, step.step_run_id, step.fence, was=step.status)\n", ""
+            ),
             by=(
                 SHARED + "test_given_a_second_one_in_the_middle_of_it_then_it_waits_and_writes_nothing",
                 SHARED + "test_given_a_cancel_in_the_middle_then_it_waits_and_finds_the_run_completed",
@@ -112,7 +114,7 @@ TRANSACTION = (
         planted(
             "upserts-side-by-side",
             "two runs that upsert by what is not unique both find nothing and both create",
-            edit(UPSERT, "            match.lock_out()\n", ""),
+            edit(UPSERT, "        match.lock_out()\n", ""),
             by=RACES
             + "test_given_many_runs_that_upsert_the_same_new_record_then_one_creates_and_the_others_update_it",
         ),

@@ -50,7 +50,9 @@ def test_data_that_knows_the_mark_does_not_end_its_block() -> None:
 
 def test_rules_come_before_what_the_author_wrote() -> None:
     mark = prompting.mark_of(KEY)
-    written = prompting.instructions(a_request(instructions=["Be kind to ", {"data": "Ada", "from": "a"}]), KEY)
+    written = prompting.instructions(
+        a_request(instructions=["Be kind to ", {"data": "Ada", "from": "a"}]), KEY
+    )
 
     assert written.index(mark) < written.index("Be kind to ")
     assert written.endswith(f'Be kind to <{mark} from="a">Ada</{mark}>')

@@ -136,4 +136,6 @@ def test_a_hostile_schema_or_value_ends_within_seconds_of_processor_time(name: s
 
 
 def test_a_schema_of_any_size_that_it_may_have_is_judged() -> None:
-    assert flaws_in({"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(1_500)}}) == []
+    assert (
+        flaws_in({"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(1_500)}}) == []
+    )

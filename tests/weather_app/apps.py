@@ -10,4 +10,4 @@ class WeatherConfig(AppConfig):
     label = "weather"
 
     def ready(self) -> None:
-        from tests.weather_app import steps  # noqa: F401  registers the step types
+        from tests.weather_app import steps, tools  # noqa: F401  registers the step types and the kind of tool

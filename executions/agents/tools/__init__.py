@@ -66,6 +66,12 @@ class Tool(ABC):
     # request to the outside, frozen and journaled before it leaves.
     effect: ClassVar[Literal["reads", "writes", "sends"]]
 
+    def judge(self, arguments: JsonObject) -> None:  # noqa: B027  most have nothing to refuse before their schema
+        """Refuse what is not permitted, whatever else is wrong with the arguments: it is asked before their schema is.
+
+        So that an attempt is told as one. `call` judges by itself. Raises PermanentStepError: `ai.permission_denied`.
+        """
+
     def freeze(self, arguments: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002  for tools that send
         """Of a tool that sends: the request, judged and fixed, for every attempt the same. By default the arguments."""
         return arguments

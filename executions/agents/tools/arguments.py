@@ -15,6 +15,7 @@ from workflows.problems import problems_of_model
 
 MOST_BYTES: Final = 256 << 10  # of the arguments of one call
 SHOWN_CHARS: Final = 60
+DENIED: Final = "ai.permission_denied"
 NO_TEMPLATES: Final = "A permission takes no templates: it is fixed when the workflow is published."
 
 
@@ -38,7 +39,7 @@ def denied(tried: str, allowed: str) -> PermanentStepError:
         tried: in a few words, for the timeline: `read "account"`.
         allowed: a sentence for the model.
     """
-    return PermanentStepError("ai.permission_denied", f"Not permitted: {tried}. {allowed}", tried=tried)
+    return PermanentStepError(DENIED, f"Not permitted: {tried}. {allowed}", tried=tried)
 
 
 def shown(value: Any) -> str:

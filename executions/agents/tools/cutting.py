@@ -7,7 +7,7 @@ from typing import Any, Final
 from lightfield.kernel import strict_json
 
 MOST_BYTES: Final = 32 << 10  # that one call tells, unless its permission says otherwise
-LEAST_BYTES, LARGEST_BYTES = 1024, 256 << 10  # what a permission may say
+LEAST_BYTES, LARGEST_BYTES = 1024, 56 << 10  # what a permission may say; the journal keeps 64 KiB of a result
 # Characters of a text and items of a list or object, from generous to mean, until the whole fits.
 _RUNGS: Final = ((16_000, 1000), (4000, 300), (1000, 100), (250, 30), (60, 10), (20, 3))
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from executions import egress
 from executions.agents.tools import AnyGrant, Grant, Tool, ToolContext, ToolKind, register
-from executions.agents.tools.arguments import denied, each_once, flaws_in, readable, shown
+from executions.agents.tools.arguments import DENIED, denied, each_once, flaws_in, readable, shown
 from executions.agents.tools.cutting import LARGEST_BYTES, LEAST_BYTES, MOST_BYTES, cut
 from executions.agents.values import JsonObject, ToolSpec
 from executions.egress.headers import encode_fields
@@ -28,6 +28,7 @@ from workflows.step_types import load_config
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 METHODS: Final[list[Method]] = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 MOST_HOSTS: Final = 20
+HEADER_CHARS: Final = 500  # of one that is told
 SECONDS: Final = 30.0  # one request, lookup to last byte
 ARGUMENTS: Final = ("method", "url", "headers", "query", "json", "body")
 # A list of those that may be, since nobody knows all of those that say who somebody is, or mean another method or host.
@@ -83,6 +84,15 @@ class HttpTool(Tool):
     def __init__(self, reaches: Sequence[Reach]) -> None:
         self.reaches = tuple(reaches)
         self.spec = _spec(self.reaches)
+
+    def judge(self, arguments: JsonObject) -> None:
+        """What cannot be read as a request is refused as that, later: it leads nowhere."""
+        _check_headers(arguments.get("headers"))
+        try:
+            self._check(arguments.get("method"), arguments.get("url"))
+        except PermanentStepError as error:
+            if error.code == DENIED:
+                raise
 
     def freeze(self, arguments: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002
         """Raises PermanentStepError: `ai.permission_denied`, `config.invalid`, `egress.*`."""
@@ -173,7 +183,7 @@ def _check_headers(headers: Any) -> None:
 def _told(answer: egress.Answer, most_bytes: int) -> JsonObject:
     headers = hiding.hidden_fields(answer.headers)
     whole = http_answers.output(answer.status_code, headers, hiding.hidden(answer.body))
-    kept = {name: whole["headers"][name] for name in TOLD_HEADERS if name in whole["headers"]}
+    kept = {name: text[:HEADER_CHARS] for name in TOLD_HEADERS if (text := whole["headers"].get(name))}
     told: JsonObject = {"status_code": answer.status_code, "headers": kept}
     if "encoding" in whole:
         return {**told, "body": None, "cut": f"{len(answer.body):,} bytes that are no text were left out."}

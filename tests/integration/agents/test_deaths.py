@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -84,11 +85,20 @@ def test_given_a_death_anywhere_then_the_agent_goes_on_after_its_last_finished_t
     assert Counter(story.noted()) == Counter([*Story.WHOLE, *again])
     assert list(Account.objects.order_by("name").values_list("name", flat=True)) == ["Acme", "Beta"]
     turns = AgentTurn.objects.order_by("number")
-    assert [turn.kind for turn in turns] == ["model", "tool", "tool", "tool", "model", "tool", "tool", "model"]
+    assert [turn.kind for turn in turns] == [
+        "model",
+        "tool",
+        "tool",
+        "tool",
+        "model",
+        "tool",
+        "tool",
+        "model",
+    ]
     assert all(turn.finished_at is not None for turn in turns)
     assert [a.outcome for a in Attempt.objects.order_by("number")] == ["lost", "ok"]
     assert Effect.objects.get().status == "done"
-    step = run.steps.get()
+    step: Any = run.steps.get()
     assert step.output["usage"] == {
         "turns": 3, "tool_calls": 5, "input_tokens": 30, "output_tokens": 30, "cost": None
     }  # fmt: skip

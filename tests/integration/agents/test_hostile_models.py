@@ -61,6 +61,7 @@ def test_whatever_a_model_answers_the_step_goes_on_and_what_is_kept_is_bounded(n
     assert (step.status, step.error_code) == (
         ("failed", codes[name]) if name in codes else ("completed", None)
     )
+    turn: Any
     for turn in AgentTurn.objects.all():
         assert len(strict_json.canonical([turn.asked, turn.answer])) < 2 * LARGEST_ARGUMENTS
         assert len(turn.name) <= 200
@@ -139,9 +140,7 @@ def test_the_largest_output_beside_the_most_calls_can_be_kept() -> None:
     ReadTool.script = lambda asked, context: {"values": ["ä" * 50] * 600, "n": nested(25)}
     reads = calls(*[("test_read", {"text": "ö" * 1000, "deep": nested(25)})] * 200)
     largest = {"text": "x" * 500_000, "many": list(range(5_000))}
-    step = played(
-        reads, calls(gives(largest)), output_schema={"type": "object"}, limits={"tool_calls": 200}
-    )
+    step = played(reads, calls(gives(largest)), output_schema={"type": "object"}, limits={"tool_calls": 200})
 
     assert step.status == "completed"
     strict_json.check(step.output)

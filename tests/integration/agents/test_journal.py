@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from crm.models import Account
 from executions import admission, claims, egress, services, worker
@@ -76,7 +77,9 @@ def note_a_turn(journal: Journal) -> None:
 
 
 def note_a_refusal(journal: Journal) -> None:
-    turn = journal.next(TurnKind.TOOL, "rm", asked={}, answer={}, error_code="ai.permission_denied", seconds=0.0)
+    turn = journal.next(
+        TurnKind.TOOL, "rm", asked={}, answer={}, error_code="ai.permission_denied", seconds=0.0
+    )
     journal.add(turn, entry("step.logged", step="agent", attempt=1, metadata={"message": "no"}))
     journal.flush()
 
@@ -111,7 +114,9 @@ def test_given_a_step_taken_over_when_its_first_worker_wakes_then_nothing_is_jou
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_given_a_run_that_was_cancelled_then_nothing_more_is_journaled(door: Callable[[Journal], None]) -> None:
+def test_given_a_run_that_was_cancelled_then_nothing_more_is_journaled(
+    door: Callable[[Journal], None],
+) -> None:
     step = in_hand()
     services.cancel_run(run_id=Run.objects.get().pk, by=BY)
     before = everything()
@@ -157,7 +162,9 @@ def test_of_a_zombie_and_a_takeover_at_once_one_wins_and_the_journal_has_no_gap(
     step = in_hand()
     journals = [Journal(context_of(step)) for _ in range(4)]
 
-    results = race(*[partial(note_a_turn, journal) for journal in journals], lambda: taken_over(step.step_run_id))
+    results = race(
+        *[partial(note_a_turn, journal) for journal in journals], lambda: taken_over(step.step_run_id)
+    )
 
     assert isinstance(results[-1], StepInHand)
     assert all(result is None or isinstance(result, LostRace) for result in results[:-1])
@@ -245,7 +252,9 @@ def line() -> Iterator[Proxy]:
         yield proxy
 
 
-def test_given_a_turn_whose_reply_is_lost_then_it_is_there_once_and_nothing_is_asked_again(line: Proxy) -> None:
+def test_given_a_turn_whose_reply_is_lost_then_it_is_there_once_and_nothing_is_asked_again(
+    line: Proxy,
+) -> None:
     def answer(question: Question) -> Reply:
         line.lose_the_answer_to(b"the-word-in-the-answer")
         return says("the-word-in-the-answer")
@@ -277,7 +286,9 @@ def test_given_refusals_whose_reply_is_lost_then_the_timeline_tells_them_once(li
 
 
 @pytest.mark.parametrize("marker", [b"the-name-that-is-written", b"COMMIT"])
-def test_given_a_writing_tool_whose_reply_is_lost_then_it_has_written_once(line: Proxy, marker: bytes) -> None:
+def test_given_a_writing_tool_whose_reply_is_lost_then_it_has_written_once(
+    line: Proxy, marker: bytes
+) -> None:
     """Before its COMMIT it is run again, after it what it wrote is found."""
 
     def work(asked: Any, context: Any) -> Any:
@@ -460,11 +471,21 @@ def test_given_a_host_that_fails_in_the_middle_then_the_agent_waits_for_it_and_n
     assert Effect.objects.get().status == "done"
     if where == "model":
         assert model.turns == [1, 2, 2, 2, 3]
-        assert [q.held_for for q in model.asked] == [None, None, "http.circuit_open", "http.circuit_open", None]
+        assert [q.held_for for q in model.asked] == [
+            None,
+            None,
+            "http.circuit_open",
+            "http.circuit_open",
+            None,
+        ]
         assert not any(question.is_retry for question in model.asked)
     else:
         assert model.turns == [1, 2, 3]
-        assert [context.held_for for _, context in SendTool.called] == [None, "http.circuit_open", "http.circuit_open"]
+        assert [context.held_for for _, context in SendTool.called] == [
+            None,
+            "http.circuit_open",
+            "http.circuit_open",
+        ]
         assert len({context.key for _, context in SendTool.called}) == 1
         assert len(ReadTool.called) == 1
 
@@ -516,18 +537,60 @@ def test_a_journal_that_does_not_fit_what_the_code_makes_of_it_ends_the_step() -
     assert len(ReadTool.called) == 1
 
 
-def test_given_a_replay_then_the_agent_begins_anew() -> None:
-    model = Model(calls(("test_write", {"name": "Acme"})), PermanentStepError("ai.unauthorized", sent=True, answered=True))
+def sends(*numbers: int) -> Reply:
+    return calls(*[("test_send", {"n": n}) for n in numbers])
+
+
+def test_given_a_replay_then_the_agent_begins_anew_and_what_it_sends_again_has_the_key_that_it_had() -> None:
+    """Whatever its receiver knows by that key, it does not do again; and under no key goes anything else than before."""
+    run = a_run(an_agent())
+    with asked_of(Model(sends(1, 2, 2), circuit_open())):
+        failed_for_want_of_its_host(run)
+    again = services.replay_run(run_id=run.pk, by=BY)
+    with asked_of(Model(sends(2, 3), sends(1), circuit_open())):
+        failed_for_want_of_its_host(again)
+    third = services.replay_run(run_id=again.pk, by=BY)
+    model = Model(sends(3, 2, 2, 2, 4), says("Done."))
     with asked_of(model):
-        run = a_run(an_agent())
-        play(run)
-        model.answers[1] = says("Done.")
-        again = services.replay_run(run_id=run.pk, by=BY)
-        step = play(again)
+        step = play(third)
 
     assert step.status == "completed"
-    assert model.turns == [1, 2, 1, 2]
-    assert AgentTurn.objects.filter(step_run=step).count() == 3
+    assert model.turns == [1, 2]
+    assert model.asked[0].key == f"{third.pk}:agent:turn_1"
+    keys = [(asked["frozen"]["n"], context.key) for asked, context in SendTool.called]
+    first, second, last = keys[:3], keys[3:6], keys[6:]
+    assert second == [first[1], (3, f"{again.pk}:agent:call_2"), first[0]]
+    assert last == [
+        second[1],
+        first[1],
+        first[2],
+        (2, f"{third.pk}:agent:call_4"),
+        (4, f"{third.pk}:agent:call_5"),
+    ]
+
+
+def test_a_request_that_was_refused_has_a_new_key_in_a_replay() -> None:
+    def refuse(asked: Any, context: Any) -> Any:
+        raise PermanentStepError("http.client_error", sent=True, answered=True)
+
+    SendTool.script = refuse
+    run = a_run(an_agent())
+    with asked_of(Model(sends(1), circuit_open())):
+        failed_for_want_of_its_host(run)
+    again = services.replay_run(run_id=run.pk, by=BY)
+    with asked_of(Model(sends(1), says("Done."))):
+        play(again)
+
+    assert [context.key for _, context in SendTool.called] == [
+        f"{run.pk}:agent:call_1",
+        f"{again.pk}:agent:call_1",
+    ]
+
+
+def failed_for_want_of_its_host(run: Run) -> None:
+    with override_settings(LIGHTFIELD_CIRCUIT_HOLD_SECONDS=0):
+        assert play(run).status == "failed"
+    assert Effect.objects.get(step_run__run=run).status == "unknown"
 
 
 def all_steps() -> list[str]:

@@ -17,9 +17,9 @@ from tests.agents import (
     ReadTool,
     SendTool,
     WriteTool,
+    an_agent,
     asked_of,
     calls,
-    an_agent,
     gives,
     play,
     played,
@@ -48,7 +48,8 @@ def test_a_model_that_answers_at_once_gives_its_text() -> None:
 
 def test_calls_are_made_in_order_and_the_model_is_told_what_came_of_them() -> None:
     model = Model(
-        calls(("test_read", {"n": 1}), ("test_write", {"name": "Acme"}), ("test_send", {"n": 2})), says("Done.")
+        calls(("test_read", {"n": 1}), ("test_write", {"name": "Acme"}), ("test_send", {"n": 2})),
+        says("Done."),
     )
     step = played(model=model)
 
@@ -134,7 +135,9 @@ def test_calls_beside_the_final_output_are_made_before_it_wherever_they_stand() 
 
 def test_an_output_beside_a_call_that_failed_is_not_taken() -> None:
     """The model could not know."""
-    model = Model(calls(("test_write", {"no": "name"}), gives({"name": "Ada"})), calls(gives({"name": "Bob"})))
+    model = Model(
+        calls(("test_write", {"no": "name"}), gives({"name": "Ada"})), calls(gives({"name": "Bob"}))
+    )
     step = played(model=model, output_schema=NAME)
 
     assert step.output["output"] == {"name": "Bob"}
@@ -205,10 +208,7 @@ def test_given_a_tool_that_fails_for_now_then_the_attempt_ends_and_the_next_one_
     model = Model(calls(("test_read", {}), (tool.spec.name, {"name": "a"})), says("Done."))
     with asked_of(model):
         run = a_run(an_agent())
-        if tool is ReadTool:
-            step = play(run)
-        else:
-            step = play(run)
+        step = play(run)
         assert (step.status, step.error_code) == ("waiting", "http.unavailable")
         tool.script = None
         step = play(run)
@@ -287,9 +287,7 @@ def test_given_a_limit_of_cost_and_no_price_then_nothing_is_asked() -> None:
 
 
 def test_what_a_turn_costs_is_journaled_and_told() -> None:
-    step = played(
-        Reply(text="Done.", usage=Usage(1000, 500), model="m"), price={"input": 2.5, "output": 10}
-    )
+    step = played(Reply(text="Done.", usage=Usage(1000, 500), model="m"), price={"input": 2.5, "output": 10})
 
     turn = AgentTurn.objects.get()
     assert (turn.input_tokens, turn.output_tokens, float(turn.cost or 0)) == (1000, 500, 0.0075)

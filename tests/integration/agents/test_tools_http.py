@@ -132,7 +132,7 @@ def test_a_frozen_request_is_judged_again_when_it_is_sent(named: Any):
     """A row that somebody changed, or one of a version with other permissions, sends nothing."""
     with a_server(answering(http())) as server, a_server(answering(http())) as other:
         endpoint = named(server)
-        frozen = {"method": "GET", "url": other.url, "headers": {}, "body": None}
+        frozen: dict[str, Any] = {"method": "GET", "url": other.url, "headers": {}, "body": None}
         with pytest.raises(PermanentStepError, match=r"ai\.permission_denied"):
             tool_for(endpoint).call(frozen, a_context())
         assert other.requests == server.requests == []
@@ -207,7 +207,9 @@ def test_every_attempt_sends_the_same_under_the_same_key(named: Any):
         tool = tool_for(named(server))
         frozen = tool.freeze({"method": "PUT", "url": server.url, "body": "x"}, a_context(key=KEY))
         for attempt in (1, 2):
-            tool.call(frozen, a_context(key=KEY, attempt=attempt, is_repeat=attempt == 2, is_retry=attempt == 2))
+            tool.call(
+                frozen, a_context(key=KEY, attempt=attempt, is_repeat=attempt == 2, is_retry=attempt == 2)
+            )
         first, second = server.requests
     assert (first.method, first.path, first.body) == (second.method, second.path, second.body)
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == KEY

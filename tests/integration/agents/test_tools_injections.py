@@ -16,12 +16,17 @@ from django.contrib.auth import get_user_model
 
 from crm.models import Account, Contact, Meeting, Note, Opportunity, Record, Task
 from crm.steps.entities import ENTITIES
+from executions.agents.tools.http import METHODS, SENT_HEADERS
+from executions.agents.values import Question, Reply
 from executions.egress import current
+from executions.models import TimelineEntry
 from lightfield.access import credentials
 from lightfield.access.models import AuditEntry
 from lightfield.kernel import sql
+from tests.agents import Model, an_agent, asked_of, calls, play, says, turns_of
 from tests.injections import SCRIPTS, Script, World
 from tests.servers import Server, Visit, a_server, http
+from tests.staging import a_run
 from tests.tool_calls import TRACE, Tell, reads, sends, teller, writes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -195,43 +200,148 @@ def changes(before: dict[str, str], after: dict[str, str]) -> tuple[set[str], se
     return after.keys() - same, {key for key in same if before[key] != after[key]}, before.keys() - same
 
 
+class Watched:
+    """A step's permissions, and all that was there before a model got at its tools."""
+
+    def __init__(self, stage: Stage, grants: tuple[dict[str, Any], ...]) -> None:
+        self.stage, self.grants = stage, grants
+        self.outside = canaries_outside(grants)
+        self.rows = {entity: rows_of(entity) for entity in ENTITIES}
+        self.entries = AuditEntry.objects.count()
+
+    def told(self, told: str, of: object) -> None:
+        found = [text for text in self.outside if text in told]
+        assert not found, (str(of)[:300], told[:500])
+
+    def look(self, script: Script) -> None:
+        """At the records, after a script."""
+        now = {entity: rows_of(entity) for entity in ENTITIES}
+        for entity in ENTITIES:
+            made, changed, gone = changes(self.rows[entity], now[entity])
+            assert not gone, script.name
+            assert not made or permits(self.grants, entity, "create", "upsert"), (script.name, entity)
+            assert not changed or permits(self.grants, entity, "update", "upsert"), (script.name, entity)
+        self.rows = now
+
+    def end(self) -> None:
+        """Look at the far ends and the audit trail."""
+        assert self.stage.other.requests == []
+        allowed = [grant.get("methods", METHODS) for grant in self.grants if grant["type"] == "http"]
+        for received in self.stage.permitted.requests:
+            assert any(received.method in methods for methods in allowed)
+            assert received.headers["host"] == self.stage.permitted.endpoint
+            assert not set(received.headers) - SENT_HEADERS - OWN_HEADERS
+            assert SECRET not in str(received)
+            assert SECRET.encode() not in received.head + received.body
+        entries = AuditEntry.objects.order_by("pk")[self.entries :]
+        written = [entry for entry in entries if entry.action.partition(".")[0] in ENTITIES]
+        assert all(entry.actor.startswith("run ") for entry in written)
+        assert all(entry.metadata["tool"].endswith("_record") for entry in written)
+
+
 @pytest.mark.parametrize("permissions", PERMISSIONS)
 def test_whatever_a_malicious_model_tries_it_reads_writes_and_sends_what_is_permitted_and_nothing_else(
     permissions: str, stage: Stage
 ):
     grants = granted_at(PERMISSIONS[permissions], stage.permitted.endpoint)
-    tell = teller(*grants, key=KEY)
-    outside = canaries_outside(grants)
-    elsewhere, entries = other_tables(), AuditEntry.objects.count()
-    rows = {entity: rows_of(entity) for entity in ENTITIES}
+    tell, watched, elsewhere = teller(*grants, key=KEY), Watched(stage, grants), other_tables()
 
     for script in SCRIPTS:
         for tool, arguments, told in played(script, stage.world, tell):
-            found = [text for text in outside if text in told]
-            assert not found, (script.name, tool, str(arguments)[:300], told[:500])
-        now = {entity: rows_of(entity) for entity in ENTITIES}
-        for entity in ENTITIES:
-            made, changed, gone = changes(rows[entity], now[entity])
-            assert not gone, script.name
-            assert not made or permits(grants, entity, "create", "upsert"), (script.name, entity)
-            assert not changed or permits(grants, entity, "update", "upsert"), (script.name, entity)
-        rows = now
+            watched.told(told, (script.name, tool, arguments))
+        watched.look(script)
 
-    assert stage.other.requests == []
-    methods = {
-        method for grant in grants if grant["type"] == "http" for method in grant.get("methods", ("*",))
-    }
-    for received in stage.permitted.requests:
-        assert {received.method, "*"} & methods
-        assert received.headers["host"] == stage.permitted.endpoint
-        assert received.headers["idempotency-key"] == KEY
-        assert TRACE in received.headers["traceparent"]
-        assert SECRET not in str(received)
-        assert not {"authorization", "cookie", "x-evil"} & set(received.headers)
+    watched.end()
+    assert {received.headers["idempotency-key"] for received in stage.permitted.requests} <= {KEY}
+    assert all(TRACE in received.headers["traceparent"] for received in stage.permitted.requests)
     assert other_tables() == elsewhere
-    told_by = AuditEntry.objects.order_by("pk")[entries:]
-    assert {entry.actor for entry in told_by} <= {"run 01890000-0000-7000-8000-000000000001"}
-    assert all(entry.metadata["tool"].endswith("_record") for entry in told_by)
+
+
+class Malicious:
+    """A model that follows a script, many calls at a time, whatever it is told; `told` is all that it was.
+
+    At most `most` calls, from all of the script: the tools themselves are tried with every one of them above.
+    """
+
+    AT_ONCE = 20
+
+    def __init__(self, script: Script, world: World, most: int = 1000) -> None:
+        every = list(script.calls(world))
+        self.calls = every[:: -(-len(every) // most)]
+        self.told: list[Any] = []
+
+    def __call__(self, question: Question) -> Reply:
+        self.told = [result.content for _, told in question.exchanges for result in told.results]
+        at = len(question.exchanges) * self.AT_ONCE
+        wanted = self.calls[at : at + self.AT_ONCE]
+        return calls(*wanted) if wanted else says("I have done it.")
+
+
+WIDE = {"turns": 1000, "tool_calls": 10_000, "tokens": 10**9, "seconds": 600}
+
+
+def test_through_the_whole_loop_it_is_the_same(stage: Stage):
+    grants = granted_at(PERMISSIONS["a bit of everything"], stage.permitted.endpoint)
+    watched = Watched(stage, grants)
+
+    for script in SCRIPTS:
+        model = Malicious(script, stage.world, most=20)
+        with asked_of(model):
+            step = play(a_run(an_agent(tools=list(grants), limits=WIDE)))
+        watched.told(json.dumps([model.told, step.output]), script.name)
+        watched.look(script)
+        assert (step.status, step.error_code) == ("completed", None), script.name
+
+    watched.end()
+
+
+def test_what_is_not_permitted_is_told_as_that_whatever_else_is_wrong_with_the_arguments(stage: Stage):
+    """The schema of the arguments names what is permitted; an attempt at more is no mere mistake."""
+    grants = granted_at(PERMISSIONS["a bit of everything"], stage.permitted.endpoint)
+    wanted = [
+        ("find_records", {"entity": "note", "limit": 100_000}),
+        ("get_record", {"entity": "users"}),
+        ("create_record", {"entity": "opportunity", "fields": "{}"}),
+        ("update_record", {"entity": ["account"]}),
+        ("upsert_record", {}),
+        ("http_request", {"method": "TRACE", "url": f"http://{stage.permitted.endpoint}/"}),
+        ("http_request", {"method": "GET", "url": f"http://{stage.other.endpoint}/", "auth": {}}),
+        (
+            "http_request",
+            {"method": "GET", "url": f"http://{stage.permitted.endpoint}/", "headers": {"Cookie": 1}},
+        ),
+    ]
+    mistaken = [
+        ("find_records", {"entity": "account", "limit": 100_000}),
+        ("http_request", {"method": "GET", "url": "nowhere"}),
+    ]
+
+    with asked_of(Model(calls(*wanted), calls(*mistaken), says("Done."))):
+        step = play(a_run(an_agent(tools=list(grants))))
+
+    codes = [error_code for _, kind, _, error_code in turns_of(step) if kind == "tool"]
+    assert codes == ["ai.permission_denied"] * len(wanted) + ["ai.invalid_arguments", "egress.invalid_url"]
+    refused = TimelineEntry.objects.filter(run=step.run_id, type="step.logged")
+    assert [entry.metadata["tool"] for entry in refused] == [name for name, _ in wanted]
+    assert "'users'" in refused[1].metadata["message"]
+
+
+def test_a_step_that_permits_nothing_ends_by_its_limits_and_the_timeline_says_what_was_tried(stage: Stage):
+    watched = Watched(stage, ())
+
+    for script in SCRIPTS:
+        model = Malicious(script, stage.world)
+        with asked_of(model):
+            step = play(a_run(an_agent(tools=[])))
+        watched.told(json.dumps([model.told, step.output]), script.name)
+        is_too_much = len(model.calls) > 20
+        assert step.error_code == ("ai.limit_tool_calls" if is_too_much else None), script.name
+        tried = TimelineEntry.objects.filter(run=step.run_id, type="step.logged")
+        assert {entry.metadata["error_code"] for entry in tried} == {"ai.permission_denied"}
+        assert len(tried) == min(20, len(model.calls))
+
+    watched.end()
+    assert stage.permitted.requests == []
 
 
 def test_the_scripts_are_fifty_and_more_and_no_step_that_permits_what_they_try_is_untouched(stage: Stage):
