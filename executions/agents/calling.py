@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError
 from pydantic import ValidationError
 
 from executions.agents import keeping, tools
-from executions.agents.journal import Journal, Turn
+from executions.agents.journal import Journal, Turn, unknown_to_others
 from executions.agents.models import TurnKind
 from executions.agents.schemas import Schema
 from executions.agents.spending import Spending
@@ -23,7 +23,6 @@ from executions.secrets import hiding
 from executions.timeline import entry
 from executions.transacting import CANCELLED
 from lightfield.kernel import sql
-from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import PermanentStepError, RequestRefused, StepError, TransientStepError
 from workflows.step_types import StepContext
 
@@ -167,9 +166,9 @@ class Caller:
             with _NoConnection():
                 answer = _kept(tool.call(request, context))
         except PermanentStepError as error:
-            crashpoint("CP-A2")
+            unknown_to_others()
             return self._end(turn, error=error, began=began)
-        crashpoint("CP-A2")
+        unknown_to_others()
         return self._end(turn, answer=answer, began=began)
 
     def _end(

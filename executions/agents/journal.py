@@ -208,7 +208,7 @@ class Journal:
                     answer = work()
                 done = replace(turn, answer=answer, seconds=time.monotonic() - began)
                 self._write([done], [])
-                crashpoint("CP-A2")
+                unknown_to_others()
             return done
 
         return transacting.repeated(once, run_id=context.run_id, step=context.step_key)
@@ -258,6 +258,11 @@ class Journal:
             self._context.before_sending()
             time.sleep(delay)
             delay, is_repeated = min(delay * 2, LONGEST_DELAY), True
+
+
+def unknown_to_others() -> None:
+    """Here a tool has done its work, and no row says so yet."""
+    crashpoint("CP-A2")
 
 
 def _load(step_run_id: int) -> list[Turn]:

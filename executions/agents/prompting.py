@@ -77,7 +77,7 @@ def final_tool(schema: JsonObject) -> ToolSpec:
     if is_object(schema):
         return ToolSpec(FINAL, description, schema)
     inner = {name: value for name, value in schema.items() if name not in ("$defs", "definitions", "$schema")}
-    hoisted = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+    hoisted: JsonObject = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
     outer: JsonObject = {
         "type": "object",
         "properties": {WRAPPED: inner},

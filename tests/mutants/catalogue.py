@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     agent_texts,
     agent_tools,
+    agents,
     authors,
     captures,
     claims,
@@ -43,6 +44,7 @@ MUTANTS = (
     *endings.MUTANTS,
     *failing.MUTANTS,
     *effects.MUTANTS,
+    *agents.MUTANTS,
     *lanes.MUTANTS,
     *floods.MUTANTS,
     *secrets.MUTANTS,

@@ -73,7 +73,7 @@ def _event(event: Any) -> dict[str, Any]:
 def empty() -> None:
     """Forget all rows of worlds, keep their workflows."""
     sql.rows(
-        "TRUNCATE executions_notice, executions_timelineentry, executions_effect, executions_attempt, executions_steprun, "
+        "TRUNCATE executions_notice, executions_agentturn, executions_timelineentry, executions_effect, executions_attempt, executions_steprun, "
         "executions_run, triggers_tick, triggers_outboxevent",
         {},
     )

@@ -90,7 +90,8 @@ def test_what_came_in_order_is_kept_as_it_came() -> None:
 
     ((reply, _),) = model.asked[1].exchanges
     assert reply.raw == {"as": "it came"}
-    assert AgentTurn.objects.get(number=1).answer["raw"] == {"as": "it came"}
+    turn: Any = AgentTurn.objects.get(number=1)
+    assert turn.answer["raw"] == {"as": "it came"}
 
 
 @pytest.mark.parametrize(

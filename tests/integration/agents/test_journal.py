@@ -113,6 +113,18 @@ def test_given_a_step_taken_over_when_its_first_worker_wakes_then_nothing_is_jou
     assert Account.objects.count() == 0
 
 
+def test_given_a_zombie_then_the_tools_own_code_is_not_even_asked() -> None:
+    step = in_hand()
+    journal = Journal(context_of(step))
+    taken_over(step.step_run_id)
+    asked: list[None] = []
+
+    with pytest.raises(LostRace):
+        journal.write_with(journal.next(TurnKind.TOOL, "test_write", asked={}), lambda: asked.append(None))
+
+    assert asked == []
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_given_a_run_that_was_cancelled_then_nothing_more_is_journaled(
     door: Callable[[Journal], None],

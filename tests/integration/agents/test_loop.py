@@ -71,7 +71,8 @@ def test_calls_are_made_in_order_and_the_model_is_told_what_came_of_them() -> No
     ]
     assert SendTool.called[0][0] == {"frozen": {"n": 2}}
     assert SendTool.called[0][1].key == f"{step.run_id}:agent:call_3"
-    assert AgentTurn.objects.get(number=4).asked["request"] == {"frozen": {"n": 2}}
+    turn: Any = AgentTurn.objects.get(number=4)
+    assert turn.asked["request"] == {"frozen": {"n": 2}}
     assert [one["name"] for one in step.output["tool_calls"]] == ["test_read", "test_write", "test_send"]
     assert model.asked[0].key == f"{step.run_id}:agent:turn_1"
 
@@ -220,6 +221,19 @@ def test_given_a_tool_that_fails_for_now_then_the_attempt_ends_and_the_next_one_
     if tool is SendTool:
         assert keys == [keys[0]] * 2
         assert [context.is_repeat for _, context in tool.called] == [False, True]
+
+
+def test_given_a_tool_that_sends_then_its_request_is_committed_before_it_leaves() -> None:
+    seen: list[Any] = []
+
+    def look(asked: Any, context: Any) -> Any:
+        seen.extend(AgentTurn.objects.filter(kind="tool").values_list("key", "asked__request", "finished_at"))
+        return {}
+
+    SendTool.script = look
+    step = played(calls(("test_send", {"n": 1})), says("Done."))
+
+    assert seen == [(f"{step.run_id}:agent:call_1", {"frozen": {"n": 1}}, None)]
 
 
 # --- limits ---------------------------------------------------------------------------------------------
