@@ -78,7 +78,9 @@ def test_what_it_did_is_in_the_api_as_the_loop_wrote_it() -> None:
         ("model", None),
         ("model", None),
     ]
-    assert all(set(turn["answer"]) == {"text", "calls", "finish"} for turn in turns if turn["kind"] == "model")
+    assert all(
+        set(turn["answer"]) == {"text", "calls", "finish"} for turn in turns if turn["kind"] == "model"
+    )
     assert turns[3]["answer"]["error"]["code"] == "ai.permission_denied"
     assert "hunter2" not in str(turns)
 
