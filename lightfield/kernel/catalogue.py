@@ -192,7 +192,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("egress.denied_port", False, None, "The port is not one that steps may reach.", "Use 80, 443, 8080 or 8443, or list host:port in LIGHTFIELD_EGRESS_ALLOW."),
     Entry("egress.denied_method", False, None, "The method is not allowed.", "Use GET, POST, PUT, PATCH or DELETE."),
     Entry("egress.invalid_header", False, None, "A header cannot be sent.", "Remove or correct the header named in the message."),
-    # run.*, step.*, engine.*: the machinery
+    # ai.*: agents and the models that they ask
     Entry("ai.no_model", False, None, "No model is named, and none is set for the installation.", "Name one in the step's config, or set LIGHTFIELD_AI_MODEL for the installation. A step with a base_url names its own."),
     Entry("ai.no_key", False, None, "There is no API key for the model.", "Give the step an api_key with a secret, or set LIGHTFIELD_AI_API_KEY for the workers."),
     Entry("ai.no_price", False, None, "The cost is limited, and the model's price is not known.", "Add the model to LIGHTFIELD_AI_PRICES, or leave limits.cost out."),
@@ -218,6 +218,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("ai.limit_tokens", False, None, "The agent used more tokens than its limit.", "Raise limits.tokens, or give it less to read."),
     Entry("ai.limit_seconds", False, None, "The agent took longer than its limit.", "Raise limits.seconds, or give it a smaller task."),
     Entry("ai.limit_cost", False, None, "The agent cost more than its limit.", "Raise limits.cost, or take a cheaper model."),
+    # run.*, step.*, engine.*: the machinery
     Entry("run.illegal_transition", False, 409, "The run's status does not allow this.", "Look at the run's status."),
     Entry("run.not_latest", False, 409, "The run has been replayed already.", "Replay the newest run of the event."),
     Entry("run.cancelled", False, None, "The run was cancelled by a person.", "Replay it if that was a mistake." ),
