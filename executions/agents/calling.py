@@ -16,6 +16,7 @@ from executions.agents.journal import Journal, Turn, unknown_to_others
 from executions.agents.models import TurnKind
 from executions.agents.schemas import Schema
 from executions.agents.spending import Spending
+from executions.agents.telling import shown
 from executions.agents.tools import Tool, ToolContext
 from executions.agents.values import FINAL, CallResult, CallWanted, JsonObject
 from executions.attempts import checked_request
@@ -263,6 +264,6 @@ def _refusal(context: StepContext, turn: Turn) -> JsonObject:
             "message": f"The agent was refused {turn.name}: {turn.answer['error']['message']}"[:500],
             "error_code": turn.error_code,
             "tool": turn.name,
-            "tried": keeping.brief(asked.get("arguments"), TRIED_CHARS, 20),
+            "tried": keeping.brief(shown(asked), TRIED_CHARS, 20),
         },
     )
