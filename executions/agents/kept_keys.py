@@ -22,7 +22,10 @@ SELECT DISTINCT ON (up.above, t.number) t.key, t.name, t.asked->'request'
 FROM up JOIN executions_steprun s ON s.run_id = up.id AND s.key = %(step)s::text
 JOIN executions_agentturn t ON t.step_run_id = s.id
 WHERE t.asked->'request' IS NOT NULL
-  AND (t.error_code IS NULL OR t.answer->'error'->'details'->>'status_code' LIKE '2__') ORDER BY up.above, t.number
+  AND (t.error_code IS NULL OR t.answer->'error'->'details'->>'status_code' LIKE '2__')
+  -- refused by an answer that is told as any other; those left out say that it may still be under way, or was not looked at
+  AND coalesce(t.answer->>'status_code', '') !~ '^4(?!08|09|25|29)'
+ORDER BY up.above, t.number
 """
 
 

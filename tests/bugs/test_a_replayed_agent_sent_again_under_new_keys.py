@@ -63,3 +63,15 @@ def test_given_a_request_that_was_taken_with_an_unusable_answer_then_a_replay_ke
     run, keys = keys_of_a_replay(limits={"turns": 1})
 
     assert keys == [f"{run.pk}:agent:call_1"] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "is_kept"), [(200, True), (402, False), (409, True), (429, True), (503, True)]
+)
+def test_given_a_status_that_is_told_to_the_model_then_only_a_refusal_gets_a_new_key(
+    status: int, is_kept: bool
+) -> None:
+    SendTool.script = lambda asked, context: {"status_code": status}
+    _, (first, second) = keys_of_a_replay(limits={"turns": 1})
+
+    assert (first == second) is is_kept

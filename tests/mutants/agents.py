@@ -176,6 +176,12 @@ JOURNALED = (
             + "test_given_a_request_that_was_taken_with_an_unusable_answer_then_a_replay_keeps_its_key",
         ),
         planted(
+            "refused-under-its-old-key",
+            "a request that was answered with a refusal goes out under the same key in a replay",
+            edit("executions/agents/kept_keys.py", "!~ '^4(?!08|09|25|29)'", "!~ '^x'"),
+            by=REPLAYED + "test_given_a_status_that_is_told_to_the_model_then_only_a_refusal_gets_a_new_key",
+        ),
+        planted(
             "sent-as-it-came",
             "the first attempt sends a request in another spelling than the journal has",
             edit(JOURNAL, "        begun = replace(turn, asked=_read(asked))\n", "        begun = turn\n"),
