@@ -56,7 +56,7 @@ def warnings_of(definition: Definition) -> list[Problem]:
 def _type_warnings(step: StepSpec, at: str, origins: Mapping[str, str]) -> list[Problem]:
     """What the step's type says of a config that it would not refuse."""
     step_type = step_types.find(step.type)
-    if step_type is None or step_types.validate_config(step_type, step.config):
+    if step_type is None or step_types.config_problems(step_type.Config, step.config):
         return []
     try:
         found = step_type.warnings(step.config, origins)

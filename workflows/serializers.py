@@ -111,7 +111,7 @@ class PublishedSerializer(serializers.Serializer[Any]):
         many=True,
         read_only=True,
         source="foreseen",
-        help_text="What will probably go wrong when it runs; nothing was refused for it.",
+        help_text="What will probably go wrong when it runs, or puts data at risk; nothing was refused for it.",
     )
 
 

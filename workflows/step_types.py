@@ -116,7 +116,7 @@ class StepType(ABC, Generic[C]):
         return []
 
     def warnings(self, config: JsonObject, origins: Mapping[str, str]) -> list[Problem]:  # noqa: ARG002
-        """What may go wrong with a config that can be published, pointers into it: publishing tells, and refuses nothing.
+        """What may go wrong with a config whose shape is right, pointers into it: publishing tells, and refuses nothing.
 
         `origins` says where data can come from: `trigger` and the keys of earlier steps, each with its type.
         """

@@ -14,7 +14,7 @@ from executions.agents import tools
 from executions.agents.values import JsonObject
 from lightfield.kernel.errors import Problem
 from workflows import step_types
-from workflows.expressions import TemplateFault, references_of
+from workflows.expressions import TemplateFault, references_of, templates_in
 from workflows.step_types import TransactionalStepType, config_problems
 
 # What these give was made here, or by the clock: nobody outside writes it.
@@ -51,23 +51,31 @@ def warnings_of(config: JsonObject, origins: Mapping[str, str]) -> list[Problem]
                 "a model gives more weight to its instructions than to anything else.",
             )
         )
-    grants = config.get("tools") or []
-    found += _exposure(grants, read["instructions"] | read["prompt"], origins)
-    for number, grant in enumerate(grants):
-        kind = tools.find(grant["type"])
+    grants = _right(config.get("tools"))
+    found += _exposure([kind for _, kind in grants.values()], read["instructions"] | read["prompt"], origins)
+    for number, (grant, kind) in grants.items():
         found += [
-            replace(problem, pointer=f"/tools/{number}{problem.pointer}")
-            for problem in (kind.warnings(grant) if kind else [])
+            replace(problem, pointer=f"/tools/{number}{problem.pointer}") for problem in kind.warnings(grant)
         ]
     return found
 
 
-def _exposure(grants: Sequence[JsonObject], read: set[str], origins: Mapping[str, str]) -> list[Problem]:
+def _right(written: Any) -> dict[int, tuple[JsonObject, tools.AnyKind]]:
+    """The permissions that nothing is wrong with, by their places, each with its kind; the others are told as problems."""
+    found = {}
+    for number, grant in enumerate(written if isinstance(written, list) else []):
+        named = grant.get("type") if isinstance(grant, dict) else None
+        kind = tools.find(named) if isinstance(named, str) else None
+        if kind is not None and not any(templates_in(grant)) and not _flaws(grant, ""):
+            found[number] = (grant, kind)
+    return found
+
+
+def _exposure(kinds: Sequence[tools.AnyKind], read: set[str], origins: Mapping[str, str]) -> list[Problem]:
     """Private data, input from outside and a way out: with all three, whoever writes the input may read the data."""
-    kinds = {name: kind for grant in grants if (kind := tools.find(name := grant["type"]))}
-    ways_out = sorted(name for name, kind in kinds.items() if kind.sends_out)
-    private = sorted(name for name, kind in kinds.items() if kind.reads_private)
-    private += sorted(root for root in read if _is_private(origins[root]))
+    ways_out = {kind.name for kind in kinds if kind.sends_out}
+    private = {kind.name for kind in kinds if kind.reads_private}
+    private |= {root for root in read if _is_private(origins[root])}
     if not (ways_out and private and read):
         return []
     return [
@@ -96,5 +104,5 @@ def _is_private(origin: str) -> bool:
     return origin == OF_RECORDS or isinstance(step_types.find(origin), TransactionalStepType)
 
 
-def _listed(names: Sequence[str] | set[str]) -> str:
-    return ", ".join(dict.fromkeys(sorted(names)))
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))

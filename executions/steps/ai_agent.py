@@ -50,7 +50,9 @@ class AiAgentConfig(StepConfig):
     tools: list[dict[str, JsonValue]] = Field(
         default_factory=list, max_length=50, description="What the step permits; nothing else can be done."
     )
-    limits: AgentLimits = Field(default_factory=AgentLimits)
+    limits: AgentLimits = Field(
+        default_factory=AgentLimits, description="turns, tool_calls, tokens, seconds and cost"
+    )
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> JsonObject:

@@ -28,7 +28,7 @@ from tests.chaos.scenario import Scenario
 from tests.chaos.sink import Sink
 from tests.chaos.stack import Stack
 
-QUICK_POINTS = ("CP-W3", "CP-D3", "CP-D2", "CP-R1", "CP-A2", "CP-S3", "CP-S4", "CP-S6")
+QUICK_POINTS = ("CP-W3", "CP-D3", "CP-D2", "CP-R1", "CP-S3", "CP-S4", "CP-S6")
 
 
 def main() -> int:

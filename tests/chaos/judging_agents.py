@@ -114,18 +114,18 @@ class Verdict:
     def _judge_questions(self, asked: Iterable[tuple[str, int]]) -> None:
         """In the order in which the model had them."""
         questions: dict[str, list[int]] = collections.defaultdict(list)
-        for key, nth in asked:
-            questions[step_key(key)].append(nth)
+        for key, turn in asked:
+            questions[step_key(key)].append(turn)
         steps = {step.key: step for step in self._steps.values()}
         for key, numbers in questions.items():
             if key not in steps:
                 self._blame("a question of a step that is not there", key)
             else:
                 self._judge_conversation(steps[key], numbers)
-        for turn in itertools.chain(*self._turns.values()):
-            number = turn.key.rpartition("_")[2]
-            if turn.kind == "model" and int(number) not in questions[step_key(turn.key)]:
-                self._blame("a turn that the model was never asked", turn.key)
+        for row in itertools.chain(*self._turns.values()):
+            number = row.key.rpartition("_")[2]
+            if row.kind == "model" and int(number) not in questions[step_key(row.key)]:
+                self._blame("a turn that the model was never asked", row.key)
 
     def _judge_conversation(self, step: Step, numbers: list[int]) -> None:
         """Turns that it asked for, in order."""
@@ -152,11 +152,11 @@ class Verdict:
                     titles[turn.title] += 1
         for left in done:
             self._blame("a tool wrote and the journal does not know", left)
-        noted: dict[str, int] = {str(title): int(number) for title, number in notes}
-        for title in titles.keys() | noted.keys():
-            found = noted.get(title, 0)
-            if found != titles[title]:
-                self._blame("notes of agents that the journal does not agree with", f"{title}: {found}")
+        there: dict[str, int] = dict(notes)
+        for title in titles.keys() | there.keys():
+            if there.get(title, 0) != titles[title]:
+                words = f"{title}: {there.get(title, 0)}, not {titles[title]}"
+                self._blame("notes of agents that the journal does not agree with", words)
 
     def _judge_requests(self, arrivals: Mapping[str, list[Arrival]]) -> None:
         """A line of the journal is there before the request leaves; nothing leaves once the line is finished."""

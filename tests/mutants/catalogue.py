@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    agent_texts,
     agent_tools,
     agents,
     authors,
@@ -48,6 +49,7 @@ MUTANTS = (
     *lanes.MUTANTS,
     *floods.MUTANTS,
     *secrets.MUTANTS,
+    *agent_texts.MUTANTS,
     *hosts.MUTANTS,
     *models.MUTANTS,
     *schedules.MUTANTS,

@@ -427,8 +427,18 @@ def test_a_step_type_whose_warnings_fail_keeps_nobody_from_publishing(monkeypatc
     assert warnings_of(definition_of({})) == []
 
 
-def test_a_step_that_cannot_be_published_is_not_warned_of():
-    assert warnings_of(definition_of({"instructions": "{{ trigger.x }}", "tools": [{"type": "shell"}]})) == []
+def test_what_is_wrong_elsewhere_keeps_no_warning_back(settings):
+    settings.LIGHTFIELD_AI_MODEL = ""
+    config = {
+        "instructions": "{{ trigger.x }}",
+        "tools": [{"type": "shell"}, {"type": "peek"}, "{{ trigger.t }}", {"type": 5}, PEEK, SHOUT],
+    }
+
+    found = warnings_of(definition_of(config))
+    odd = warnings_of(definition_of({**config, "tools": "{{ trigger.tools }}"}))
+
+    assert [problem.code for problem in found] == ["ai.data_in_instructions", "ai.exposed_data"]
+    assert [problem.code for problem in odd] == ["ai.data_in_instructions"]
 
 
 def test_who_only_publishes_imports_nothing_that_speaks_with_models():

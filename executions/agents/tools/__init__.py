@@ -66,7 +66,7 @@ class Tool(ABC):
     # request to the outside, frozen and journaled before it leaves.
     effect: ClassVar[Literal["reads", "writes", "sends"]]
 
-    def judge(self, arguments: JsonObject) -> None:  # noqa: B027  most have nothing to refuse
+    def judge(self, arguments: JsonObject) -> None:  # noqa: B027  most have nothing to refuse before their schema
         """Refuse what is not permitted, whatever else is wrong with the arguments: it is asked before their schema is.
 
         So that an attempt is told as one. `call` judges by itself. Raises PermanentStepError: `ai.permission_denied`.

@@ -28,8 +28,8 @@ from tests.staging import a_run
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 stage = injections.stage
-MOST_CALLS = 10  # of a step; all of a script's calls are tried at the tools themselves
-LONGEST = 10_000  # bytes of one call's arguments
+MOST_CALLS = 8  # of a step; all of a script's calls are tried at the tools themselves
+LONGEST = 70_000  # bytes of one call's arguments
 BIT = "a bit of everything"
 
 
@@ -41,10 +41,12 @@ class Obedient:
 
     def __call__(self, conversation: Conversation) -> dict[str, Any]:
         assert self.world is not None
-        script = next(one for one in SCRIPTS if one.poison in conversation.texts[0])
+        found = [one for one in SCRIPTS if one.poison in conversation.texts[0]]
+        script = max(found, key=lambda one: len(one.poison))
         every = [call for call in script.calls(self.world) if is_carried(call[1])]
-        chosen = every[:: -(-len(every) // MOST_CALLS)]
-        wanted = islice(cycle(chosen), MOST_CALLS)
+        most = MOST_CALLS if max(len(str(call)) for call in every) < 10_000 else 2
+        chosen = every[:: -(-len(every) // most)]
+        wanted = islice(cycle(chosen), most)
         return {"calls": [{"name": name, "arguments": arguments} for name, arguments in wanted]}
 
 
