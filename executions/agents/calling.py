@@ -146,9 +146,8 @@ class Caller:
             request = checked_request(tool.freeze(arguments, self._tool_context(turn.key)))
             key = self._journal.key_of_request(turn, request)
             turn = replace(turn, key=key, asked={**(turn.asked or {}), "request": request})
-            self._journal.add(turn)  # together with what has just happened
-            self._journal.flush()
-            return self._send(tool, turn, request, is_repeat=False)
+            begun = self._journal.begin(turn)  # together with what has just happened
+            return self._send(tool, begun, (begun.asked or {})["request"], is_repeat=False)
         if tool.effect == "writes":
             context = self._tool_context(turn.key)
             return self._journal.write_with(turn, lambda: _kept(tool.call(arguments, context)))
