@@ -24,8 +24,8 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
 from executions.agents import conversations
-from executions.agents.transport import QuestionTransport, finished
 from executions.agents.provided import PUBLIC
+from executions.agents.transport import QuestionTransport, finished
 from executions.agents.values import ModelSpec, Question, Reply
 from lightfield.kernel.errors import PermanentStepError
 

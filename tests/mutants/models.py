@@ -63,7 +63,9 @@ MUTANTS = (
         planted(
             "question-without-its-turn",
             "a retry of a question costs its host's budget nothing",
-            edit(TRANSPORT, "turn=Turn(is_retry=question.is_retry, held_for=question.held_for)", "turn=Turn()"),
+            edit(
+                TRANSPORT, "turn=Turn(is_retry=question.is_retry, held_for=question.held_for)", "turn=Turn()"
+            ),
             by="integration/agents/test_models_wrong.py::test_given_more_retries_than_a_host_may_get_then_a_question_is_put_back_unsent",
         ),
         planted(
