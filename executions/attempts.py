@@ -71,6 +71,7 @@ def context_of(step: StepInHand, *, limit_seconds: float, **more: Any) -> StepCo
         idempotency_key=step.effect_key,
         step_run_id=step.step_run_id,
         fence=step.fence,
+        is_replay=step.is_replay,
         is_retry=step.used_attempts > 1,
         held_for=step.error_code if step.error_code in HELD else None,
         deadline=time.monotonic() + limit_seconds,

@@ -91,7 +91,8 @@ SELECT s.id, s.run_id, r.workflow_id, r.version_id, s.position, s.key, s.type, s
   s.lane <> 'fast' AND EXISTS (
     SELECT 1 FROM executions_steprun w WHERE w.lane = s.lane AND w.status IN ('ready', 'waiting') AND w.held_host IS NULL AND w.id <> s.id
       AND w.due_at <= statement_timestamp()), e.depth,
-  s.held, s.error_code, extract(epoch FROM clock_timestamp() - s.started_at)::float8, {circuits}::text
+  s.held, s.error_code, extract(epoch FROM clock_timestamp() - s.started_at)::float8, {circuits}::text,
+  r.replay_of_id IS NOT NULL
 FROM {steps} s JOIN executions_run r ON r.id = s.run_id JOIN triggers_outboxevent e ON e.id = r.event_id
 JOIN workflows_workflow w ON w.id = r.workflow_id JOIN workflows_workflowversion v ON v.id = r.version_id
 LEFT JOIN executions_effect f ON f.step_run_id = s.id AND f.decided_at IS NULL
@@ -164,6 +165,7 @@ class StepInHand:
     held: int = 0
     error_code: str | None = None  # of the attempt before: it stays until this one is settled
     seconds: float = 0.0  # since its first attempt began
+    is_replay: bool = False  # its run
 
     def opened(self) -> StepInHand:
         """The same step with its next attempt counted: what a fast step's error is judged by."""
@@ -310,6 +312,7 @@ def _read(found: tuple[Any, ...]) -> StepInHand:
         held=found[26],
         error_code=found[27],
         seconds=found[28] or 0.0,
+        is_replay=found[30],
     )
 
 

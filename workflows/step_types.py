@@ -54,6 +54,7 @@ class StepContext:
     idempotency_key: str  # the same on every attempt of the step
     step_run_id: int = 0  # which row of the engine, and
     fence: int = 0  # as whose: what a step type journals of its own is written under both
+    is_replay: bool = False  # the run does again what another did
     deadline: float  # `time.monotonic()` instant by which `execute` must have returned
     is_retry: bool = False  # an attempt of this step was sent before
     held_for: str | None = (

@@ -28,7 +28,7 @@ def ask(question: Question) -> Reply:
 def prepare() -> None:
     """Import what speaks with models. Seconds of work the first time, which must be part of no step's time."""
     if _used is None:
-        from executions.agents import models_asked  # noqa: F401
+        from executions.agents import models_asked  # noqa: F401  for what importing it takes
 
 
 def use(another: Asks | None) -> Asks | None:

@@ -16,6 +16,7 @@ from executions.agents.journal import Journal, Turn, unknown_to_others
 from executions.agents.models import TurnKind
 from executions.agents.schemas import Schema
 from executions.agents.spending import Spending
+from executions.agents.telling import shown
 from executions.agents.tools import Tool, ToolContext
 from executions.agents.values import FINAL, CallResult, CallWanted, JsonObject
 from executions.attempts import checked_request
@@ -145,9 +146,8 @@ class Caller:
             request = checked_request(tool.freeze(arguments, self._tool_context(turn.key)))
             key = self._journal.key_of_request(turn, request)
             turn = replace(turn, key=key, asked={**(turn.asked or {}), "request": request})
-            self._journal.add(turn)  # together with what has just happened
-            self._journal.flush()
-            return self._send(tool, turn, request, is_repeat=False)
+            begun = self._journal.begin(turn)  # together with what has just happened
+            return self._send(tool, begun, (begun.asked or {})["request"], is_repeat=False)
         if tool.effect == "writes":
             context = self._tool_context(turn.key)
             return self._journal.write_with(turn, lambda: _kept(tool.call(arguments, context)))
@@ -263,6 +263,6 @@ def _refusal(context: StepContext, turn: Turn) -> JsonObject:
             "message": f"The agent was refused {turn.name}: {turn.answer['error']['message']}"[:500],
             "error_code": turn.error_code,
             "tool": turn.name,
-            "tried": keeping.brief(asked.get("arguments"), TRIED_CHARS, 20),
+            "tried": keeping.brief(shown(asked), TRIED_CHARS, 20),
         },
     )

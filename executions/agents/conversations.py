@@ -93,10 +93,16 @@ def _result(result: CallResult) -> ToolReturnPart:
     content = result.content
     return ToolReturnPart(
         tool_name=result.name,
-        content=content if isinstance(content, str) else json.dumps(content, ensure_ascii=False),
+        content=content if isinstance(content, str) else _spelled(content),
         tool_call_id=result.id,
         outcome="failed" if result.is_error else "success",
     )
+
+
+def _spelled(value: Any) -> str:
+    """Alike whether it was just told or comes from the journal, whose jsonb sorts fields: what was said before stays as it was
+    said, and a provider that remembers beginnings finds this one."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _kept(raw: JsonObject | None) -> ModelResponse | None:
@@ -112,7 +118,14 @@ def _kept(raw: JsonObject | None) -> ModelResponse | None:
 
 def _rebuilt(reply: Reply) -> ModelResponse:
     parts: list[Any] = [TextPart(content=reply.text)] if reply.text or not reply.calls else []
-    parts += [ToolCallPart(call.name, call.arguments, tool_call_id=call.id) for call in reply.calls]
+    parts += [
+        ToolCallPart(
+            call.name,
+            call.arguments if isinstance(call.arguments, str) else _spelled(call.arguments),
+            tool_call_id=call.id,
+        )
+        for call in reply.calls
+    ]
     return ModelResponse(parts=parts)
 
 

@@ -62,8 +62,9 @@ t AS (  -- a row that stands there already is a request that may have been sent:
     fence = excluded.fence, attempt = excluded.attempt, started_at = excluded.started_at,
     finished_at = excluded.finished_at
   WHERE t.finished_at IS NULL AND t.key = excluded.key
-  RETURNING 1){told}
-SELECT CASE WHEN (SELECT count(*) FROM t) = jsonb_array_length(%(turns)s::jsonb) {and_told} THEN 1 ELSE lost_race() END
+  RETURNING t.asked, t.finished_at){told}
+SELECT CASE WHEN (SELECT count(*) FROM t) = jsonb_array_length(%(turns)s::jsonb) {and_told} THEN 1 ELSE lost_race() END,
+  (SELECT asked FROM t WHERE finished_at IS NULL)::text
 """
 WRITE: Final = _WRITE.format(run="", of_run="", told="", and_told="")
 WRITE_AND_TELL: Final = _WRITE.format(
@@ -80,10 +81,11 @@ WRITE_AND_TELL: Final = _WRITE.format(
 # Once nobody is at the step any more: a write whose connection broke may still be under way.
 WAIT_FOR_STEP: Final = "SELECT 1 FROM executions_steprun WHERE id = %(step_run_id)s::bigint FOR NO KEY UPDATE"
 WRITTEN: Final = """
-SELECT t.number, t.answer, t.error_code FROM executions_agentturn t
+SELECT t.number, t.answer, t.error_code, t.asked FROM executions_agentturn t
 JOIN jsonb_to_recordset(%(turns)s::jsonb) AS w(number int, key text, seconds float8) ON w.number = t.number
 WHERE t.step_run_id = %(step_run_id)s::bigint AND t.fence = %(fence)s::int AND t.key = w.key
   AND (t.finished_at IS NOT NULL) = (w.seconds IS NOT NULL)
+ORDER BY t.number
 """
 
 
@@ -128,7 +130,7 @@ class Journal:
         context = self._context
         if context.attempt > 1:
             self.turns = self._persisted(lambda _: _load(context.step_run_id))
-        if context.idempotency_key != self._own_key:  # it came with a replay
+        if context.is_replay:
             self._kept_keys = self._persisted(lambda _: kept_keys.load(context.run_id, context.step_key))
 
     def key_of(self, kind: TurnKind) -> str:
@@ -167,15 +169,32 @@ class Journal:
 
     def flush(self) -> None:
         """Write what was added, in one statement, and hold no connection afterwards."""
-        if not self._pending:
-            return
+        if self._pending:
+            self._flushed()
 
-        def write(is_repeated: bool) -> None:
-            if not (is_repeated and len(self._found(self._pending)) == len(self._pending)):
-                self._write(self._pending, self._entries)
+    def begin(self, turn: Turn) -> Turn:
+        """Write a request that is about to be sent, together with what was added before it.
 
-        self._persisted(write)
+        Returns the turn with the request as the journal has it: a later attempt sends that, and the first one the same.
+        jsonb spells some values otherwise than they came, the order of fields for one.
+        """
+        self.add(turn)
+        asked = self._flushed()
+        begun = replace(turn, asked=_read(asked))
+        self.turns[turn.number - 1] = begun
+        return begun
+
+    def _flushed(self) -> str | None:
+        """Write what was added. What was asked for in the row that is only begun, as it stands there."""
+
+        def write(is_repeated: bool) -> str | None:
+            if is_repeated and len(found := self._found(self._pending)) == len(self._pending):
+                return found[-1][3]  # type: ignore[no-any-return]
+            return self._write(self._pending, self._entries)
+
+        asked = self._persisted(write)
         self._pending, self._entries, self._is_urgent = [], [], False
+        return asked
 
     def flush_urgent(self) -> None:
         """The same, unless all of it can wait."""
@@ -196,7 +215,7 @@ class Journal:
 
     def _worked(self, turn: Turn, work: Callable[[], Any], *, is_repeated: bool) -> Turn:
         if is_repeated and (found := self._found([replace(turn, seconds=0.0)])):
-            _, answer, error_code = found[0]
+            _, answer, error_code, _ = found[0]
             return replace(turn, answer=_read(answer), error_code=error_code, seconds=0.0)
         context = self._context
 
@@ -215,7 +234,8 @@ class Journal:
 
     # --- statements -------------------------------------------------------------------------------
 
-    def _write(self, turns: Sequence[Turn], entries: Sequence[JsonObject]) -> None:
+    def _write(self, turns: Sequence[Turn], entries: Sequence[JsonObject]) -> str | None:
+        """What was asked for in the row that is only begun, as it stands there."""
         params = {
             **self._guard(),
             "run_id": self._context.run_id,
@@ -223,9 +243,10 @@ class Journal:
             "turns": sql.json([_row(turn) for turn in turns]),
         }
         if entries:
-            sql.rows(WRITE_AND_TELL, {**params, "entries": sql.json(list(entries))})
+            ((_, asked),) = sql.rows(WRITE_AND_TELL, {**params, "entries": sql.json(list(entries))})
         else:
-            sql.rows(WRITE, params)
+            ((_, asked),) = sql.rows(WRITE, params)
+        return asked  # type: ignore[no-any-return]
 
     def _found(self, turns: Sequence[Turn]) -> list[tuple[Any, ...]]:
         """Which of these this attempt has written already."""

@@ -2,7 +2,7 @@
 
 A replayed agent begins anew, and its model may say something else. What it wants sent as it was sent before carries the key of
 that time, so a receiver that honours keys does not act again; anything else has a key of its own. A request that was refused gets
-a new key, since some answer a used key with the stored refusal.
+a new key, since some answer a used key with the stored refusal; one that was taken keeps it, also where its answer was of no use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ WITH RECURSIVE up AS (
 SELECT DISTINCT ON (up.above, t.number) t.key, t.name, t.asked->'request'
 FROM up JOIN executions_steprun s ON s.run_id = up.id AND s.key = %(step)s::text
 JOIN executions_agentturn t ON t.step_run_id = s.id
-WHERE t.asked->'request' IS NOT NULL AND t.error_code IS NULL ORDER BY up.above, t.number
+WHERE t.asked->'request' IS NOT NULL
+  AND (t.error_code IS NULL OR t.answer->'error'->'details'->>'status_code' LIKE '2__')
+  -- refused by an answer that is told as any other; those left out say that it may still be under way, or was not looked at
+  AND coalesce(t.answer->>'status_code', '') !~ '^4(?!08|09|25|29)'
+ORDER BY up.above, t.number
 """
 
 

@@ -24,8 +24,8 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
 from executions.agents import conversations
-from executions.agents.letters import Letter, finished
 from executions.agents.provided import PUBLIC
+from executions.agents.transport import QuestionTransport, finished
 from executions.agents.values import ModelSpec, Question, Reply
 from lightfield.kernel.errors import PermanentStepError
 
@@ -48,30 +48,30 @@ def ask_model(question: Question) -> Reply:
         TransientStepError: overload, limits and outages, `ai.invalid_answer`, and the `http.*` of an answer that did not come.
         LostRace: what `before_sending` raises.
     """
-    letter = Letter(question)
+    transport = QuestionTransport(question)
     try:
-        response = finished(_asked(question, letter))
-        assert letter.answer is not None
+        response = finished(_asked(question, transport))
+        assert transport.answer is not None
         return conversations.reply(
-            response, asked_bytes=letter.asked_bytes, answered_bytes=len(letter.answer.body)
+            response, asked_bytes=transport.asked_bytes, answered_bytes=len(transport.answer.body)
         )
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  libraries raise what they like at what a stranger answers
-        if letter.error is not None:  # whatever the library has made of it
-            raise letter.error from None
-        if letter.answer is None:
+        if transport.error is not None:  # whatever the library has made of it
+            raise transport.error from None
+        if transport.answer is None:
             raise PermanentStepError(
                 "config.invalid",
                 f"The question cannot be put to {question.model.provider}: {_short(error)}",
                 model=question.model.name,
             ) from None
-        raise letter.invalid(_short(error)) from None
+        raise transport.invalid(_short(error)) from None
 
 
-def _asked(question: Question, letter: Letter) -> Coroutine[Any, Any, ModelResponse]:
+def _asked(question: Question, transport: QuestionTransport) -> Coroutine[Any, Any, ModelResponse]:
     # A new client for each question takes 0.2 ms, and shares nothing with any other: no cookie, no header, no connection.
-    http = httpx2.AsyncClient(transport=letter, trust_env=False, follow_redirects=False)
+    http = httpx2.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
     model = _MAKERS[question.model.provider](question.model, http, question.seconds)
     return model.request(
         conversations.messages(question),

@@ -11,6 +11,7 @@ from executions.agents import keeping
 from executions.agents.journal import Turn
 from executions.agents.models import TurnKind
 from executions.agents.values import CallWanted, JsonObject, Reply, Usage
+from executions.redaction import without_secrets
 from lightfield.kernel import strict_json
 from lightfield.kernel.errors import RequestRefused
 
@@ -66,10 +67,15 @@ def _told(turn: Turn, most_chars: int, most_values: int) -> JsonObject:
     has_failed = turn.error_code is not None
     return {
         "name": turn.name,
-        "arguments": keeping.brief((turn.asked or {}).get("arguments"), most_chars, most_values),
+        "arguments": keeping.brief(shown(turn.asked or {}), most_chars, most_values),
         "result": None if has_failed else keeping.brief(turn.answer, most_chars, most_values),
         "error": turn.error_code,
     }
+
+
+def shown(asked: JsonObject) -> Any:
+    """The arguments of a call as people and later steps may see them: fields that say that they are secret, without values."""
+    return without_secrets(asked.get("arguments"))
 
 
 def flaws_of_output(value: Any) -> list[JsonObject]:

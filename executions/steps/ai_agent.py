@@ -28,7 +28,7 @@ OF_THE_WORKER: Final = "ai.no_key"
 
 class AgentLimits(StepConfig):
     turns: int = Field(10, ge=1, le=100, description="Answers of the model.")
-    tool_calls: int = Field(20, ge=0, le=200)
+    tool_calls: int = Field(20, ge=0, le=200, description="Refused and failed ones included.")
     tokens: int = Field(100_000, ge=1, le=10_000_000, description="Read and written, over all turns.")
     seconds: float = Field(120, ge=1, le=600, description="Of work in all, whatever the number of attempts.")
     cost: float | None = Field(None, gt=0, le=1_000_000, description="US dollars; needs the model's price.")

@@ -89,13 +89,41 @@ INVARIANTS = (
     Invariant(
         name="usage-adds-up",
         subject=Subject.STEPS,
-        says="The output of a completed agent tells as many turns, calls and tokens as its journal has.",
+        says="The output of a completed agent tells as many turns, calls, tokens and dollars as its journal has.",
         broken="""
             SELECT s.id FROM executions_steprun s
             JOIN (SELECT step_run_id, count(*) FILTER (WHERE kind = 'model') AS turns,
-                    count(*) FILTER (WHERE kind = 'tool') AS calls, sum(input_tokens) AS input, sum(output_tokens) AS output
+                    count(*) FILTER (WHERE kind = 'tool') AS calls, sum(input_tokens) AS input, sum(output_tokens) AS output,
+                    coalesce(sum(cost), 0) AS cost
                   FROM executions_agentturn GROUP BY step_run_id) t ON t.step_run_id = s.id
-            WHERE s.status = 'completed' AND s.output->'usage' @> jsonb_build_object('turns', t.turns, 'tool_calls', t.calls,
-              'input_tokens', t.input, 'output_tokens', t.output) IS NOT TRUE""",
+            WHERE s.status = 'completed' AND (s.output->'usage' @> jsonb_build_object('turns', t.turns, 'tool_calls', t.calls,
+                'input_tokens', t.input, 'output_tokens', t.output) IS NOT TRUE
+              OR abs(coalesce((s.output->'usage'->>'cost')::numeric, 0) - t.cost) > 0.000001)""",
+    ),
+    Invariant(
+        name="within-its-limits",
+        subject=Subject.STEPS,
+        says="No agent has more answers and calls than its frozen limits allow, however many attempts it took.",
+        broken="""
+            SELECT s.id FROM executions_steprun s
+            JOIN (SELECT step_run_id, count(*) FILTER (WHERE kind = 'model') AS turns, count(*) FILTER (WHERE kind = 'tool') AS calls
+                  FROM executions_agentturn GROUP BY step_run_id) t ON t.step_run_id = s.id
+            JOIN executions_effect e ON e.step_run_id = s.id
+            WHERE t.turns > (e.request->'limits'->>'turns')::int OR t.calls > (e.request->'limits'->>'tool_calls')::int""",
+    ),
+    Invariant(
+        name="calls-made-before-the-next-answer",
+        subject=Subject.TURNS,
+        says="Every call that an answer wanted stands in the journal before the next answer, but for those that give the output.",
+        broken="""
+            SELECT m.id FROM executions_agentturn m
+            CROSS JOIN LATERAL (
+              SELECT min(n.number) AS number FROM executions_agentturn n
+              WHERE n.step_run_id = m.step_run_id AND n.kind = 'model' AND n.number > m.number) n
+            CROSS JOIN LATERAL jsonb_array_elements(m.answer->'calls') c
+            WHERE m.kind = 'model' AND n.number IS NOT NULL AND c->>'name' <> 'final_output'
+              AND NOT EXISTS (SELECT 1 FROM executions_agentturn t
+                WHERE t.step_run_id = m.step_run_id AND t.kind = 'tool' AND t.number > m.number AND t.number < n.number
+                  AND t.asked->>'id' = c->>'id')""",
     ),
 )

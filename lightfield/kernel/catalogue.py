@@ -193,7 +193,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("egress.denied_method", False, None, "The method is not allowed.", "Use GET, POST, PUT, PATCH or DELETE."),
     Entry("egress.invalid_header", False, None, "A header cannot be sent.", "Remove or correct the header named in the message."),
     # run.*, step.*, engine.*: the machinery
-    Entry("ai.no_model", False, None, "No model is named, and none is set for the installation.", "Name one in the step's config, or set LIGHTFIELD_AI_BASE_URL, LIGHTFIELD_AI_MODEL and LIGHTFIELD_AI_API_KEY."),
+    Entry("ai.no_model", False, None, "No model is named, and none is set for the installation.", "Name one in the step's config, or set LIGHTFIELD_AI_MODEL for the installation. A step with a base_url names its own."),
     Entry("ai.no_key", False, None, "There is no API key for the model.", "Give the step an api_key with a secret, or set LIGHTFIELD_AI_API_KEY for the workers."),
     Entry("ai.no_price", False, None, "The cost is limited, and the model's price is not known.", "Add the model to LIGHTFIELD_AI_PRICES, or leave limits.cost out."),
     Entry("ai.unknown_tool", False, 422, "There is no such kind of tool.", "Use one that the detail names, or install the app that brings it."),

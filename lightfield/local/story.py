@@ -18,6 +18,8 @@ COLOURS = {
     "skipped": "90",
 }
 ASIDE_COLOUR = "35"
+# Of a tool call, by its error; what is permitted and went wrong has failed, as on the run's page.
+VERBS = {None: "call", "ai.permission_denied": "refused"}
 LONGEST = 78  # characters of what a model or a tool said
 
 
@@ -103,7 +105,7 @@ def _turn(turn: dict[str, Any], step: str) -> Line:
         return Line(at, step, "answer", _short(f"turn {turn['key'].rpartition('_')[2]}: {said}"))
     what = turn["asked"]["arguments"]
     entity = f" {what['entity']}" if isinstance(what, dict) and "entity" in what else ""
-    verb = "refused" if turn["error_code"] else "call"
+    verb = VERBS.get(turn["error_code"], "failed")
     return Line(
         at, step, verb, _short(f"{turn['name']}{entity} → {turn['error_code'] or _result(turn['answer'])}")
     )

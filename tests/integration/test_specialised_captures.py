@@ -135,6 +135,20 @@ def test_given_a_column_that_is_gone_then_who_asked_for_another_is_told_and_nobo
 
 
 @pytest.mark.usefixtures("database_captures")
+def test_given_the_very_column_that_was_asked_for_is_gone_then_other_changes_do_not_fire() -> None:
+    ask_for(("stage",))
+    Opportunity.objects.create(name="A deal", stage="open", amount=1)
+    run("ALTER TABLE crm_opportunity RENAME COLUMN stage TO stage_before")
+    try:
+        run("UPDATE crm_opportunity SET amount = 2, stage_before = 'won'")
+    finally:
+        run("ALTER TABLE crm_opportunity RENAME COLUMN stage_before TO stage")
+    run("UPDATE crm_opportunity SET stage = 'lost'")
+
+    assert told() == [{"stage": ("won", "lost")}]
+
+
+@pytest.mark.usefixtures("database_captures")
 @pytest.mark.parametrize("event", ["updated", "created"])
 def test_given_a_function_of_another_release_then_verify_tells_and_migrate_mends_it(event: str) -> None:
     watching("opportunity", event)

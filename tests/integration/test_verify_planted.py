@@ -647,6 +647,19 @@ PLANTS = [
         "DELETE FROM executions_timelineentry WHERE metadata->>'error_code' = 'ai.permission_denied' AND attempt = 1",
     ),
     Plant("usage-adds-up", "UPDATE executions_agentturn SET input_tokens = 7 WHERE number = 1"),
+    Plant("usage-adds-up", "UPDATE executions_agentturn SET cost = 0.5 WHERE number = 1"),
+    Plant(
+        "within-its-limits",
+        "UPDATE executions_effect SET request = jsonb_set(request, '{limits,turns}', '1') WHERE request ? 'limits'",
+    ),
+    Plant(
+        "within-its-limits",
+        "UPDATE executions_effect SET request = jsonb_set(request, '{limits,tool_calls}', '1') WHERE request ? 'limits'",
+    ),
+    Plant(
+        "calls-made-before-the-next-answer",
+        'UPDATE executions_agentturn SET asked = asked || \'{"id": "another"}\' WHERE number = 2',
+    ),
     # --- notices
     Plant("plan-follows-definition", "UPDATE workflows_workflowversion SET failure_channels = '{}'"),
     Plant(

@@ -215,7 +215,7 @@ MUTANTS = (
     *breaking(
         "A permission is exact, or the workflow is not published",
         planted(
-            "templates-in-permissions",
+            "templates-in-grants",
             "a template decides what an agent may do",
             edit(
                 "executions/agents/tools/arguments.py",

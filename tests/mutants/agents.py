@@ -14,6 +14,7 @@ SLOW = "bugs/test_a_pattern_of_a_schema_stopped_a_worker.py::"
 KEEPING = "executions/agents/keeping.py"
 
 WRITTEN = "integration/agents/test_journal.py::"
+REPLAYED = "bugs/test_a_replayed_agent_sent_again_under_new_keys.py::"
 LOOPED = "integration/agents/test_loop.py::"
 HOSTILE = "integration/agents/test_hostile_models.py::"
 DEATH = (
@@ -40,9 +41,9 @@ JOURNALED = (
             "request-sent-before-it-is-journaled",
             "a tool's request leaves before it stands in the journal",
             edit(
-                CALLING,
-                "            self._journal.add(turn)  # together with what has just happened\n            self._journal.flush()\n",
-                "            self._journal.add(turn)  # together with what has just happened\n",
+                JOURNAL,
+                "        asked = self._flushed()\n        begun = replace(turn, asked=_read(asked))\n",
+                "        begun = turn\n",
             ),
             by="integration/agents/test_loop.py::"
             "test_given_a_tool_that_sends_then_its_request_is_committed_before_it_leaves",
@@ -89,8 +90,8 @@ JOURNALED = (
             "a write whose reply was lost is made again without a look",
             edit(
                 JOURNAL,
-                "            if not (is_repeated and len(self._found(self._pending)) == len(self._pending)):\n",
-                "            if True:\n",
+                "            if is_repeated and len(found := self._found(self._pending)) == len(self._pending):\n",
+                "            if False and len(found := self._found(self._pending)) == len(self._pending):\n",
             ),
             by=(
                 WRITTEN
@@ -153,6 +154,41 @@ JOURNALED = (
             ),
             by=WRITTEN
             + "test_given_a_replay_then_the_agent_begins_anew_and_what_it_sends_again_has_the_key_that_it_had",
+        ),
+        planted(
+            "replay-remembers-with-its-effect-only",
+            "a replay of an agent that failed by an answer or a limit sends the same request again under a new key",
+            edit(
+                JOURNAL,
+                "        if context.is_replay:\n",
+                "        if context.idempotency_key != self._own_key:\n",
+            ),
+            by=REPLAYED
+            + "test_given_an_agent_that_failed_by_its_limit_when_replayed_then_what_it_sent_keeps_its_key",
+        ),
+        planted(
+            "taken-and-forgotten",
+            "a request that was taken is sent again under a new key in a replay, because its answer was of no use",
+            edit(
+                "executions/agents/kept_keys.py",
+                "(t.error_code IS NULL OR t.answer->'error'->'details'->>'status_code' LIKE '2__')",
+                "t.error_code IS NULL",
+            ),
+            by=REPLAYED
+            + "test_given_a_request_that_was_taken_with_an_unusable_answer_then_a_replay_keeps_its_key",
+        ),
+        planted(
+            "refused-under-its-old-key",
+            "a request that was answered with a refusal goes out under the same key in a replay",
+            edit("executions/agents/kept_keys.py", "!~ '^4(?!08|09|25|29)'", "!~ '^x'"),
+            by=REPLAYED + "test_given_a_status_that_is_told_to_the_model_then_only_a_refusal_gets_a_new_key",
+        ),
+        planted(
+            "sent-as-it-came",
+            "the first attempt sends a request in another spelling than the journal has",
+            edit(JOURNAL, "        begun = replace(turn, asked=_read(asked))\n", "        begun = turn\n"),
+            by="bugs/test_an_agents_second_attempt_sent_another_spelling.py::"
+            "test_given_a_request_that_may_have_been_sent_then_the_next_attempt_sends_the_very_same_text",
         ),
     ),
     *breaking(

@@ -166,8 +166,8 @@ LEDGER = (
             "after a replay that sent nothing the key counts as unused",
             edit(
                 SETTLING,
-                "WHERE x.id = e.scope AND kept.key = e.key)\n",
-                "WHERE x.id = e.scope AND kept.key = e.key AND false)\n",
+                "WHERE x.id = e.scope AND kept.key = e.key)\n        OR",
+                "WHERE x.id = e.scope AND kept.key = e.key AND false)\n        OR",
             ),
             by="bugs/test_a_second_replay_forgot_that_a_key_may_have_been_used.py::"
             "test_given_an_unknown_effect_then_every_later_replay_keeps_its_key",

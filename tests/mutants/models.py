@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import breaking, edit, planted
 
 KEYS = "executions/agents/keys.py"
-LETTERS = "executions/agents/letters.py"
+TRANSPORT = "executions/agents/transport.py"
 ASKED = "executions/agents/models_asked.py"
 ERRORS = "executions/agents/model_errors.py"
 
@@ -36,7 +36,7 @@ MUTANTS = (
             "headers-of-the-library-leave",
             "what a library finds in the environment goes out",
             edit(
-                LETTERS,
+                TRANSPORT,
                 "for name in _SENT if name in request.headers}",
                 'for name in request.headers if name not in ("host", "content-length", "connection")}',
             ),
@@ -45,7 +45,7 @@ MUTANTS = (
         planted(
             "answer-echoes-the-key",
             "an answer is not searched for the key",
-            edit(LETTERS, "body=hiding.hidden(answer.body)", "body=answer.body"),
+            edit(TRANSPORT, "body=hiding.hidden(answer.body)", "body=answer.body"),
             by=(
                 "integration/agents/test_models_keys.py::test_given_a_key_of_the_step_then_it_arrives_and_no_answer_has_it",
                 "integration/agents/test_models_keys.py::test_given_the_key_of_the_installation_then_it_arrives_and_no_answer_has_it",
@@ -57,19 +57,21 @@ MUTANTS = (
         planted(
             "question-sent-twice",
             "a library that asks again is let through",
-            edit(LETTERS, "        if self._is_sent:", "        if False:"),
+            edit(TRANSPORT, "        if self._is_sent:", "        if False:"),
             by="integration/agents/test_models_wrong.py::test_given_a_library_that_asks_twice_then_the_second_request_stays_here",
         ),
         planted(
             "question-without-its-turn",
             "a retry of a question costs its host's budget nothing",
-            edit(LETTERS, "turn=Turn(is_retry=question.is_retry, held_for=question.held_for)", "turn=Turn()"),
+            edit(
+                TRANSPORT, "turn=Turn(is_retry=question.is_retry, held_for=question.held_for)", "turn=Turn()"
+            ),
             by="integration/agents/test_models_wrong.py::test_given_more_retries_than_a_host_may_get_then_a_question_is_put_back_unsent",
         ),
         planted(
             "question-without-its-lease",
             "a question leaves although its step was taken over",
-            edit(LETTERS, "            before_sending=question.before_sending,\n", ""),
+            edit(TRANSPORT, "            before_sending=question.before_sending,\n", ""),
             by="integration/agents/test_models_wrong.py::test_given_a_step_that_was_taken_over_then_its_question_stays_here",
         ),
     ),
@@ -78,7 +80,7 @@ MUTANTS = (
         planted(
             "library-tells-the-error",
             "what a library makes of an error is taken for the error",
-            edit(ASKED, "        if letter.error is not None:", "        if False:"),
+            edit(ASKED, "        if transport.error is not None:", "        if False:"),
             by="integration/agents/test_models_wrong.py::test_given_a_status_then_the_code_says_what_it_means",
         ),
         planted(
@@ -94,7 +96,7 @@ MUTANTS = (
             "question-in-an-event-loop",
             "a question is asked inside a running event loop",
             edit(
-                LETTERS,
+                TRANSPORT,
                 "        question.send(None)\n",
                 '        return __import__("asyncio").run(question)\n',
             ),

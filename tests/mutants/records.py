@@ -322,7 +322,7 @@ MUTANTS = (
                 SPECIALISING, "IF diff IS NULL OR NOT diff ?| %L THEN", "IF diff IS NULL OR %L IS NULL THEN"
             ),
             by="test_specialised_captures.py::"
-            "test_given_a_column_that_is_gone_then_who_asked_for_another_is_told_and_nobody_else",
+            "test_given_the_very_column_that_was_asked_for_is_gone_then_other_changes_do_not_fire",
         ),
         planted(
             "captures-not-made-for-who-asks",

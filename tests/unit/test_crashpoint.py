@@ -90,9 +90,6 @@ def test_without_a_folder_nothing_is_even_looked_at() -> None:
     assert passed(passing(None)) == 3
 
 
-MORE_PLACES = {"CP-A2": 3}  # a tool writes in a transaction, or is answered, well or badly, outside of one
-
-
 def test_every_point_is_passed_in_exactly_one_place_of_the_product() -> None:
     sources = [
         path.read_text()
@@ -102,4 +99,4 @@ def test_every_point_is_passed_in_exactly_one_place_of_the_product() -> None:
     ]
     found = sorted(name for source in sources for name in re.findall(r'crashpoint\("([^"]+)"\)', source))
 
-    assert found == sorted(name for point in POINTS for name in [point] * MORE_PLACES.get(point, 1))
+    assert found == sorted(POINTS)

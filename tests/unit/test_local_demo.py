@@ -115,6 +115,7 @@ def test_an_agents_turns_and_calls_are_told_in_their_order_and_what_it_used() ->
         a_turn(2, "tool", "upsert_record", asked=asked, answer={"id": "7", "created": True}),
         a_turn(3, "tool", "find_records", asked=asked, answer={"records": [], "count": 0}),
         a_turn(4, "tool", "delete_record", asked=asked, answer={}, error_code="ai.permission_denied"),
+        a_turn(5, "tool", "get_record", asked=asked, answer={}, error_code="record.not_found"),
     )
 
     lines = [line.split(maxsplit=4)[3:] for line in story.splitlines() if " s  agent" in line]
@@ -124,6 +125,7 @@ def test_an_agents_turns_and_calls_are_told_in_their_order_and_what_it_used() ->
         ["call", "upsert_record contact → created: 7"],
         ["call", "find_records contact → none"],
         ["refused", "delete_record contact → ai.permission_denied"],
+        ["failed", "get_record contact → record.not_found"],
         ["completed", "attempt 1  2 turns, 1 tool calls, 1,200 tokens read, 34 written, 0.0123 US dollars"],
     ]
 

@@ -1,16 +1,16 @@
-"""Who asks for which changes, as a constant in the database: for the triggers that capture by themselves.
+"""Who asks for which changes, compiled into the database: for the triggers that capture by themselves.
 
 A query finds out in 30 microseconds, of the 200 that a captured change may cost. Who asks changes when somebody publishes,
-pauses or archives. So the answer stands in a function that the planner replaces by its result, and whatever changes the
-rows that it comes from compiles it anew, in the same transaction: the rows remain the truth. PostgreSQL tells every
-session at its next transaction, mostly at its next statement, and drops the plans that hold the old answer.
+pauses or archives. So the answer stands in a function as a constant, and from it the functions that capture are made
+(`specialising`). Whatever changes the rows that it comes from compiles both anew, in the same transaction: the rows remain
+the truth. PostgreSQL tells every session at its next transaction, mostly at its next statement, and drops what it planned.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-# One of those who ask: a row and not JSON, for PL/pgSQL reads it without an expression.
+# One of those who ask: a row and not JSON, for PL/pgSQL reads it without an expression where several ask.
 ASKER: Final = """
 DO $lightfield$ BEGIN
   IF to_regtype('lightfield_asker') IS NULL THEN
@@ -18,7 +18,7 @@ DO $lightfield$ BEGIN
   END IF;
 END $lightfield$
 """
-# Inlined, for it is immutable, SQL and nothing else; so not STRICT, and without a search path. Null where nobody asks.
+# Null where nobody asks.
 _SOURCE: Final = """'SELECT ' || coalesce('CASE ' || (
       SELECT string_agg(format('WHEN entity = %L AND event = %L THEN %L::lightfield_asker[]', a.entity, a.event, a.askers),
                         ' ' ORDER BY a.entity, a.event)

@@ -16,7 +16,7 @@ from lightfield import examples
 from lightfield.builder.starters import STARTERS, find
 from lightfield.examples import EXAMPLES
 from lightfield.testing import Fakes, run
-from tests.agents import Model, asked_of, calls, gives
+from tests.agents import Model, calls, gives
 from tests.api_client import ApiCaller
 from workflows import services
 from workflows.definitions import parse_definition
@@ -139,6 +139,12 @@ def test_a_file_tells_the_terminal_nothing_but_text(tmp_path):
         assert "\x1b" not in str(refused.value)
 
 
+def answering(model: Model) -> Fakes:
+    fakes = Fakes()
+    fakes.model(model)
+    return fakes
+
+
 # --- what they do ---------------------------------------------------------------------------------------
 
 
@@ -190,8 +196,7 @@ def test_somebody_who_paid_by_stripe_becomes_contact_account_and_opportunity():
     )
     definition = definition_of("stripe-signup")
 
-    with asked_of(model):
-        done = run(definition, definition["trigger"]["config"]["sample"])
+    done = run(definition, definition["trigger"]["config"]["sample"], fakes=answering(model))
 
     assert outcome(done) == {"paid": "completed", "agent": "completed", "told": "completed"}
     assert Contact.objects.get().account == Account.objects.get() == Opportunity.objects.get().account
@@ -230,8 +235,7 @@ def test_a_message_of_somebody_who_wants_to_buy_becomes_a_note_and_a_task():
     )
     definition = definition_of("linkedin-message")
 
-    with asked_of(model):
-        run(definition, definition["trigger"]["config"]["sample"])
+    run(definition, definition["trigger"]["config"]["sample"], fakes=answering(model))
 
     assert Note.objects.get().contact == ada
     task = Task.objects.get()
@@ -263,17 +267,16 @@ def test_the_notes_of_a_day_become_notes_tasks_and_news():
         ),
         calls(gives({"notes": 1, "tasks": 1, "opportunities": 1, "left_out": []})),
     )
-    fakes = Fakes()
+    fakes = answering(model)
     fakes.http(
         f"{NOTES}/notes*", json={"notes": [{"id": "n1", "title": "Kick-off", "text": "They want an offer."}]}
     )
 
-    with asked_of(model):
-        done = run(
-            definition_of("daily-meeting-notes"),
-            {"scheduled_for": "2026-03-02T17:00:00Z", "timezone": "Europe/Berlin"},
-            fakes=fakes,
-        )
+    done = run(
+        definition_of("daily-meeting-notes"),
+        {"scheduled_for": "2026-03-02T17:00:00Z", "timezone": "Europe/Berlin"},
+        fakes=fakes,
+    )
 
     assert done.status == "completed"
     deal.refresh_from_db()
@@ -300,13 +303,11 @@ def matching(meeting_id: str, *, is_certain: bool = True) -> tuple[Any, Fakes]:
         "attendees": ["ada@analytical.example"],
         "text": "Ada: hello.",
     }
-    fakes = Fakes()
+    output = {"meeting_id": meeting_id, "is_certain": is_certain, "why": "Same people."}
+    fakes = answering(Model(calls(gives(output))))
     fakes.http(f"{NOTES}/transcripts?*", json={"transcripts": [transcript]})
     fakes.http(f"{NOTES}/transcripts/t+1/done", method="POST", status=204)
-    with asked_of(
-        Model(calls(gives({"meeting_id": meeting_id, "is_certain": is_certain, "why": "Same people."})))
-    ):
-        return run(definition_of("transcript-to-meeting"), {}, fakes=fakes), fakes
+    return run(definition_of("transcript-to-meeting"), {}, fakes=fakes), fakes
 
 
 def test_a_transcript_goes_to_the_meeting_that_it_belongs_to():
@@ -361,7 +362,7 @@ def test_a_new_deal_is_told_in_slack_and_to_several_systems():
     [("sales", "sales.example.com"), ("success", "success.example.com"), ("nobody", None)],
 )
 def test_a_new_contact_is_told_to_whom_the_agent_decides(team, host):
-    fakes = Fakes()
+    fakes = answering(Model(calls(gives({"team": team, "why": "It says so."}))))
     fakes.http("https://*.example.com/hook", method="POST", json={})
     contact = {
         "id": "c-1",
@@ -370,8 +371,7 @@ def test_a_new_contact_is_told_to_whom_the_agent_decides(team, host):
         "occurred_at": "2026-03-02T10:00:00Z",
     }
 
-    with asked_of(Model(calls(gives({"team": team, "why": "It says so."})))):
-        done = run(definition_of("new-contact-routed"), contact, fakes=fakes)
+    done = run(definition_of("new-contact-routed"), contact, fakes=fakes)
 
     assert done.status == "completed"
     assert [sent.url for sent in fakes.requests] == ([f"https://{host}/hook"] if host else [])

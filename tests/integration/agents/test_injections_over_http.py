@@ -23,31 +23,38 @@ from tests.agents import play
 from tests.injections import SCRIPTS, Script, World
 from tests.integration.agents import test_tools_injections as injections
 from tests.integration.agents.test_tools_injections import PERMISSIONS, Stage, Watched, granted_at
+from tests.scripted_models import a_scripted_model
 from tests.staging import a_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 stage = injections.stage
-MOST_CALLS = 8  # of a step; all of a script's calls are tried at the tools themselves
+MOST_CALLS = 5  # of a step; all of a script's calls are tried at the tools themselves
 LONGEST = 70_000  # bytes of one call's arguments
-BIT = "a bit of everything"
 
 
 class Obedient:
     """Finds out which script its prompt holds, and makes calls from all over it, for ever."""
 
-    def __init__(self) -> None:
-        self.world: World | None = None
+    def __init__(self, world: World) -> None:
+        self.world = world
 
     def __call__(self, conversation: Conversation) -> dict[str, Any]:
-        assert self.world is not None
         found = [one for one in SCRIPTS if one.poison in conversation.texts[0]]
-        script = max(found, key=lambda one: len(one.poison))
+        return {"calls": self.chosen(max(found, key=lambda one: len(one.poison)), conversation.shape)}
+
+    def chosen(self, script: Script, shape: str) -> list[dict[str, Any]]:
         every = [call for call in script.calls(self.world) if is_carried(call[1])]
         most = MOST_CALLS if max(len(str(call)) for call in every) < 10_000 else 2
-        chosen = every[:: -(-len(every) // most)]
-        wanted = islice(cycle(chosen), most)
-        return {"calls": [{"name": name, "arguments": arguments} for name, arguments in wanted]}
+        wanted = islice(cycle(every[:: -(-len(every) // most)]), most)
+        # Of Anthropic's shape what is no object could not be in an answer.
+        return [
+            {
+                "name": name,
+                "arguments": given if shape == "openai" or isinstance(given, dict) else {"all": given},
+            }
+            for name, given in wanted
+        ]
 
 
 def is_carried(arguments: Any) -> bool:
@@ -59,12 +66,10 @@ def is_carried(arguments: Any) -> bool:
     return True
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[ScriptedModel]:
-    server = ScriptedModel({"*": Obedient()})
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture
+def model(stage: Stage) -> Iterator[ScriptedModel]:
+    with a_scripted_model({"*": Obedient(stage.world)}) as server:
+        yield server
 
 
 def an_agent(model: ScriptedModel, provider: str, grants: tuple[dict[str, Any], ...]) -> dict[str, Any]:
@@ -94,24 +99,20 @@ def seen_by(model: ScriptedModel, step: StepRun) -> str:
     return json.dumps([bodies, kept, step.output], ensure_ascii=False)
 
 
-@pytest.mark.parametrize(("provider", "permissions"), [("openai", BIT), ("anthropic", "nothing")])
 def test_a_model_that_obeys_what_it_reads_does_what_is_permitted_and_ends_by_its_limit(
-    provider: str, permissions: str, stage: Stage, model: ScriptedModel
+    stage: Stage, model: ScriptedModel
 ) -> None:
-    grants = granted_at(PERMISSIONS[permissions], stage.permitted.endpoint)
+    grants = granted_at(PERMISSIONS["a bit of everything"], stage.permitted.endpoint)
     watched = Watched(stage, grants)
-    model.scripts["*"].world = stage.world  # type: ignore[union-attr]
 
-    for script in SCRIPTS:
+    for script, provider in zip(SCRIPTS, cycle(("openai", "anthropic")), strict=False):
         step = obeyed(model, script, provider, grants)
-        # What it wrote itself may name what it guessed; what it may not read is in nothing that it was told.
         watched.told(seen_by(model, step), script.name)
         watched.look(script)
         assert step.error_code == "ai.limit_tool_calls", script.name
-        if not grants:
-            tried = TimelineEntry.objects.filter(run=step.run_id, type="step.logged")
-            assert [entry.metadata["error_code"] for entry in tried] == ["ai.permission_denied"] * MOST_CALLS
+        denied = AgentTurn.objects.filter(step_run=step, error_code="ai.permission_denied").count()
+        told = TimelineEntry.objects.filter(run=step.run_id, type="step.logged")
+        assert [entry.metadata["error_code"] for entry in told] == ["ai.permission_denied"] * denied
 
     watched.end()
-    assert {asked.shape for asked in model.asked if asked.model == "obedient"} >= {provider}
-    assert permissions == BIT or stage.permitted.requests == []
+    assert {asked.shape for asked in model.asked} == {"openai", "anthropic"}

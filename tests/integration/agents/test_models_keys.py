@@ -11,7 +11,7 @@ import pytest
 from executions.agents import models_asked
 from executions.agents.asking import ask
 from executions.agents.keys import key_of
-from executions.agents.letters import Letter
+from executions.agents.transport import QuestionTransport
 from executions.agents.values import ModelSpec
 from executions.egress import current
 from executions.egress.urls import parse_target
@@ -117,12 +117,12 @@ def test_given_a_question_then_the_library_never_has_the_key(
     install(settings, server, provider)
     seen: list[str] = []
 
-    class Watched(Letter):
+    class Watched(QuestionTransport):
         async def handle_async_request(self, request: Any) -> Any:
             seen.append(f"{request.url} {dict(request.headers)} {request.content!r}")
             return await super().handle_async_request(request)
 
-    monkeypatch.setattr(models_asked, "Letter", Watched)
+    monkeypatch.setattr(models_asked, "QuestionTransport", Watched)
     with hiding.secrets():
         ask(a_question(spec_of(server, provider, api_key=None)))
     assert len(seen) == 1

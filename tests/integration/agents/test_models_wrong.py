@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from executions.agents.asking import ask
-from executions.agents.letters import Letter, finished
+from executions.agents.transport import QuestionTransport, finished
 from executions.egress import breaker as breakers
 from executions.egress import current
 from executions.egress.breaker import Breaker
@@ -132,13 +132,13 @@ def test_given_a_library_that_asks_twice_then_the_second_request_stays_here(prov
     httpx2 = pytest.importorskip("httpx2")
     with a_scripted_model([{"text": "x"}]) as server:
         model = spec_of(server, provider)
-        letter = Letter(a_question(model))
+        transport = QuestionTransport(a_question(model))
         place = "/chat/completions" if provider == "openai" else "/v1/messages"
         body = {"model": "m", "messages": [], "max_tokens": 1}
         request = httpx2.Request("POST", model.base_url + place, json=body)
-        finished(letter.handle_async_request(request))
+        finished(transport.handle_async_request(request))
         with pytest.raises(RuntimeError, match="twice"):
-            finished(letter.handle_async_request(request))
+            finished(transport.handle_async_request(request))
         assert len(server.asked) == 1
 
 

@@ -39,12 +39,12 @@ def finished(question: Coroutine[Any, Any, T]) -> T:
     try:
         question.send(None)
     except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
+        return end.value  # type: ignore[no-any-return]  # a StopIteration carries anything
     question.close()
     raise RuntimeError("a library waited for something other than the answer to its question")
 
 
-class Letter(httpx2.AsyncBaseTransport):
+class QuestionTransport(httpx2.AsyncBaseTransport):
     """One question on its way. Raises what `egress.request` does, and `ai.*` for every answer that is no message of a model."""
 
     def __init__(self, question: Question) -> None:
