@@ -19,7 +19,7 @@ from lightfield.kernel.errors import Problem
 LONGEST: Final = 5_000  # of all patterns of a schema, repetitions written out
 STEPS: Final = 2_000  # of a match are one unit of work; some 40 million take a second
 _ESCAPE: Final = re.compile(r"\\(?:[pPxuU]\{[^}]{0,60}\}|.)|\\", re.DOTALL)
-_REPETITION: Final = re.compile(r"\{([0-9]{1,9}) *(?:,( *[0-9]{0,9}) *)?\}")
+_REPETITION: Final = re.compile(r"\{\s*+0*([0-9]{1,10})\s*+(?:,\s*+0*([0-9]{0,10})\s*+)?\}")
 _FREE: Final = re.compile(
     r"\(\?[A-Za-z-]*x"
 )  # its blanks and comments would have to be read as the engine does
@@ -50,7 +50,7 @@ def length(pattern: str) -> int:
         repeated = _REPETITION.match(pattern, at)
         end = _end(pattern, at) if repeated is None else repeated.end()
         if repeated is not None:
-            last *= max(1, int(repeated[1]), int((repeated[2] or "").strip() or 0))
+            last *= max(1, int(repeated[1]), int(repeated[2] or 0))
         elif pattern[at] == "(":
             open_groups.append(total + last)
             total = last = 0
