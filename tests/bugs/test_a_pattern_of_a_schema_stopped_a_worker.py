@@ -45,7 +45,7 @@ def test_a_match_that_takes_too_long_is_not_begun() -> None:
 @pytest.mark.parametrize(
     ("pattern", "length"),
     [("abc", 3), ("a{3}", 3), ("(a{100}){10}b", 1001), (r"a(b|c){3}d", 11), ("[a-z{9}]{2,5}x", 6), ("[]a]{4}", 4),
-     (r"\p{Greek}{7}", 7), (r"\{3}\){2}", 5), (r"[^\]{9}]{5}", 5), ("a{2,}", 2), ("a{9}{9}", 81), (")(a{9}", 9), ("(a{ 100 }){\n0010}", 1000), ("a{2, 7 }", 7), ("a{0}", 1)],
+     (r"\p{Greek}{7}", 35), (r"[\w.]{2}\w\d", 16), (r"\{3}\){2}", 5), (r"[^\]{9}]{5}", 5), ("a{2,}", 2), ("a{9}{9}", 81), (")(a{9}", 9), ("(a{ 100 }){\n0010}", 1000), ("a{2, 7 }", 7), ("a{0}", 1)],
 )  # fmt: skip
 def test_the_length_of_a_pattern_has_its_repetitions_written_out(pattern: str, length: int) -> None:
     assert patterns.length(pattern) == length
