@@ -106,6 +106,8 @@ class CellServer:
         except (ValueError, RecursionError) as error:
             logger.warning("cell_order_refused", extra={"order": repr(line[:200]), "error": str(error)})
             return
+        if settings.ROLE == "worker-ai":
+            asking.prepare()  # with the first cell, for all of them: who loses no agent never pays for it
         try:
             pid = os.fork()
         except OSError as error:  # no memory, or too many processes: the steps are rung for again
@@ -204,9 +206,6 @@ def _import_what_cells_need() -> None:
     import kombu.transport.redis  # noqa: F401
     import psycopg_pool  # noqa: F401
     from celery import current_app
-
-    if settings.ROLE == "worker-ai":
-        asking.prepare()
 
     current_app.finalize(auto=True)
     current_app.amqp  # noqa: B018  built when it is first looked at

@@ -109,10 +109,10 @@ def _listen_to_questions_only(**_: Any) -> None:
 def _prepare_cells(**_: Any) -> None:
     """Before the first thread: afterwards a lost step would wait for a new interpreter.
 
-    Fast workers have no cells, and to a step that takes as long as a model thinks, a second more is nothing: the AI
-    worker's first lost step does wait, instead of 26 MB that lie there for it.
+    Fast workers have no cells. An AI worker's new interpreter would besides have to import what asks models: 20 to 30 s
+    on a busy machine, in which an agent that lost its worker waits.
     """
-    if settings.ROLE == "worker-http":
+    if settings.ROLE in ("worker-http", "worker-ai"):
         from executions import cell_server
 
         cell_server.prepare()
