@@ -47,10 +47,13 @@ def _sealed_in(request: dict[str, Any]) -> dict[str, str]:
 
 
 def without_secrets(value: Any) -> Any:
-    """The same JSON with the values of fields that are named like secrets replaced, however deep they lie."""
+    """The same JSON with the values of fields that are named like secrets replaced, however deep they lie.
+
+    Of a list in such a field every text is replaced: the text of a `SecretSlot` is frozen in parts.
+    """
     if isinstance(value, dict):
         return {
-            name: REDACTED if _is_secret_field(name, item) else without_secrets(item)
+            name: _hidden(item) if _SECRET_FIELD.search(name) else without_secrets(item)
             for name, item in value.items()
         }
     if isinstance(value, list):
@@ -58,8 +61,12 @@ def without_secrets(value: Any) -> Any:
     return value
 
 
-def _is_secret_field(name: str, value: Any) -> bool:
-    return isinstance(value, str) and bool(_SECRET_FIELD.search(name))
+def _hidden(value: Any) -> Any:
+    if isinstance(value, str):
+        return REDACTED
+    if isinstance(value, list):
+        return [REDACTED if isinstance(item, str) else without_secrets(item) for item in value]
+    return without_secrets(value)
 
 
 def _shown_url(url: str) -> str:

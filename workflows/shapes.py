@@ -23,6 +23,7 @@ TEXT: Final[Schema] = {"type": "string"}
 MARK_OF_SAMPLES: Final = "x-from-a-sample"  # another value of the kind may have more
 MOST_SAMPLED: Final = 5_000  # values of a sample that are looked at
 SCALARS: Final = frozenset({"string", "number", "integer", "boolean", "null"})
+MOST_ALTERNATIVES: Final = 2_000  # schemas that are gone through for one path: references can multiply them
 OF_LISTS: Final = frozenset({"first", "last"})
 
 
@@ -79,31 +80,38 @@ def _like_one_of(items: list[Any], counted: Iterator[int]) -> Schema:
 
 def dead_end(schema: Schema, path: tuple[str | int, ...]) -> DeadEnd | None:
     """Where a path into such a value stops; None when it may lead somewhere."""
-    return _walk(schema, path, 0, schema)
+    return _walk(schema, path, 0, schema, iter(range(MOST_ALTERNATIVES)))
 
 
-def _walk(schema: Any, path: tuple[str | int, ...], walked: int, whole: Schema) -> DeadEnd | None:
+def _walk(
+    schema: Any, path: tuple[str | int, ...], walked: int, whole: Schema, left: Iterator[int]
+) -> DeadEnd | None:
     if walked == len(path) or not isinstance(schema, dict):
         return None
     found: list[DeadEnd] = []
-    for one in _alternatives(schema, whole, 0):
+    for one in _alternatives(schema, whole, 0, left):
         inner = _step(one, path[walked])
-        end = inner if isinstance(inner, DeadEnd) else _walk(inner, path, walked + 1, whole)
+        end = inner if isinstance(inner, DeadEnd) else _walk(inner, path, walked + 1, whole, left)
         if end is None:
             return None
         found.append(end if inner is not end else DeadEnd(walked, end.known, end.holds))
     return max(found, key=lambda end: end.walked, default=None)
 
 
-def _alternatives(schema: Schema, whole: Schema, depth: int) -> Iterator[Schema]:
-    """The schemas that a value may follow, references resolved; null is passed over: it is no place to look for fields."""
-    if "$ref" in schema and depth < 20:
+def _alternatives(schema: Any, whole: Schema, depth: int, left: Iterator[int]) -> Iterator[Schema]:
+    """The schemas that a value may follow, references resolved; null is passed over: it is no place to look for fields.
+
+    When there is nothing `left` it may be anything.
+    """
+    if not isinstance(schema, dict) or next(left, None) is None:
+        yield ANYTHING  # true and false are schemas too
+    elif "$ref" in schema and depth < 20:
         name = str(schema["$ref"]).rpartition("/")[2]
-        yield from _alternatives(whole.get("$defs", {}).get(name, ANYTHING), whole, depth + 1)
+        yield from _alternatives(whole.get("$defs", {}).get(name, ANYTHING), whole, depth + 1, left)
     elif branches := schema.get("anyOf") or schema.get("oneOf"):
         for branch in branches:
             if branch != {"type": "null"}:
-                yield from _alternatives(branch, whole, depth + 1)
+                yield from _alternatives(branch, whole, depth + 1, left)
     else:
         yield schema
 

@@ -16,6 +16,9 @@ from executions.agents.values import FINAL, JsonObject, ToolSpec
 from lightfield.kernel import strict_json
 
 LONGEST_ORIGIN: Final = 100  # characters of where data came from
+CUT_MARK: Final = (
+    "…"  # for a mark in data. Not nothing: what stands around it would be joined, and could be one again
+)
 WRAPPED: Final = "output"  # the one field of what a model gives when the wanted output is no object
 
 RULES: Final = """You are one step of an automated workflow. Nobody reads along, and nobody can answer questions.
@@ -68,7 +71,7 @@ def _block(piece: JsonObject, mark: str) -> str:
     data = piece["data"]
     text = data if isinstance(data, str) else strict_json.canonical(data)
     origin = json.dumps(str(piece.get("from", ""))[:LONGEST_ORIGIN], ensure_ascii=True)
-    return f"<{mark} from={origin}>{text.replace(mark, '')}</{mark}>"
+    return f"<{mark} from={origin}>{text.replace(mark, CUT_MARK)}</{mark}>"
 
 
 def final_tool(schema: JsonObject) -> ToolSpec:

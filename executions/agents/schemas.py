@@ -2,19 +2,19 @@
 
 Author and model are strangers to us, so a schema may be hostile to whoever checks by it, and a value too. Nothing here is ever
 fetched, patterns are matched in linear time (by the engine that pydantic has, without look-around and back-references), and
-the work of one check is counted and ends.
+the work of one check is counted and ends. Linear time is long for a long text and a pattern whose repetitions make it long, so
+those are measured too (`patterns`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from functools import cache, lru_cache
+from functools import cache
 from itertools import islice
 from typing import Any, Final
 
-from pydantic_core import SchemaError, SchemaValidator, core_schema
-
+from executions.agents import patterns
 from executions.agents.values import JsonObject
 from lightfield.kernel import strict_json
 from lightfield.kernel.errors import Problem, RequestRefused
@@ -23,6 +23,7 @@ LARGEST: Final = 65_536  # bytes of a schema
 MOST_WORK: Final = 100_000  # keywords looked at, and items gone through, in one check: under a second
 MOST_PROBLEMS: Final = 20
 LONGEST_DETAIL: Final = 300  # characters
+QUOTED_CHARS: Final = 100  # of a value in an error, for one unit of work
 # Their work cannot be counted, or they change what the words beside them mean.
 UNSUPPORTED: Final = ("$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$vocabulary",
                       "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
@@ -55,7 +56,7 @@ def flaws_in(schema: Any) -> list[Problem]:
         return [Problem("", "config.invalid", refusal.message)]
     if not isinstance(schema, dict):
         return [_flaw("", "A schema is an object.")]
-    found = list(islice(_flaws(schema, "", schema), MOST_PROBLEMS))
+    found = [*patterns.flaws_in(schema)] or list(islice(_flaws(schema, "", schema), MOST_PROBLEMS))
     if found:
         return found
     wrong = _problems(_dialect().META_SCHEMA, _bare(schema))
@@ -74,10 +75,6 @@ def _flaws(node: Any, pointer: str, root: JsonObject) -> Iterator[Problem]:
             yield _flaw(at, f"{name} is not supported.")
         elif name == "$ref" and isinstance(value, str) and not _is_there(value, root):
             yield _flaw(at, f"{value[:100]!r} is no place in this schema, such as '#/$defs/item'.")
-        elif name == "pattern" and isinstance(value, str) and (why := _why_no_pattern(value)):
-            yield _flaw(at, why)
-        elif name == "patternProperties" and isinstance(value, dict):
-            yield from (_flaw(at, why) for one in value if (why := _why_no_pattern(one)))
         yield from _flaws(value, at, root)
 
 
@@ -109,7 +106,9 @@ def _problems(schema: JsonObject, value: Any) -> list[JsonObject]:
         return [_told(error) for error in islice(validator.iter_errors(value), MOST_PROBLEMS)]
     except (_TooMuchWork, RecursionError):
         return [{"pointer": "", "detail": "Checking it against the schema is too much work."}]
-    except (ArithmeticError, ValueError, TypeError, referencing.exceptions.Unresolvable) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  a reference may lead to what is no schema, and a check then fails in any way
         return [{"pointer": "", "detail": f"It cannot be checked: {error}"[:LONGEST_DETAIL]}]
     finally:
         _left.reset(token)
@@ -152,9 +151,13 @@ def _dialect() -> Any:
 def _counted(name: str, keyword: Callable[..., Any]) -> Callable[..., Any]:
     base = 10 if name == "$ref" else 1  # it is looked up each time
 
-    def counting(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
+    def counting(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
         _spend(base + _length(value) + _length(instance))
-        return keyword(validator, value, instance, schema)
+        for error in keyword(validator, value, instance, schema) or ():
+            # It quotes the whole value, and an `anyOf` keeps one of each of its branches.
+            _spend(len(error.message) // QUOTED_CHARS)
+            error.message = error.message[:LONGEST_DETAIL]
+            yield error
 
     return counting
 
@@ -174,12 +177,11 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
         yield _error(f"{instance[:60]!r} does not match {pattern[:100]!r}")
 
 
-def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+def _pattern_properties(validator: Any, patterned: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
     if not isinstance(instance, dict):
         return
-    for pattern, below in patterns.items():
+    for pattern, below in patterned.items():
         for name, value in instance.items():
-            _spend(1)
             if _matches(pattern, name):
                 yield from validator.descend(value, below, path=name, schema_path=pattern)
 
@@ -187,10 +189,9 @@ def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: An
 def _additional_properties(validator: Any, below: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not isinstance(instance, dict):
         return
-    named, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    _spend(len(instance) * len(patterns))
+    named, patterned = schema.get("properties", {}), schema.get("patternProperties", {})
     others = [
-        name for name in instance if name not in named and not any(_matches(one, name) for one in patterns)
+        name for name in instance if name not in named and not any(_matches(one, name) for one in patterned)
     ]
     if below is False and others:
         yield _error(f"These properties are not allowed: {', '.join(map(repr, others[:10]))}")
@@ -213,19 +214,6 @@ def _spend(work: int) -> None:
         raise _TooMuchWork
 
 
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> SchemaValidator:
-    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
-
-
-def _why_no_pattern(pattern: str) -> str | None:
-    try:
-        _compiled(pattern)
-    except SchemaError as error:
-        last = str(error).strip().rpartition("\n")[2]
-        return f"The pattern {pattern[:60]!r} cannot be used: {last}"
-    return None
-
-
 def _matches(pattern: str, text: str) -> bool:
-    return _compiled(pattern).isinstance_python(text)
+    _spend(1 + patterns.work_of(pattern, text))
+    return patterns.matches(pattern, text)

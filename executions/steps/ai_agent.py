@@ -96,6 +96,8 @@ class AiAgent(SlowStepType[AiAgentConfig]):
 
     def output_schema(self, config: JsonObject) -> Schema:
         own = config.get("output_schema")
+        if _flaws_of_schema(own):  # of a draft: told by `unpublishable`; until it is mended nothing is known
+            own = ANYTHING
         counts = ("turns", "tool_calls", "input_tokens", "output_tokens")
         usage = {name: {"type": "integer"} for name in counts} | {"cost": OR_NULL}
         call = of_fields({"name": TEXT, "arguments": ANYTHING, "result": ANYTHING, "error": ANYTHING})
@@ -214,7 +216,7 @@ def _is_installed(config: JsonObject) -> bool:
     return not model or provided.named(model)[0] == provided.installed_provider()
 
 
-def _flaws_of_schema(schema: JsonObject | None) -> list[Problem]:
+def _flaws_of_schema(schema: Any) -> list[Problem]:
     found = [] if schema is None else schemas.flaws_in(schema)
     return [replace(problem, pointer=f"/output_schema{problem.pointer}") for problem in found]
 

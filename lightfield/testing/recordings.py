@@ -123,27 +123,54 @@ class Recording:
 
 def _read(source: str | Path | Mapping[str, Any]) -> list[Json]:
     """The turns of an exported transcript, or of one whole page of the API. Raises ValueError."""
-    found = source if isinstance(source, Mapping) else json.loads(Path(source).read_text())
+    try:
+        found = source if isinstance(source, Mapping) else json.loads(Path(source).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source} is no transcript: it is no JSON that can be read, {error}") from None
     if not isinstance(found, Mapping) or not ("turns" in found or "results" in found):
         raise ValueError(f"{source} is no transcript: bin/manage transcript RUN STEP makes one")
     if found.get("next"):
         raise ValueError(f"{source} is one page of several: bin/manage transcript RUN STEP has all turns")
-    return list(found["turns"] if "turns" in found else found["results"])
+    rows = found["turns"] if "turns" in found else found["results"]
+    if not isinstance(rows, list):
+        raise ValueError(f"{source} is no transcript: its turns are no list")
+    return rows
 
 
 def _groups(rows: list[Json], name: str) -> list[tuple[Json, list[Json]]]:
     """Each answer of the model with the calls that followed. Raises ValueError."""
     groups: list[tuple[Json, list[Json]]] = []
-    for row in rows:
-        if row["kind"] == "model" and isinstance(row.get("answer"), dict) and "calls" in row["answer"]:
+    for place, row in enumerate(rows, start=1):
+        kind = row.get("kind") if isinstance(row, dict) else None
+        if kind == "model" and _is_answer(row):
             groups.append((row, []))
-        elif row["kind"] == "tool" and groups:
+        elif kind == "tool" and groups and isinstance(row.get("name"), str):
             groups[-1][1].append(row)
         else:
-            raise ValueError(f"{name}: turn {row.get('number')} is neither an answer nor a call after one")
+            number = row.get("number", place) if isinstance(row, dict) else place
+            raise ValueError(f"{name}: turn {number} is neither an answer nor a call after one")
     if not groups:
         raise ValueError(f"{name} has no turns")
     return groups
+
+
+def _is_answer(row: Json) -> bool:
+    """Whether it has all that is replayed of it, each of its type."""
+    answer = row.get("answer")
+    if not isinstance(answer, dict) or not isinstance(answer.get("calls"), list):
+        return False
+    counts = (row.get(name) or 0 for name in ("input_tokens", "output_tokens"))
+    return (
+        isinstance(row.get("name"), str)
+        and all(type(count) is int for count in counts)
+        and all(
+            isinstance(one, dict)
+            and isinstance(one.get("id"), str)
+            and isinstance(one.get("name"), str)
+            and isinstance(one.get("arguments"), dict | str)
+            for one in answer["calls"]
+        )
+    )
 
 
 def _code_of(result: CallResult) -> str | None:

@@ -9,6 +9,8 @@ CALLING = "executions/agents/calling.py"
 LOOP = "executions/agents/loop.py"
 SPENDING = "executions/agents/spending.py"
 SCHEMAS = "executions/agents/schemas.py"
+PATTERNS = "executions/agents/patterns.py"
+SLOW = "bugs/test_a_pattern_of_a_schema_stopped_a_worker.py::"
 KEEPING = "executions/agents/keeping.py"
 
 WRITTEN = "integration/agents/test_journal.py::"
@@ -309,6 +311,24 @@ BOUNDED = (
             ),
             by="unit/test_agent_schemas.py::test_a_schema_that_cannot_be_used_is_refused_with_its_place",
         ),
+        planted(
+            "any-length-of-a-pattern",
+            "a pattern may be of any length with its repetitions",
+            edit(PATTERNS, "        left -= length(pattern)\n", ""),
+            by=SLOW + "test_a_pattern_that_is_long_with_its_repetitions_is_refused",
+        ),
+        planted(
+            "matches-not-counted",
+            "a match of a long text is no work",
+            edit(SCHEMAS, "    _spend(1 + patterns.work_of(pattern, text))\n", "    _spend(1)\n"),
+            by=SLOW + "test_a_match_that_takes_too_long_is_not_begun",
+        ),
+        planted(
+            "errors-that-quote-everything",
+            "errors quote the whole value, however many there are",
+            edit(SCHEMAS, "            _spend(len(error.message) // QUOTED_CHARS)\n", ""),
+            by=SLOW + "test_errors_that_quote_a_large_value_are_neither_kept_nor_made_without_end",
+        ),
     ),
     *breaking(
         "A model reads which text is data, and no data can end its block",
@@ -325,8 +345,16 @@ BOUNDED = (
         planted(
             "data-ends-its-block",
             "data that holds the mark stands there as it is",
-            edit("executions/agents/prompting.py", "{text.replace(mark, '')}", "{text}"),
+            edit("executions/agents/prompting.py", "{text.replace(mark, CUT_MARK)}", "{text}"),
             by="unit/test_agent_prompting.py::test_data_that_knows_the_mark_does_not_end_its_block",
+        ),
+        planted(
+            "mark-joined",
+            "a mark that is cut out of data leaves another one",
+            edit(
+                "executions/agents/prompting.py", "{text.replace(mark, CUT_MARK)}", "{text.replace(mark, '')}"
+            ),
+            by="unit/test_agent_prompting.py::test_a_mark_within_a_mark_does_not_end_its_block_either",
         ),
     ),
     *breaking(

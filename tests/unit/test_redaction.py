@@ -64,3 +64,12 @@ def test_only_texts_are_secrets() -> None:
         "tokens": 3,
         "list": [{"secret": None}],
     }
+
+
+def test_texts_in_a_field_that_is_named_like_a_secret_are_replaced_in_a_list_too() -> None:
+    """As the key of a model is frozen, in parts; a reference in it says only how a secret is called."""
+    shown = shown_request(
+        {"model": {"name": "x", "api_key": ["sk-hunter22", {"ref": "a"}]}, "limits": {"tokens": 5}}
+    )
+
+    assert shown == {"model": {"name": "x", "api_key": ["[redacted]", {"ref": "a"}]}, "limits": {"tokens": 5}}

@@ -35,7 +35,7 @@ class Command(BaseCommand):
         try:
             workflow = services.create_workflow(definition=_definition(source), by=BY)
             self.stdout.write(str(workflow.pk))
-            self.stderr.write(f"{workflow.name}: stored as a draft.")
+            self.stderr.write(_shown(f"{workflow.name}: stored as a draft."))
             if publish:
                 self._publish(workflow.pk)
         except RequestRefused as error:
@@ -54,16 +54,31 @@ def _definition(source: str) -> Any:
     if example is not None:
         return example.definition
     try:
-        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except OSError as error:
+        raw = _read(source)
+    except (OSError, ValueError) as error:
         known = ", ".join(example.name for example in examples.EXAMPLES)
-        raise CommandError(f"{source}: {error.strerror}. The recipes are {known}.") from None
+        why = getattr(error, "strerror", None) or "this is no path"
+        raise CommandError(_shown(f"{source}: {why}. The recipes are {known}.")) from None
     return strict_json.parse(raw)
 
 
+def _read(source: str) -> bytes:
+    """No more than is judged: it may have no end. Raises OSError, ValueError."""
+    most = strict_json.MAX_BYTES + 1
+    if source == "-":
+        return sys.stdin.buffer.read(most)
+    with Path(source).open("rb") as file:
+        return file.read(most)
+
+
 def _told(error: RequestRefused) -> str:
-    return "\n".join([f"{error.code}: {error.message}", *map(_line, error.problems)])
+    return "\n".join([_shown(f"{error.code}: {error.message}"), *map(_line, error.problems)])
 
 
 def _line(problem: Problem) -> str:
-    return f"{problem.pointer or '/'}  {problem.code}  {problem.detail}"
+    return _shown(f"{problem.pointer or '/'}  {problem.code}  {problem.detail}")
+
+
+def _shown(text: str) -> str:
+    """A stranger's text on a terminal, which would do what control characters tell it."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

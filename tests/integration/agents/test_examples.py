@@ -124,6 +124,21 @@ def test_the_command_says_what_is_wrong_and_where(tmp_path, settings):
         imported("message-sorted", "--publish")
 
 
+def test_a_file_tells_the_terminal_nothing_but_text(tmp_path):
+    hostile = tmp_path / "hostile.json"
+    hostile.write_text(
+        json.dumps({**definition_of("message-sorted"), "name": "\x1b]0;owned\x07", "\x1b[2J": 1})
+    )
+
+    with pytest.raises(CommandError) as refused:
+        imported(str(hostile))
+    assert "\x1b" not in str(refused.value)
+    for no_file in ("\0", "\x1b[2J", str(tmp_path), "/dev/zero"):
+        with pytest.raises(CommandError) as refused:
+            imported(no_file)
+        assert "\x1b" not in str(refused.value)
+
+
 def answering(model: Model) -> Fakes:
     fakes = Fakes()
     fakes.model(model)

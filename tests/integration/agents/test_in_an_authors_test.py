@@ -326,8 +326,29 @@ def test_a_recording_is_of_one_step_of_one_run() -> None:
         ({"results": [], "next": "https://x/"}, "is one page of several"),
         ({"turns": []}, "has no turns"),
         ({"turns": [{"number": 1, "kind": "tool", "answer": {}}]}, "turn 1 is neither an answer nor a call"),
+        ({"turns": 5}, "its turns are no list"),
+        ({"turns": [5]}, "turn 1 is neither"),
+        ({"turns": [{"name": "m"}]}, "turn 1 is neither"),
+        ({"turns": [{"kind": "model", "name": "m", "answer": {"calls": 5}}]}, "turn 1 is neither"),
+        (
+            {"turns": [{"kind": "model", "name": "m", "answer": {"calls": [{"id": "a"}]}}]},
+            "turn 1 is neither",
+        ),
+        (
+            {"turns": [{"kind": "model", "name": "m", "input_tokens": "x", "answer": {"calls": []}}]},
+            "turn 1 is neither",
+        ),
     ],
 )
 def test_what_is_no_transcript_is_refused(transcript: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Fakes().transcript(transcript)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 200_000])
+def test_a_file_that_cannot_be_read_is_named(content: bytes, tmp_path: Any) -> None:
+    file = tmp_path / "triage.json"
+    file.write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"triage\.json is no transcript: it is no JSON that can be read"):
+        Fakes().transcript(file)
