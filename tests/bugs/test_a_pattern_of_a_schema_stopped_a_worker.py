@@ -19,11 +19,12 @@ from lightfield.kernel.errors import RequestRefused
     "pattern", ["(a{1000}){10}b", "^(a{0,1000}b?){50}$", "((a{90}){9}|x){9}", "(?x)(a{99}) # (\n{99}"]
 )
 def test_a_pattern_that_is_long_with_its_repetitions_is_refused(pattern: str) -> None:
-    for schema in (
+    schemas: list[dict[str, Any]] = [
         {"pattern": pattern},
         {"patternProperties": {pattern: {}}},
         {"default": {"pattern": pattern}},
-    ):
+    ]
+    for schema in schemas:
         with pytest.raises(RequestRefused, match=r"config\.invalid"):
             Schema(schema)
 
