@@ -38,7 +38,7 @@ def test_many_patterns_are_refused_as_one_long_one_is() -> None:
 
 
 def test_a_match_that_takes_too_long_is_not_begun() -> None:
-    told = Schema({"pattern": "(a{1000}){4}b"}).problems("a" * 500_000)
+    told = Schema({"pattern": "(a{1000}){4}b"}).problems("a" * 60_000)
 
     assert "too much work" in told[0]["detail"]
 
