@@ -121,7 +121,7 @@ class Recording:
         return f"{self.name}, {len(self._turns)} turns, {self._at} given"
 
 
-def _read(source: str | Path | Mapping[str, Any]) -> list[Json]:
+def _read(source: str | Path | Mapping[str, Any]) -> list[Any]:
     """The turns of an exported transcript, or of one whole page of the API. Raises ValueError."""
     try:
         found = source if isinstance(source, Mapping) else json.loads(Path(source).read_bytes())
@@ -137,7 +137,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> list[Json]:
     return rows
 
 
-def _groups(rows: list[Json], name: str) -> list[tuple[Json, list[Json]]]:
+def _groups(rows: list[Any], name: str) -> list[tuple[Json, list[Json]]]:
     """Each answer of the model with the calls that followed. Raises ValueError."""
     groups: list[tuple[Json, list[Json]]] = []
     for place, row in enumerate(rows, start=1):

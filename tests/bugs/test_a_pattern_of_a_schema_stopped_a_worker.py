@@ -19,11 +19,12 @@ from lightfield.kernel.errors import RequestRefused
     "pattern", ["(a{1000}){10}b", "^(a{0,1000}b?){50}$", "((a{90}){9}|x){9}", "(?x)(a{99}) # (\n{99}"]
 )
 def test_a_pattern_that_is_long_with_its_repetitions_is_refused(pattern: str) -> None:
-    for schema in (
+    schemas: list[dict[str, Any]] = [
         {"pattern": pattern},
         {"patternProperties": {pattern: {}}},
         {"default": {"pattern": pattern}},
-    ):
+    ]
+    for schema in schemas:
         with pytest.raises(RequestRefused, match=r"config\.invalid"):
             Schema(schema)
 
@@ -37,7 +38,7 @@ def test_many_patterns_are_refused_as_one_long_one_is() -> None:
 
 
 def test_a_match_that_takes_too_long_is_not_begun() -> None:
-    told = Schema({"pattern": "(a{1000}){4}b"}).problems("a" * 500_000)
+    told = Schema({"pattern": "(a{1000}){4}b"}).problems("a" * 60_000)
 
     assert "too much work" in told[0]["detail"]
 
