@@ -55,6 +55,7 @@ def _row(tables: Tables, step: Step) -> tuple[Any, ...]:
         step.error_code,
         (tables.now() - step.started_at).total_seconds() if step.started_at else None,
         None,  # no host fails here
+        run.replay_of_id is not None,
     )
 
 

@@ -161,6 +161,7 @@ def test_story_puts_what_happened_outside_in_its_place():
         entry(4, "run.completed"),
     ]
     run = {"id": "r", "version": 1, "trace_id": "t", "status": "completed", "finished_at": timeline[-1]["at"]}
+    run["steps"] = []
     asides = [Aside(begin + timedelta(seconds=2), "kill -9")]
 
     later = [entry(2.5, "run.created"), entry(3, "run.completed")]
