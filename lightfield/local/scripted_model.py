@@ -78,6 +78,8 @@ class ScriptedModel:
         self.most_open = 0
         self._api_key = api_key
         self._requests: Counter[str] = Counter()  # of each idempotency key
+        self._writers: set[asyncio.StreamWriter] = set()  # of connections that are open
+        self._visits: set[asyncio.Task[None]] = set()
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or a second write waits 40 ms
@@ -114,17 +116,24 @@ class ScriptedModel:
             self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._visit, sock=self._socket, limit=1 << 16)
+        server = await asyncio.start_server(self._connected, sock=self._socket, limit=1 << 16)
         await self._ended.wait()
         server.close()
-        for _ in range(
-            3
-        ):  # who has just been accepted begins with the next turn; a connection is closed with one more
+        # Who was accepted just now is connected within a few turns, and a connection that is closed needs more of them.
+        for _ in range(10):
             await asyncio.sleep(0)
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            visits = [*self._visits]
+            for visit in visits:
+                visit.cancel()
+            await asyncio.gather(*visits, return_exceptions=True)
+            for writer in self._writers:  # of a visit that was cancelled before it began, and closed nothing
+                writer.transport.abort()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        visit = self._loop.create_task(self._visit(reader, writer))
+        self._visits.add(visit)  # the loop itself keeps none alive
+        visit.add_done_callback(self._visits.discard)
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, for as long as it is kept."""
@@ -138,6 +147,7 @@ class ScriptedModel:
         with contextlib.suppress(*gone):
             while await self._exchange(reader, writer):
                 pass
+        self._writers.discard(writer)
         if self._ended.is_set():
             writer.transport.abort()
         else:
