@@ -39,7 +39,7 @@ class StepOutput(BaseModel):
 C = TypeVar("C", bound=BaseModel)
 
 
-def _no_lease() -> None:
+def no_lease() -> None:
     """Nobody else could have taken the step over."""
 
 
@@ -62,7 +62,7 @@ class StepContext:
     )
     # A slow step calls it right before the first byte leaves, after every wait (lookup, connecting): it raises when
     # the step is no longer this worker's to send for. Let that exception pass.
-    before_sending: Callable[[], None] = _no_lease
+    before_sending: Callable[[], None] = no_lease
 
     def seconds_left(self) -> float:
         """Until the deadline, always more than 0: the timeout for what the step waits for.

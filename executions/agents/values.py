@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from workflows.step_types import no_lease
+
 JsonObject = dict[str, Any]
 Provider = Literal["openai", "anthropic"]
 
@@ -83,10 +85,6 @@ class Told:
 Exchange: TypeAlias = tuple[Reply, Told]
 
 
-def _no_lease() -> None:
-    """Nobody else could have taken the step over."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """One turn of a model: all that was said so far."""
@@ -103,4 +101,4 @@ class Question:
     trace_id: str
     is_retry: bool = False  # an attempt of the step was sent before
     held_for: str | None = None  # the code for which the attempt before was put back unsent
-    before_sending: Callable[[], None] = field(default=_no_lease)
+    before_sending: Callable[[], None] = field(default=no_lease)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from executions.agents.values import JsonObject, ToolSpec
 from lightfield.kernel.errors import Problem, TransientStepError
+from workflows.step_types import no_lease
 
 
 class Grant(BaseModel):
@@ -29,10 +30,6 @@ class Grant(BaseModel):
 
 AnyGrant: TypeAlias = Grant  # what `ToolKind.Grant` hides from the methods beside it
 G = TypeVar("G", bound=Grant)
-
-
-def _no_lease() -> None:
-    """Nobody else could have taken the step over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +45,7 @@ class ToolContext:
     is_repeat: bool = False  # the request of this very call may have been sent before
     is_retry: bool = False  # it is the first request of an attempt that follows one which was sent
     held_for: str | None = None  # … which follows one that was put back unsent, for this code
-    before_sending: Callable[[], None] = field(default=_no_lease)
+    before_sending: Callable[[], None] = field(default=no_lease)
 
     def seconds_left(self) -> float:
         """More than 0. Raises TransientStepError: `step.timeout`."""
