@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -21,6 +19,7 @@ from lightfield.kernel import sql
 from tests.bellboy import Bellboy
 from tests.concurrency import race, wait_until_blocked
 from tests.database import django_through_a_proxy, no_database
+from tests.logged import when_logged
 from tests.proxy import Proxy
 from tests.scripted import ScriptedSlow
 from tests.staging import a_claimed_step, a_queued_step, end_lease, everything, intend, slow, told
@@ -32,28 +31,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def line() -> Iterator[Proxy]:
     with django_through_a_proxy() as proxy:
         yield proxy
-
-
-@contextmanager
-def when_logged(event: str, react: Callable[[], None]) -> Iterator[list[str]]:
-    """React in the thread that logs `event` under executions, at that moment."""
-    heard: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage() == event:
-                heard.append(event)
-                react()
-
-    listener, logger = Listener(), logging.getLogger("executions")
-    level = logger.level
-    logger.addHandler(listener)
-    logger.setLevel(logging.INFO)
-    try:
-        yield heard
-    finally:
-        logger.removeHandler(listener)
-        logger.setLevel(level)
 
 
 def test_given_postgresql_away_when_a_step_comes_back_then_its_outcome_is_written_once_it_is_there_again(
@@ -84,7 +61,7 @@ def test_given_an_outcome_whose_reply_is_lost_then_it_counts_once_and_the_worker
     slow_step.script = script
     run = a_queued_step(slow("one"), slow("two")).run
 
-    with when_logged("outcome_written_again", lambda: None) as again:
+    with when_logged("outcome_written_again") as again:
         worker.execute([run.steps.get().pk])
 
     assert len(again) == 2  # once for each step
@@ -149,7 +126,7 @@ def test_given_a_claim_whose_reply_is_lost_then_the_worker_finds_its_steps_and_g
     first, second = a_queued_step(), a_queued_step()
     line.lose_the_answer_to(worker_name().encode())  # in the parameters: the statement commits by itself
 
-    with when_logged("claimed_again", lambda: None) as again:
+    with when_logged("claimed_again") as again:
         worker.execute([first.pk, second.pk])
 
     assert len(again) == 1
@@ -167,7 +144,7 @@ def test_given_a_cells_claim_whose_reply_is_lost_then_what_it_judged_and_took_st
         end_lease(step.step_run_id)
     line.lose_the_answer_to(b"COMMIT")
 
-    with when_logged("claimed_again", lambda: None) as again:
+    with when_logged("claimed_again") as again:
         cells.run_here([given_up.step_run_id, lost.step_run_id], "http")
 
     assert len(again) == 1
@@ -186,7 +163,7 @@ def test_given_a_claim_that_broke_before_it_was_made_then_it_is_made_again(
     step = a_queued_step()
     line.lose_the_answer_to(b"s.quarantined OR c.was")
 
-    with when_logged("claimed_again", lambda: None) as again:
+    with when_logged("claimed_again") as again:
         worker.execute([step.pk])
 
     assert len(again) == 1
@@ -220,7 +197,7 @@ def test_given_an_intent_whose_reply_is_lost_when_repeated_then_one_request_leav
     slow_step.freeze = freeze_and_break  # type: ignore[method-assign]
     step = a_queued_step()
 
-    with when_logged("outcome_written_again", lambda: None) as again:
+    with when_logged("outcome_written_again") as again:
         worker.execute([step.pk])
 
     assert len(again) == 1

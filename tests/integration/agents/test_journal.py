@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -41,6 +39,7 @@ from tests.agents import (
 from tests.concurrency import race, wait_until_blocked
 from tests.database import django_through_a_proxy
 from tests.factories import BY
+from tests.logged import when_logged
 from tests.proxy import Proxy
 from tests.staging import a_run, end_lease, everything, intend, live, told
 
@@ -236,26 +235,6 @@ def test_given_a_cancel_while_a_tool_writes_then_it_waits_and_what_was_written_s
 
 
 AGAIN = "journal_written_again"
-
-
-@contextmanager
-def when_logged(event: str) -> Iterator[list[str]]:
-    heard: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage() == event:
-                heard.append(event)
-
-    listener, logger = Listener(), logging.getLogger("executions")
-    level = logger.level
-    logger.addHandler(listener)
-    logger.setLevel(logging.INFO)
-    try:
-        yield heard
-    finally:
-        logger.removeHandler(listener)
-        logger.setLevel(level)
 
 
 @pytest.fixture
