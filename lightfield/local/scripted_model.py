@@ -118,7 +118,8 @@ class ScriptedModel:
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._connected, sock=self._socket, limit=1 << 16)
         await self._ended.wait()
-        server.close()
+        # Nobody else is accepted. The server itself is closed last: it refuses whom it accepted a turn ago, and leaves the socket.
+        self._loop.remove_reader(self._socket)
         # Who was accepted just now is connected within a few turns, and a connection that is closed needs more of them.
         for _ in range(10):
             await asyncio.sleep(0)
@@ -128,6 +129,7 @@ class ScriptedModel:
             await asyncio.gather(*visits, return_exceptions=True)
             for writer in self._writers:  # of a visit that was cancelled before it began, and closed nothing
                 writer.transport.abort()
+        server.close()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
