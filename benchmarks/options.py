@@ -36,7 +36,7 @@ class Options:
     outage_seconds: float = 120
     agents: int = 60  # at once, and how long the model of each takes in all
     agent_seconds: float = 60
-    pairs: int = 20  # of blocks in capture, and how many saves are in a block
+    pairs: int = 50  # of blocks in capture, and how many saves are in a block
     saves: int = 40
     flush_seconds: float = 11  # until PostgreSQL's counters are exact
     settings: dict[str, str] = field(default_factory=dict)  # of the installation, by environment variable
