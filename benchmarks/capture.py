@@ -27,6 +27,7 @@ from lightfield.local.servers import Servers
 # The environment's name here, and the role that makes settings.py choose its session.
 KINDS = {"web": "web", "foreign": "command"}
 MATCHED, UNMATCHED, TRIGGER, NOTHING = at_most(2.8), at_most(2.2), at_most(1.3), at_most(1.04)
+MODES = ("orm", "trigger")  # of LIGHTFIELD_CAPTURE
 # What `saves` measures: its name, what to call it, the bar of its ratio and of its extra statements.
 SAVES: dict[str, tuple[str, Bar, int]] = {
     "matched": ("update, matched", MATCHED, 2),
@@ -75,9 +76,11 @@ def play(stage: Stage) -> Round:
         meter = validity.Meter([os.getpid()], None)
         figures: Values = {}
         for kind, role in KINDS.items():
-            say(f"saving as {'a web process' if kind == 'web' else 'another Django'}")
-            measured = _saves({**environ, "LIGHTFIELD_ROLE": role}, stage.options.pairs, stage.options.saves)
-            figures |= {f"{kind}_{name}": value for name, value in measured.items()}
+            for mode in MODES:
+                say(f"saving as {'a web process' if kind == 'web' else 'another Django'}, {mode}")
+                of_process = {**environ, "LIGHTFIELD_ROLE": role, "LIGHTFIELD_CAPTURE": mode}
+                measured = _saves(of_process, stage.options.pairs, stage.options.saves)
+                figures |= {f"{kind}_{name}": value for name, value in measured.items()}
         others = meter.read().cores_of_others
     played.add("lightfield", figures | {"cores_of_others": others}, [], validity.of_machine(others))
     return played

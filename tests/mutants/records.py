@@ -34,8 +34,8 @@ MUTANTS = (
             "a bare save commits the record before anybody could add an event to it",
             edit(
                 WRITERS,
-                "        with nullcontext() if is_one_statement else modes.in_a_transaction(using):\n",
-                "        with nullcontext():\n",
+                "        with modes.in_a_transaction(using):\n            save()\n",
+                "        save()\n",
             ),
             by=EARLY,
         ),

@@ -39,7 +39,7 @@ DECLARE
   trace text;
   its_depth smallint;
   cause uuid;
-  event_id uuid;
+  event_id text;  -- hex digits
 BEGIN
   -- {types}
   BEGIN

@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any
 
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.dispatch import receiver
 
 from triggers import causes
 
@@ -38,12 +40,26 @@ def in_a_transaction(using: str = DEFAULT_DB_ALIAS) -> AbstractContextManager[No
 
 def is_database_capturing() -> bool:
     """As configured; `migrate` puts the triggers there or takes them away."""
-    return bool(settings.LIGHTFIELD_CAPTURE == "trigger")
+    global _by_database
+    if _by_database is None:
+        _by_database = bool(settings.LIGHTFIELD_CAPTURE == "trigger")
+    return _by_database
+
+
+_by_database: bool | None = None  # Django's settings take half a microsecond to say so, and a save asks twice
+
+
+@receiver(setting_changed)
+def _forget(*, setting: str, **_: Any) -> None:
+    global _by_database
+    if setting == "LIGHTFIELD_CAPTURE":
+        _by_database = None
 
 
 def is_left_to_database(*, is_loaded: bool = False) -> bool:
     """Whether the database captures and there is nothing to tell it: then a write is Django's own affair."""
-    return is_database_capturing() and not is_loaded and causes.current() is None
+    is_captured_there = is_database_capturing() if _by_database is None else _by_database
+    return is_captured_there and not is_loaded and causes.current() is None
 
 
 @contextmanager

@@ -61,17 +61,17 @@ BEGIN
     RETURN '{nobody}';  -- they ask for fields that are no longer told
   END IF;
   IF cardinality(askers) = 1 THEN
-    stored := format($$event_id := {new_id}();
+    stored := format($$event_id := {new_id};
   {insert};$$, askers[1].trigger_id, askers[1].workflow_id, askers[1].version_id, askers[1].shard,
-      $$coalesce(trace, encode(uuid_send(event_id), 'hex'))$$);
+      'coalesce(trace, event_id)');
   ELSE
     stored := format($$DECLARE
     asker lightfield_asker;
   BEGIN
     FOREACH asker IN ARRAY %L::lightfield_asker[] LOOP
       %s
-      event_id := {new_id}();
-      trace := coalesce(trace, encode(uuid_send(event_id), 'hex'));
+      event_id := {new_id};
+      trace := coalesce(trace, event_id);
       {insert_of_asker};
     END LOOP;
   END;$$, askers, CASE WHEN template ->> 'event' = 'updated'
@@ -82,7 +82,7 @@ END $lightfield$
 """
 _INSERT: Final = """INSERT INTO triggers_outboxevent (id, trigger_id, workflow_id, version_id, source, payload, shard, trace_id,
     depth, caused_by, status, tries)
-  VALUES (event_id, {trigger}, {workflow}, {version}, 'record', told, {shard}, {trace}, coalesce(its_depth, 0), cause,
+  VALUES (event_id::uuid, {trigger}, {workflow}, {version}, 'record', told, {shard}, {trace}, coalesce(its_depth, 0), cause,
     'pending', 0)"""
 
 # Those that are otherwise than who asks would have them, and how they should be.
@@ -126,7 +126,7 @@ def functions(*, as_owner: str, new_id: str) -> list[str]:
 
     Args:
         as_owner: what stands in such a function before its body.
-        new_id: the database function that makes the id of an event.
+        new_id: an expression that makes the id of an event, as 32 hex digits.
     """
     insert = _INSERT.format(trigger="%L", workflow="%L", version="%L", shard="%L", trace="%s")
     of_asker = {name: f"asker.{name}_id" for name in ("trigger", "workflow", "version")}

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, router
@@ -56,16 +57,20 @@ def _save_base(original: Original) -> Original:
         update_fields: Collection[str] | None = None,
     ) -> None:
         using = using or router.db_for_write(type(self), instance=self)
-        is_one_statement = modes.is_left_to_database(is_loaded=raw)
-        with nullcontext() if is_one_statement else modes.in_a_transaction(using):
-            original(
-                self,
-                raw=raw,
-                force_insert=force_insert,
-                force_update=force_update,
-                using=using,
-                update_fields=update_fields,
-            )
+        save = partial(
+            original,
+            self,
+            raw=raw,
+            force_insert=force_insert,
+            force_update=force_update,
+            using=using,
+            update_fields=update_fields,
+        )
+        if modes.is_left_to_database(is_loaded=raw):
+            save()
+            return
+        with modes.in_a_transaction(using):
+            save()
 
     return save_base
 
@@ -81,13 +86,13 @@ def _save_table(original: Original) -> Original:
         update_fields: Collection[str] | None = None,
     ) -> bool:
         """Whether the row was there before. `cls` is the model whose table it is."""
-
-        def write() -> bool:
-            was_there: bool = original(self, raw, cls, force_insert, force_update, using, update_fields)
-            return was_there
-
+        write: Callable[[], bool] = partial(
+            original, self, raw, cls, force_insert, force_update, using, update_fields
+        )
+        if modes.is_left_to_database(is_loaded=raw):
+            return write()
         watch = watching.find(cls) if using == DEFAULT_DB_ALIAS else None
-        if watch is None or modes.is_left_to_database(is_loaded=raw):
+        if watch is None:
             return write()
         # `loaddata` calls the `save_base` of all models, which opens no transaction.
         with (
