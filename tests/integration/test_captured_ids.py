@@ -49,16 +49,16 @@ def test_they_are_of_version_7_and_between_what_python_makes_before_and_after() 
     assert set(OutboxEvent.objects.values_list("trace_id", flat=True)) == {first.hex}
 
 
+@pytest.mark.usefixtures("database_captures")
 def test_changes_of_one_transaction_keep_their_order() -> None:
-    with capturing("trigger"):
-        watching("opportunity", "updated", "stage")
-        deal = Opportunity.objects.create(name="A deal", stage="0")
-        with transaction.atomic():
-            for number in range(1, 201):
-                Opportunity.objects.filter(pk=deal.pk).update(stage=str(number))
+    watching("opportunity", "updated", "stage")
+    deal = Opportunity.objects.create(name="A deal", stage="0")
+    with transaction.atomic():
+        for number in range(1, 201):
+            Opportunity.objects.filter(pk=deal.pk).update(stage=str(number))
 
-        events = OutboxEvent.objects.order_by("id").values_list("payload___diff__stage__after", flat=True)
-        assert list(events) == [str(number) for number in range(1, 201)]
+    events = OutboxEvent.objects.order_by("id").values_list("payload___diff__stage__after", flat=True)
+    assert list(events) == [str(number) for number in range(1, 201)]
 
 
 def test_given_sessions_with_the_same_random_numbers_then_their_ids_differ() -> None:

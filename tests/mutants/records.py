@@ -15,6 +15,8 @@ WHO_ASKS = "triggers/records/who_asks.py"
 SPECIALISING = "triggers/records/specialising.py"
 SPECIALISED = "test_specialised_captures.py::test_whoever_asks_is_told_and_nobody_else_in_both_modes"
 UNCAPTURED = "triggers/records/uncaptured.py"
+IDS = "test_captured_ids.py"
+CLOCK = "bugs/test_a_clock_before_2004_and_one_seed_refused_saves.py"
 SERVICES = "workflows/services.py"
 
 EARLY = "test_record_deaths.py::test_given_a_death_before_the_commit_then_there_is_neither_record_nor_event"
@@ -357,6 +359,54 @@ MUTANTS = (
             "a column that a migration has just made longer is told as long as it was",
             edit("triggers/records/columns.py", 'return re.sub(r"\\(.*?\\)", "", kind) if', "return kind if"),
             by="test_row_types.py::test_given_a_column_that_grew_longer_then_its_values_are_told_whole",
+        ),
+    ),
+    *breaking(
+        "The database gives events ids in the order of their changes, and no two the same",
+        planted(
+            "captured-id-of-another-version",
+            "whoever reads the instant of an event from its id is told that it has none",
+            edit(DATABASE, "PLACING '7' FROM 14", "PLACING '4' FROM 14"),
+            by=f"{IDS}::test_they_are_of_version_7_and_between_what_python_makes_before_and_after",
+        ),
+        planted(
+            "captured-id-without-microseconds",
+            "what one transaction changes within a millisecond comes in no order",
+            edit(DATABASE, "* 4096000)::bigint + {1 << 60}", "* 1000)::bigint * 4096 + {1 << 60}"),
+            by=(f"{IDS}::test_changes_of_one_transaction_keep_their_order", f"{CLOCK}::test_microseconds_keep_their_order"),
+        ),
+        planted(
+            "captured-id-of-the-instant-alone",
+            "two events of one microsecond have one id, and the second save fails",
+            edit(DATABASE, "to_hex(random({least}, {most - (1 << 32)}) + pg_backend_pid())", "to_hex({least})"),
+            by=f"{CLOCK}::test_given_sessions_of_one_seed_at_one_instant_then_their_ids_differ",
+        ),
+        planted(
+            "captured-ids-of-one-seed-meet",
+            "sessions that were given one seed make one id in one microsecond, and a save fails",
+            edit(DATABASE, " + pg_backend_pid())", ")"),
+            by=f"{CLOCK}::test_given_sessions_of_one_seed_at_one_instant_then_their_ids_differ",
+        ),
+        planted(
+            "captured-id-a-digit-short",
+            "with a clock before 2004 there are 31 digits, and every captured save fails",
+            edit(
+                DATABASE,
+                '    ordered = f"right(overlay(to_hex({instant}) PLACING \'7\' FROM 14 FOR 0), 16)"\n',
+                '    instant = instant.partition(" + ")[0]\n'
+                '    ordered = f"\'0\' || overlay(to_hex({instant}) PLACING \'7\' FROM 12 FOR 0)"\n',
+            ),
+            by=f"{CLOCK}::test_whatever_the_clock_says_it_is_an_id_of_that_instant",
+        ),
+        planted(
+            "captured-ids-before-17-in-no-order",
+            "before PostgreSQL 17 what one transaction changes within a millisecond comes in no order",
+            edit(
+                DATABASE,
+                "return f\"{ordered} || right(encode(uuid_send(gen_random_uuid()), 'hex'), 16)\"",
+                "return \"encode(uuid_send(uuid_v7()), 'hex')\"",
+            ),
+            by=(f"{IDS}::test_changes_of_one_transaction_keep_their_order", f"{CLOCK}::test_microseconds_keep_their_order"),
         ),
     ),
     *breaking(
