@@ -30,7 +30,10 @@ def made(instants: Iterable[str]) -> list[uuid.UUID]:
     made_at = database._new_hex_id().replace("clock_timestamp()", "instant::timestamptz")
     with connection.cursor() as cursor:
         cursor.execute("SELECT setseed(0.5)")
-        cursor.execute(f"SELECT {made_at} FROM unnest(%s::text[]) WITH ORDINALITY i(instant, n) ORDER BY n", [[*instants]])
+        cursor.execute(
+            f"SELECT {made_at} FROM unnest(%s::text[]) WITH ORDINALITY i(instant, n) ORDER BY n",
+            [[*instants]],
+        )
         return [uuid.UUID(hex=found) for (found,) in cursor.fetchall()]
 
 

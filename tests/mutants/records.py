@@ -373,12 +373,17 @@ MUTANTS = (
             "captured-id-without-microseconds",
             "what one transaction changes within a millisecond comes in no order",
             edit(DATABASE, "* 4096000)::bigint + {1 << 60}", "* 1000)::bigint * 4096 + {1 << 60}"),
-            by=(f"{IDS}::test_changes_of_one_transaction_keep_their_order", f"{CLOCK}::test_microseconds_keep_their_order"),
+            by=(
+                f"{IDS}::test_changes_of_one_transaction_keep_their_order",
+                f"{CLOCK}::test_microseconds_keep_their_order",
+            ),
         ),
         planted(
             "captured-id-of-the-instant-alone",
             "two events of one microsecond have one id, and the second save fails",
-            edit(DATABASE, "to_hex(random({least}, {most - (1 << 32)}) + pg_backend_pid())", "to_hex({least})"),
+            edit(
+                DATABASE, "to_hex(random({least}, {most - (1 << 32)}) + pg_backend_pid())", "to_hex({least})"
+            ),
             by=f"{CLOCK}::test_given_sessions_of_one_seed_at_one_instant_then_their_ids_differ",
         ),
         planted(
@@ -392,9 +397,9 @@ MUTANTS = (
             "with a clock before 2004 there are 31 digits, and every captured save fails",
             edit(
                 DATABASE,
-                '    ordered = f"right(overlay(to_hex({instant}) PLACING \'7\' FROM 14 FOR 0), 16)"\n',
+                "    ordered = f\"right(overlay(to_hex({instant}) PLACING '7' FROM 14 FOR 0), 16)\"\n",
                 '    instant = instant.partition(" + ")[0]\n'
-                '    ordered = f"\'0\' || overlay(to_hex({instant}) PLACING \'7\' FROM 12 FOR 0)"\n',
+                "    ordered = f\"'0' || overlay(to_hex({instant}) PLACING '7' FROM 12 FOR 0)\"\n",
             ),
             by=f"{CLOCK}::test_whatever_the_clock_says_it_is_an_id_of_that_instant",
         ),
@@ -406,7 +411,10 @@ MUTANTS = (
                 "return f\"{ordered} || right(encode(uuid_send(gen_random_uuid()), 'hex'), 16)\"",
                 "return \"encode(uuid_send(uuid_v7()), 'hex')\"",
             ),
-            by=(f"{IDS}::test_changes_of_one_transaction_keep_their_order", f"{CLOCK}::test_microseconds_keep_their_order"),
+            by=(
+                f"{IDS}::test_changes_of_one_transaction_keep_their_order",
+                f"{CLOCK}::test_microseconds_keep_their_order",
+            ),
         ),
     ),
     *breaking(
