@@ -85,15 +85,17 @@ _INSERT: Final = """INSERT INTO triggers_outboxevent (id, trigger_id, workflow_i
   VALUES (event_id::uuid, {trigger}, {workflow}, {version}, 'record', told, {shard}, {trace}, coalesce(its_depth, 0), cause,
     'pending', 0)"""
 
-# Those that are otherwise than who asks would have them, and how they should be.
+# Those that are otherwise than who asks would have them, and how they should be. Ours only: whoever publishes calls their
+# templates with our rights, and other roles may have functions and triggers of any name.
 OTHERWISE: Final = f"""
   SELECT p.name, p.body FROM (
     SELECT f.name, f.prosrc, lightfield_capture_body(t.template, lightfield_askers(t.template ->> 'entity', t.template ->> 'event'))
       AS body
     FROM (
       SELECT DISTINCT p.proname AS name, p.prosrc FROM pg_trigger x JOIN pg_proc p ON p.oid = x.tgfoid
-      WHERE x.tgname IN ('{DATABASE_TRIGGER}', '{DATABASE_TRIGGER}_new') AND pg_function_is_visible(p.oid)
-        AND to_regprocedure(quote_ident(p.proname || '{TEMPLATE}') || '()') IS NOT NULL) f
+      JOIN pg_proc t ON t.oid = to_regprocedure(quote_ident(p.proname || '{TEMPLATE}') || '()') AND t.proowner = p.proowner
+      JOIN pg_proc c ON c.oid = to_regprocedure('lightfield_compile_captures()') AND c.proowner = p.proowner
+      WHERE x.tgname IN ('{DATABASE_TRIGGER}', '{DATABASE_TRIGGER}_new') AND pg_function_is_visible(p.oid)) f
     CROSS JOIN LATERAL (SELECT lightfield_template(f.name) AS template) t
   ) p WHERE p.body <> p.prosrc ORDER BY p.name"""
 
