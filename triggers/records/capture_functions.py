@@ -94,11 +94,12 @@ def updated_template(watch: Watch, name: str) -> str:
     told = [field for name, field in watch.fields.items() if name not in watch.quiet]
     quiet = [field for name, field in watch.fields.items() if name in watch.quiet]
     left = [_told_if(_is_left_changed(field), _left_change(field)) for field in told]
+    documents = frozenset(documents_of(watch))
     return _template(
         watch,
         name,
         "updated",
-        fields=[_pieces_of(watch, field) for field in told],
+        fields=[_pieces_of(field, is_document=field.name in documents) for field in told],
         levels=" ".join(map(_level, quiet)),
         left_changes="\n    ".join(["diff := NULL;", *left]),
         diff=_DIFF,
@@ -182,14 +183,14 @@ def _left_told(watch: Watch, diff: str) -> str:
 _NOW = instant_sql("clock_timestamp()", may_be_infinite=False)
 
 
-def _pieces_of(watch: Watch, field: AnyField) -> dict[str, str]:
+def _pieces_of(field: AnyField, *, is_document: bool) -> dict[str, str]:
     """Of one field: `is_changed`, a condition; `change`, what `diff` holds then; `doubts`, a statement; `level`, another."""
     spelled = literal(field.name)
     return {
         "name": field.name,
         "is_changed": is_changed_sql(field),
         "change": f"jsonb_build_object({spelled}, {told_change_sql(field)})",
-        "doubts": "is_special := true;" if field.name in documents_of(watch) else "",
+        "doubts": "is_special := true;" if is_document else "",
         "level": _level(field),
     }
 
