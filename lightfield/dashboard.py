@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.core.cache import cache
 from django.db import OperationalError
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
 from executions.models import Heartbeat, Run
@@ -112,22 +113,44 @@ class Worker:
     is_silent: bool
 
 
+@dataclass(frozen=True)
+class Concern:
+    """What a person should look at, and the admin's list that shows it."""
+
+    words: str
+    model: str  # app_label.model
+    query: str = ""
+
+    @property
+    def url(self) -> str:
+        return reverse(f"admin:{self.model.replace('.', '_')}_changelist") + self.query
+
+    def may_be_opened_by(self, user: Any) -> bool:
+        app, _, model = self.model.partition(".")
+        return bool(user.has_perm(f"{app}.view_{model}"))
+
+
 def concerns(
     *, poison: int, oldest_seconds: float | None, queues: list[dict[str, Any]], failing_hosts: int = 0
-) -> list[str]:
+) -> list[Concern]:
     """What a person should look at now, the worst first."""
     found = []
     for queue in queues:
         if queue["newest"] and not queue["alive"]:
-            found.append(f"No {queue['name']} worker has been heard of for a while: its work waits.")
+            words = f"No {queue['name']} worker has been heard of for a while: its work waits."
+            found.append(Concern(words, "executions.heartbeat"))
     if oldest_seconds is not None and oldest_seconds > LATE_AFTER_SECONDS:
-        found.append(f"An event has waited {plain_words.length(oldest_seconds)} for its run.")
+        words = f"An event has waited {plain_words.length(oldest_seconds)} for its run."
+        found.append(Concern(words, "triggers.outboxevent", "?status=pending"))
     if failing_hosts:
         hosts = "1 host fails" if failing_hosts == 1 else f"{failing_hosts:,} hosts fail"
-        found.append(f"{hosts}: steps that call it wait until it answers again. See Failing hosts.")
+        them, answer = ("it", "it answers") if failing_hosts == 1 else ("them", "they answer")
+        words = f"{hosts}: steps that call {them} wait until {answer} again."
+        found.append(Concern(words, "executions.circuit"))
     if poison:
         events = "1 poison event waits" if poison == 1 else f"{poison:,} poison events wait"
-        found.append(f"{events} for a person to look at.")
+        words = f"{events} for a person to look at."
+        found.append(Concern(words, "triggers.outboxevent", "?status=poison"))
     return found
 
 
@@ -151,9 +174,12 @@ def with_numbers(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
         "pending": pending,
         "oldest_seconds": oldest_seconds,
         "is_late": oldest_seconds is not None and oldest_seconds > LATE_AFTER_SECONDS,
-        "concerns": concerns(
-            poison=poison, oldest_seconds=oldest_seconds, queues=queues, failing_hosts=failing
-        ),
+        "concerns": [
+            (concern.words, concern.url if concern.may_be_opened_by(user) else "")
+            for concern in concerns(
+                poison=poison, oldest_seconds=oldest_seconds, queues=queues, failing_hosts=failing
+            )
+        ],
         "poison": poison,
         "live": live,
         "lanes": [Lane(*found) for found in sql.rows(LANES, {"most": MOST})],

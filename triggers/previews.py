@@ -52,6 +52,8 @@ def of_workflow(workflow_id: UUID, *, source: str | None = None) -> SchedulePrev
     if drafted.get("type") == Schedule.name:
         found[DRAFT] = drafted.get("config") or {}
     chosen = source or (PUBLISHED if PUBLISHED in found else DRAFT)
+    if not found:
+        raise RequestRefused("request.not_found", "No schedule starts this workflow.")
     if chosen not in found:
         words = "The published version" if chosen == PUBLISHED else "The draft"
         raise RequestRefused("request.not_found", f"{words} has no schedule.")

@@ -118,7 +118,8 @@ class ApiKeyAdmin(PageAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(LookOnlyAdmin):
-    list_display = ("moment", "actor", "action", "subject_code", "details")
+    plural = "Audit trail"
+    list_display = ("moment", "who", "what", "subject_code", "details")
     list_display_links = None
     search_fields = ("subject__exact", "actor", "action")
     search_help_text = "The id it was done to, who did it, or what"
@@ -129,10 +130,23 @@ class AuditEntryAdmin(LookOnlyAdmin):
     def moment(self, entry: AuditEntry) -> SafeString | None:
         return cells.moment(entry.at)
 
+    @admin.display(description="Who")
+    def who(self, entry: AuditEntry) -> str:
+        return entry.actor
+
+    @admin.display(description="Did what")
+    def what(self, entry: AuditEntry) -> str:
+        return entry.action
+
     @admin.display(description="Done to")
     def subject_code(self, entry: AuditEntry) -> SafeString:
         return cells.code(entry.subject)
 
     @admin.display(description="Details")
     def details(self, entry: AuditEntry) -> str:
-        return ", ".join(f"{name}: {value}" for name, value in entry.metadata.items())
+        return ", ".join(f"{name}: {_in_words(value)}" for name, value in entry.metadata.items())
+
+
+def _in_words(value: Any) -> str:
+    """A value of an entry's metadata; of a list what stands in it."""
+    return " ".join(str(one) for one in value) if isinstance(value, list) else str(value)

@@ -115,7 +115,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("delivery.no_payload", False, 409, "Nothing can be sent again: the delivery has no payload.", "Take one that was accepted, or that repeats one that was, and whose event is still there."),
     # workflow.*, config.*, template.*: what people write
     Entry("workflow.illegal_transition", False, 409, "The workflow's status does not allow this.", "Look at the status and at what it allows."),
-    Entry("workflow.not_published", False, 409, "The workflow has no published version, or is archived.", "Publish the workflow first."),
+    Entry("workflow.not_published", False, 409, "The workflow has no published version, or is archived.", "Publish the workflow first; in place of an archived one create another."),
     Entry("workflow.archived", False, None, "The workflow was archived before the event was dispatched.", "Create a workflow in its place and send the event again."),
     Entry("workflow.failing", False, None, "The workflow was paused: as many runs in a row failed as its pause_after_failures allows.", "Mend what fails, then resume or publish; the runs that failed can be replayed."),
     Entry("workflow.conflict", False, 409, "The workflow was changed by somebody else meanwhile.", "Read it again and repeat the change."),

@@ -256,6 +256,22 @@ def test_the_pages_of_secrets_fit_a_phone_and_forget_what_was_typed_in(
     assert page.complaints == []
 
 
+def test_on_a_phone_a_list_names_what_it_shows(page: Page, live_server: Any) -> None:
+    a_published_workflow()
+    page.show_as(width=PHONE)
+    page.open(f"{live_server.url}/admin/access/auditentry/")
+    shown = page.run(
+        "[...document.querySelectorAll('.result-list tr.data-row:first-child td')]"
+        ".map((cell) => [cell.dataset.label, getComputedStyle(cell, '::before').display !== 'none'])"
+    )
+    assert [label for label, is_shown in shown if is_shown] == ["Who", "Did what", "Done to", "Details"]
+
+    page.open(f"{live_server.url}/admin/triggers/trigger/")
+    assert page.run(
+        "[...document.querySelectorAll('.result-list td')].map((cell) => cell.dataset.label)"
+    ).count("Shard")
+
+
 def editor_says(page: Page) -> Any:
     return page.run("document.querySelector('[data-editor-state]').textContent")
 

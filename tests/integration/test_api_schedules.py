@@ -109,10 +109,10 @@ def test_a_draft_is_previewed_before_it_is_published_and_its_problems_are_told(a
 def test_without_a_schedule_there_is_no_preview(api: ApiCaller, source: str) -> None:
     workflow = a_published_workflow(trigger=WEBHOOK)
 
-    assert code_of(api.get(f"/workflows/{workflow.pk}/schedule-preview{source}")) == (
-        404,
-        "request.not_found",
-    )
+    answer = api.get(f"/workflows/{workflow.pk}/schedule-preview{source}")
+
+    assert code_of(answer) == (404, "request.not_found")
+    assert answer.json()["detail"] == "No schedule starts this workflow."
 
 
 @pytest.mark.usefixtures("before_the_clock_changes")

@@ -87,5 +87,14 @@
     if (place >= 0) live.querySelectorAll("a, button, summary, [tabindex]")[place]?.focus({ preventScroll: true });
   }
 
+  // On a phone a list names each value by its column, as the model's field is called: `shard`.
+  function capitalise() {
+    document.querySelectorAll(".result-list td[data-label]").forEach((cell) => {
+      const label = cell.dataset.label;
+      if (label) cell.dataset.label = label[0].toUpperCase() + label.slice(1);
+    });
+  }
+
+  document.addEventListener("DOMContentLoaded", capitalise);
   document.addEventListener("DOMContentLoaded", () => setTimeout(renew, OFTEN_MS));
 })();
