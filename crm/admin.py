@@ -43,10 +43,10 @@ class RecordAdmin(PageAdmin):
     own: ClassVar[tuple[str, ...]]
     concerns: ClassVar[tuple[str, ...]]
 
-    def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:  # noqa: ARG002
+    def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return self.concerns
 
-    def get_fieldsets(self, request: HttpRequest, obj: Record | None = None) -> Sets:  # type: ignore[override]  # noqa: ARG002
+    def get_fieldsets(self, request: HttpRequest, obj: Record | None = None) -> Sets:  # type: ignore[override]  # of the shapes that Django takes, one
         sets: Sets = [
             (None, {"fields": self.own}),
             ("Concerns", {"fields": self.concerns}),
@@ -165,11 +165,11 @@ class StageFilter(DropdownFilter):
     title = "stage"
     parameter_name = "stage"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         known = Opportunity.objects.exclude(stage=None).order_by("stage").values_list("stage", flat=True)
         return [(str(stage), str(stage)) for stage in known.distinct()[:STAGES_LIMIT]]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         return queryset.filter(stage=value) if value else queryset
 

@@ -31,7 +31,7 @@ class EmailAddressFormField(forms.EmailField):
 
 
 class EmailAddressField(models.EmailField):
-    default_validators = (validate_email_address,)  # type: ignore[assignment]
+    default_validators = (validate_email_address,)  # type: ignore[assignment]  # likewise
 
     def formfield(self, **kwargs: Any) -> Any:
         return super().formfield(**{"form_class": EmailAddressFormField, **kwargs})

@@ -114,7 +114,7 @@ def _refusals_told(model: type[Record]) -> Iterator[None]:
 
 def refusal_of(error: IntegrityError, model: type[Record]) -> RequestRefused | None:
     """What to tell the caller. None: nothing that a caller could have done better."""
-    name = error.__cause__.diag.constraint_name if error.__cause__ else None  # type: ignore[attr-defined]
+    name = error.__cause__.diag.constraint_name if error.__cause__ else None  # type: ignore[attr-defined]  # psycopg's error
     constraint = next((known for known in model._meta.constraints if known.name == name), None)
     if constraint is None or name not in PLACES:
         return None

@@ -66,7 +66,7 @@ class RunAdmin(lists.StatusTabs, LookOnlyAdmin):
 
     def get_search_results(
         self,
-        request: HttpRequest,  # noqa: ARG002
+        request: HttpRequest,
         queryset: QuerySet[Run],
         search_term: str,
     ) -> tuple[QuerySet[Run], bool]:
@@ -85,8 +85,8 @@ class RunAdmin(lists.StatusTabs, LookOnlyAdmin):
         self,
         request: HttpRequest,
         object_id: str,
-        form_url: str = "",  # noqa: ARG002
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """The run's own page; it renews itself while the run goes on."""
         if not self.has_view_permission(request):

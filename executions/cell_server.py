@@ -203,8 +203,8 @@ def _ignored(number: int, frame: FrameType | None) -> None:
 
 def _import_what_cells_need() -> None:
     """What is imported late elsewhere, and would be by every single cell."""
-    import kombu.transport.redis  # noqa: F401
-    import psycopg_pool  # noqa: F401
+    import kombu.transport.redis  # noqa: F401  for what importing it takes
+    import psycopg_pool  # noqa: F401  for what importing it takes
     from celery import current_app
 
     current_app.finalize(auto=True)

@@ -1,4 +1,4 @@
-"""Taking steps: claim (fence, lease, attempt counted before the work) and renewal.
+"""Taking steps: claim (fence, lease, attempt counted before the work). `renewals` prolongs the leases.
 
 A claim in company takes `queued` steps. A claim in a cell (a process of its own) takes quarantined steps and
 those whose lease ran out, and fast steps that were rung three times without moving. Neither takes a slow step that
@@ -106,29 +106,10 @@ CONTEXT_OF_CLAIMED = _CONTEXT.format(run_status="'running'", steps="st", which="
 # One statement and no transaction around it: a lock that skips waits for nobody, so it sees what it locks.
 CLAIM_IN_COMPANY = CLAIM.format(locked=LOCK_RUNS, eligible=IN_COMPANY, context=CONTEXT_OF_CLAIMED)
 
-# The LIMITs: see `completing.COMPLETE`.
-RENEW = """
-WITH m AS MATERIALIZED (
-  SELECT s.id FROM (
-    SELECT * FROM jsonb_to_recordset(%(held)s::jsonb) AS w(id bigint, fence int)
-    LIMIT jsonb_array_length(%(held)s::jsonb)) w
-  JOIN executions_steprun s ON s.id = w.id
-  WHERE s.fence = w.fence AND s.status || '' = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)
-UPDATE executions_steprun s SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8)
-FROM m WHERE s.id = m.id RETURNING s.id
-"""
-
 # Until no transaction holds the runs of these steps: a claim whose connection broke may still be underway.
 WAIT_FOR_RUNS = """
 SELECT r.id FROM executions_run r JOIN executions_steprun s ON s.run_id = r.id
 WHERE s.id = ANY(%(ids)s::bigint[]) ORDER BY r.id FOR SHARE OF r
-"""
-
-STILL_OURS = """
-SELECT s.id FROM (
-  SELECT * FROM jsonb_to_recordset(%(held)s::jsonb) AS w(id bigint, fence int)
-  LIMIT jsonb_array_length(%(held)s::jsonb)) w
-JOIN executions_steprun s ON s.id = w.id WHERE s.fence = w.fence AND s.status || '' = 'running'
 """
 
 
@@ -314,19 +295,3 @@ def _read(found: tuple[Any, ...]) -> StepInHand:
         seconds=found[28] or 0.0,
         is_replay=found[30],
     )
-
-
-def renew(held: list[tuple[int, int]]) -> tuple[set[int], set[int]]:
-    """Extend the leases of (step run id, fence) pairs. Returns the ids renewed and the ids lost to others.
-
-    A row that somebody has locked right now is in neither: it was skipped, and is looked at again next time.
-    """
-    pairs = sql.json([{"id": step_run_id, "fence": fence} for step_run_id, fence in held])
-    renewed = {
-        found[0] for found in sql.rows(RENEW, {"held": pairs, "lease": settings.LIGHTFIELD_LEASE_SECONDS})
-    }
-    lost: set[int] = set()
-    if len(renewed) < len(held):
-        ours = {found[0] for found in sql.rows(STILL_OURS, {"held": pairs})}
-        lost = {step_run_id for step_run_id, _ in held} - ours - renewed
-    return renewed, lost

@@ -158,9 +158,8 @@ def _events(trigger: Trigger, verdict: Verdict | None) -> QuerySet[OutboxEvent]:
     rows = rows.annotate(subject=subject)
     if verdict is None:
         return rows
-    if (
-        verdict not in TOLD_BY_EVENTS | CODES.keys()
-    ):  # or all events there are would be read to find that none says so
+    # Or all events there are would be read to find that none says so.
+    if verdict not in TOLD_BY_EVENTS | CODES.keys():
         return rows.none()
     return rows.filter(_told(verdict))
 

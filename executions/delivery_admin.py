@@ -37,10 +37,10 @@ class VerdictFilter(DropdownFilter):
     title = "verdict"
     parameter_name = "verdict"
 
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
         return [(value, str(label)) for value, label in DeliveryVerdict.choices]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         if not value:
             return queryset
@@ -48,7 +48,7 @@ class VerdictFilter(DropdownFilter):
 
 
 class CameFilter(lists.SinceFilter):
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = lists.SINCE.get(self.value() or "")
         return searching.since(queryset, timezone.now() - chosen[1]) if chosen else queryset
 
@@ -78,7 +78,7 @@ class DeliveryAdmin(LookOnlyAdmin):
 
     def get_search_results(
         self,
-        request: HttpRequest,  # noqa: ARG002
+        request: HttpRequest,
         queryset: QuerySet[Delivery],
         search_term: str,
     ) -> tuple[QuerySet[Delivery], bool]:
@@ -102,8 +102,8 @@ class DeliveryAdmin(LookOnlyAdmin):
         self,
         request: HttpRequest,
         object_id: str,
-        form_url: str = "",  # noqa: ARG002
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied

@@ -95,16 +95,11 @@ def _ended(
     outcome = None
     if was_intended is not None:  # an attempt is open
         outcome = AttemptOutcome.UNKNOWN if was_intended else AttemptOutcome.CANCELLED
-    return Settlement(
-        run_id=step.run_id,
-        workflow_id=step.workflow_id,
-        step_run_id=step.step_run_id,
-        lane=step.lane,
-        fence=step.fence,
-        was=StepStatus(step.status),
-        status=after,
-        run_status=status,
-        entries=[
+    return reports.settlement_of(
+        step,
+        after,
+        status,
+        [
             _step_ended(step, after, code),
             *reports.skipped_entries(rest),
             entry(

@@ -45,7 +45,7 @@ class EventAdmin(lists.StatusTabs, LookOnlyAdmin):
 
     def get_search_results(
         self,
-        request: HttpRequest,  # noqa: ARG002
+        request: HttpRequest,
         queryset: QuerySet[OutboxEvent],
         search_term: str,
     ) -> tuple[QuerySet[OutboxEvent], bool]:
@@ -63,8 +63,8 @@ class EventAdmin(lists.StatusTabs, LookOnlyAdmin):
         self,
         request: HttpRequest,
         object_id: str,
-        form_url: str = "",  # noqa: ARG002
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -129,7 +129,7 @@ class EventAdmin(lists.StatusTabs, LookOnlyAdmin):
         if run_id is None:
             return None
         url = reverse("admin:executions_run_change", args=[run_id])
-        return cells.link(url, f"{str(run_id)[-8:]} {event.run_status}", title=str(run_id), is_code=True)  # type: ignore[attr-defined]
+        return cells.link(url, f"{str(run_id)[-8:]} {event.run_status}", title=str(run_id), is_code=True)  # type: ignore[attr-defined]  # annotated
 
 
 def _found(object_id: str) -> OutboxEvent:

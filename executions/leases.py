@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from executions import claims
+from executions import renewals
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Keeper:
         self._end_process_if_overrun(held)
         asked_at = time.monotonic()
         try:
-            renewed, lost = claims.renew([(hold.step_run_id, hold.fence) for hold in held])
+            renewed, lost = renewals.renew([(hold.step_run_id, hold.fence) for hold in held])
         except (DatabaseError, InterfaceError) as error:
             logger.warning("leases_not_renewed", extra={"held": len(held), "error": str(error)})
             return

@@ -96,9 +96,7 @@ def decide(
     if used_attempts >= policy.max_attempts:
         return Fail(failure, outcome, "by_attempts")
     wish = known.retry_after if isinstance(known, TransientStepError) else None
-    if (
-        wish is None
-    ):  # a status that the step opted in is a permanent error with the receiver's wish beside it
+    if wish is None:  # a status that the step opted in: a permanent error, with the receiver's wish beside it
         wish = known.metadata.get("retry_after")
     return Retry(policy.delay_after(used_attempts, random=random, retry_after=wish), failure, outcome)
 

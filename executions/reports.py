@@ -16,9 +16,10 @@ from executions.timeline import entry
 Entries = list[dict[str, Any]]
 
 
-def _base(
+def settlement_of(
     step: StepInHand, status: StepStatus, run_status: RunStatus, entries: Entries, **more: Any
 ) -> Settlement:
+    """Of this step, under its fence; `more` are the other fields of a `Settlement`."""
     return Settlement(
         run_id=step.run_id,
         workflow_id=step.workflow_id,
@@ -83,7 +84,7 @@ def completed(
     ]
     if following is None:
         entries.append(entry("run.completed", before="running", after="completed"))
-    return _base(
+    return settlement_of(
         step,
         StepStatus.COMPLETED,
         RunStatus.RUNNING if following else RunStatus.COMPLETED,
@@ -110,7 +111,7 @@ def retried(step: StepInHand, retry: Retry, *, told: Entries | None = None, **mo
             metadata={**_facts(retry.error), "delay_seconds": round(retry.delay_seconds, 3)},
         ),
     ]
-    return _base(
+    return settlement_of(
         step,
         StepStatus.WAITING,
         RunStatus.WAITING,
@@ -134,7 +135,7 @@ def held(step: StepInHand, hold: Hold) -> Settlement:
         after="waiting",
         metadata=metadata,
     )
-    return _base(
+    return settlement_of(
         step,
         StepStatus.WAITING,
         RunStatus.WAITING,
@@ -169,7 +170,7 @@ def failed(step: StepInHand, fail: Fail, *, told: Entries | None = None, **more:
             metadata={"error_code": fail.error["code"], "failed_step": step.key},
         ),
     ]
-    return _base(
+    return settlement_of(
         step,
         StepStatus.FAILED,
         RunStatus.FAILED,
@@ -199,7 +200,7 @@ def asleep(step: StepInHand, seconds: float, *, told: Entries, **more: Any) -> S
             metadata={"seconds": seconds},
         ),
     ]
-    return _base(
+    return settlement_of(
         step,
         StepStatus.WAITING,
         RunStatus.WAITING,

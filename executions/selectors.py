@@ -48,9 +48,9 @@ def run_for_detail(run_id: UUID) -> Run:
     run = found.prefetch_related("steps").get(pk=run_id)
     used = figures_of(run.steps.all())
     for step in run.steps.all():
-        step.agent = used.get(step.pk)  # type: ignore[attr-defined]
+        step.agent = used.get(step.pk)  # type: ignore[attr-defined]  # for the serializer
     is_told = run.status == RunStatus.FAILED  # nobody is told of others
-    run.told_to = list(told_notices().filter(run=run)) if is_told else []  # type: ignore[attr-defined]
+    run.told_to = list(told_notices().filter(run=run)) if is_told else []  # type: ignore[attr-defined]  # for the serializer
     return run
 
 
@@ -65,9 +65,8 @@ def runs_since(runs: QuerySet[Run], instant: datetime) -> QuerySet[Run]:
     Ids are UUIDv7, so the bound on them lets a list by id stop there instead of reading on to the first run
     ever made.
     """
-    instant = max(
-        instant, BEFORE_ALL_RUNS
-    )  # in the year 1, neither Python nor PostgreSQL could subtract from it
+    # In the year 1, neither Python nor PostgreSQL could subtract from it.
+    instant = max(instant, BEFORE_ALL_RUNS)
     milliseconds = int((instant - ID_SLACK).timestamp() * 1000)
     return runs.filter(created_at__gte=instant, pk__gte=UUID(int=milliseconds << 80))
 

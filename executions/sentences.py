@@ -52,7 +52,7 @@ _WORDS: Final[dict[str, _Words]] = {
 _REFUSAL: Final[_Words] = ("block", "bad", lambda s, _a, m: _refused(s, m))
 # Said by the words or the message already, or by the columns beside them.
 _SAID: Final = frozenset(
-    "attempt by circuit delay_seconds due_at error_code event_id failed_step may_have_sent message replay_of seconds status_code tool url_host".split()  # noqa: SIM905
+    "attempt by circuit delay_seconds due_at error_code event_id failed_step may_have_sent message replay_of seconds status_code tool url_host".split()  # noqa: SIM905  a list of words reads best as words
 )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
@@ -136,51 +137,51 @@ def settle(settlement: Settlement) -> Settled:
     """
     if settlement.is_plain:
         return _complete_alone(settlement)
-    s = settlement
-    following = s.next_step or {}
-    run_failed = s.run_status == RunStatus.FAILED
-    found = sql.row(
-        SETTLE_NOTED if s.noted else SETTLE,
-        {
-            "run_id": s.run_id,
-            "step_run_id": s.step_run_id,
-            "lane": s.lane,
-            "fence": s.fence,
-            "fence_raise": int(s.raises_fence or s.opens),
-            "was": s.was.value,
-            "status": s.status.value,
-            "is_final": s.status in FINAL_STEP,
-            "run_status": s.run_status.value,
-            "run_is_final": s.run_status in FINAL_RUN,
-            "run_error_code": s.error["code"] if run_failed and s.error else None,
-            "run_error": sql.json(s.error if run_failed else None),
-            "starts": s.opens,  # a claim has told the start already
-            "entries": sql.json(s.entries),
-            "outcome": s.outcome.value if s.outcome else None,
-            "opens": s.opens,
-            "output": sql.json(s.output),
-            "error_code": s.error["code"] if s.error else None,
-            "error": sql.json(s.error),
-            "delay_seconds": s.delay_seconds,
-            "effect": s.effect,
-            "noted": sql.json(s.noted),
-            "answer": sql.json(s.answer),
-            "may_have_happened": s.may_have_happened,
-            "next_key": following.get("key"),
-            "next_type": following.get("type"),
-            "next_lane": following.get("lane"),
-            "next_max_attempts": following.get("max_attempts"),
-            "skipped": sql.json(s.skipped),
-            "was_held": s.held,
-            "held_host": s.held_host,
-            "was_lost": s.lost,
-            "was_lost_alone": s.lost_alone,
-            "keeps_lease": s.keeps_lease,
-            "worker": s.worker,
-        },
-    )
+    found = sql.row(SETTLE_NOTED if settlement.noted else SETTLE, _params(settlement))
     assert found is not None  # one row, or lost_race() raised
     return Settled(found[1], found[2] == StepStatus.RUNNING, found[3], bool(found[4]))
+
+
+def _params(s: Settlement) -> dict[str, Any]:
+    following = s.next_step or {}
+    run_failed = s.run_status == RunStatus.FAILED
+    return {
+        "run_id": s.run_id,
+        "step_run_id": s.step_run_id,
+        "lane": s.lane,
+        "fence": s.fence,
+        "fence_raise": int(s.raises_fence or s.opens),
+        "was": s.was.value,
+        "status": s.status.value,
+        "is_final": s.status in FINAL_STEP,
+        "run_status": s.run_status.value,
+        "run_is_final": s.run_status in FINAL_RUN,
+        "run_error_code": s.error["code"] if run_failed and s.error else None,
+        "run_error": sql.json(s.error if run_failed else None),
+        "starts": s.opens,  # a claim has told the start already
+        "entries": sql.json(s.entries),
+        "outcome": s.outcome.value if s.outcome else None,
+        "opens": s.opens,
+        "output": sql.json(s.output),
+        "error_code": s.error["code"] if s.error else None,
+        "error": sql.json(s.error),
+        "delay_seconds": s.delay_seconds,
+        "effect": s.effect,
+        "noted": sql.json(s.noted),
+        "answer": sql.json(s.answer),
+        "may_have_happened": s.may_have_happened,
+        "next_key": following.get("key"),
+        "next_type": following.get("type"),
+        "next_lane": following.get("lane"),
+        "next_max_attempts": following.get("max_attempts"),
+        "skipped": sql.json(s.skipped),
+        "was_held": s.held,
+        "held_host": s.held_host,
+        "was_lost": s.lost,
+        "was_lost_alone": s.lost_alone,
+        "keeps_lease": s.keeps_lease,
+        "worker": s.worker,
+    }
 
 
 def _complete_alone(settlement: Settlement) -> Settled:

@@ -144,9 +144,8 @@ def told_apart() -> Iterator[None]:
             raise TransientStepError("step.timeout", "A statement of the step took too long.") from error
         raise
     except InternalError as error:
-        if (
-            sql.sqlstate(error) == sql.IDLE_TOO_LONG
-        ):  # so calls psycopg the end of a connection that stood still
+        # So calls psycopg the end of a connection that stood still.
+        if sql.sqlstate(error) == sql.IDLE_TOO_LONG:
             raise OperationalError(str(error)) from error.__cause__
         raise
 

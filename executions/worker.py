@@ -72,9 +72,8 @@ def execute(ids: list[int], *, claim: Claim = claims.claim, in_cell: bool = Fals
     Ids beyond the free threads stay queued: a lease must not run out in a process that has no thread for it.
     Returns how each chain ended, for the message's own report.
     """
-    if (
-        settings.ROLE == "worker-ai"
-    ):  # before the claim, after which time is counted; who has no agents never pays for it
+    # Before the claim, after which time is counted; who has no agents never pays for it.
+    if settings.ROLE == "worker-ai":
         asking.prepare()
     number = slots.take(len(ids))
     try:

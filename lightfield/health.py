@@ -90,7 +90,7 @@ class Question:
     def _run(self, answer: Future[Parts]) -> None:
         try:
             answer.set_result(self._check())
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  it is told to whoever waits for the answer
             answer.set_exception(error)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 
+from lightfield.api_settings import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401  read by the two frameworks
 from lightfield.kernel import env
 from lightfield.kernel.db_deadline import DeadlineConnection
 from lightfield.look import UNFOLD  # noqa: F401  read by django-unfold
@@ -93,12 +94,9 @@ LIGHTFIELD_REFUSED_BURST = env.whole("LIGHTFIELD_REFUSED_BURST", 100, least=1, m
 LIGHTFIELD_TRUSTED_PROXIES = env.networks("LIGHTFIELD_TRUSTED_PROXIES")  # whose X-Forwarded-For is believed
 # Where people reach the admin, for links in failure notices; unset: without links.
 LIGHTFIELD_PUBLIC_URL = env.text("LIGHTFIELD_PUBLIC_URL")
-LIGHTFIELD_NOTICE_SENDERS = env.whole(
-    "LIGHTFIELD_NOTICE_SENDERS", 4, least=1, most=100
-)  # at once, over all workers
-LIGHTFIELD_WAITERS = env.whole(
-    "LIGHTFIELD_WAITERS", 4, least=0, most=1000
-)  # threads of a web process that wait
+# Notices that are sent at once, over all workers; threads of a web process that wait.
+LIGHTFIELD_NOTICE_SENDERS = env.whole("LIGHTFIELD_NOTICE_SENDERS", 4, least=1, most=100)
+LIGHTFIELD_WAITERS = env.whole("LIGHTFIELD_WAITERS", 4, least=0, most=1000)
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
 DATABASE_URL = env.secret("DATABASE_URL")
@@ -262,62 +260,5 @@ if IS_PRODUCTION:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
     SECURE_SSL_REDIRECT = env.choice("LIGHTFIELD_SSL_REDIRECT", "on", ("on", "off")) == "on"
-
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "lightfield.access.auth.ApiKeyAuthentication",
-        "lightfield.access.auth.StaffSessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["lightfield.access.auth.HasRight"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["lightfield.access.parsers.StrictJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "lightfield.api.exception_handler",
-    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
-    "UNAUTHENTICATED_USER": None,
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Lightfield API",
-    "DESCRIPTION": "Durable workflow automation: workflows, events, runs and their timelines, and records.",
-    "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-    "SERVE_AUTHENTICATION": [],  # the page and the document hold nothing secret
-    "OAS_VERSION": "3.1.0",
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "lightfield.access.schema.document_what_all_share",
-    ],
-    "ENUM_NAME_OVERRIDES": {
-        "WorkflowStatus": "workflows.models.WorkflowStatus",
-        "EventStatus": "triggers.models.EventStatus",
-        "Verdict": "triggers.decisions.verdicts.Verdict",
-        "DeliveryVerdict": "triggers.deliveries.models.DeliveryVerdict",
-        "RunStatus": "executions.states.RunStatus",
-        "StepStatus": "executions.states.StepStatus",
-        "NoticeStatus": "executions.notices.models.MessageStatus",
-        "CircuitState": "executions.circuits.models.CircuitState",
-        "TaskStatus": "crm.models.TaskStatus",
-        "MeetingPrivacy": "crm.models.MeetingPrivacy",
-    },
-    "TAGS": [
-        {
-            "name": "workflows",
-            "description": "What shall happen: drafts, published versions, starting by hand.",
-        },
-        {"name": "watchables", "description": "What the triggers of records can watch."},
-        {"name": "events", "description": "What set it off."},
-        {"name": "deliveries", "description": "The inbox: what came to webhook addresses, accepted or not."},
-        {"name": "runs", "description": "What came of it, step by step."},
-        {"name": "circuits", "description": "Hosts that fail, and are held back for it."},
-        {
-            "name": "crm",
-            "description": "The records: accounts, contacts, opportunities, meetings, tasks, notes.",
-        },
-    ],
-    "SCHEMA_PATH_PREFIX": r"/api/v[0-9]",
-}
 
 LOGGING_CONFIG = None  # lightfield.kernel.logs sets up one structured format for Django, Celery and us

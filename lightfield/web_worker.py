@@ -105,7 +105,7 @@ class Worker(gthread.ThreadWorker):
             web_answers.write(conn.sock, "payload.too_slow" if conn.is_head_there else "request.too_slow")
         return False
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002  gunicorn's signature
         """Answer what could not be read, without a word of it: gunicorn would log and show it, and it may hold a secret."""
         code = web_answers.code_of(exc)
         if code == "engine.internal":

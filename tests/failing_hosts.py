@@ -116,3 +116,18 @@ def state_of(host: Host) -> str | None:
 
 def held_steps(host: Host) -> int:
     return StepRun.objects.filter(status="waiting", held_host=host.site).count()
+
+
+def another_process() -> None:
+    """Go on as a process that has seen nothing yet."""
+    current.use_breaker(Breaker())
+
+
+def an_open_circuit(host: Host, bellboy: Bellboy, *, runs: int = 12) -> Any:
+    """The host has failed for some of these runs, and all of them wait for it now."""
+    workflow = runs_that_call(host, runs)
+    work(bellboy)
+    let_backoffs_end()
+    work(bellboy)
+    assert (state_of(host), held_steps(host)) == ("open", runs)
+    return workflow

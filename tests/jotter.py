@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from triggers.decisions.notebook import Note
+from triggers.decisions.noted import Note
 from triggers.deliveries import desk
 
 

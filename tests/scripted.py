@@ -76,3 +76,16 @@ def installed(name: str, base: type[Any] = ScriptedSlow, **attributes: Any) -> I
         yield step_types.get(name)
     finally:
         step_types.unregister(name)
+
+
+def answering(slow_step: ScriptedSlow, *answers: dict[str, Any] | Exception) -> None:
+    """The far side's answers, in order."""
+    left = iter(answers)
+
+    def script(request: Any, context: Any) -> dict[str, Any]:
+        answer = next(left)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    slow_step.script = script

@@ -87,8 +87,8 @@ class TriggerAdmin(LookOnlyAdmin):
         self,
         request: HttpRequest,
         object_id: str,
-        form_url: str = "",  # noqa: ARG002
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """The trigger's own page, whatever its kind: what it is, and for a schedule what fired and what will."""
         if not self.has_view_permission(request):

@@ -35,7 +35,7 @@ def read_body(request: HttpRequest) -> bytes:
     _check_type(request)
     length = _announced_length(request)
     with _alarm.set_for(BODY_SECONDS, request.META.get("gunicorn.socket")) as is_over:
-        return _read(request.environ["wsgi.input"].read, length, is_over)  # type: ignore[attr-defined]
+        return _read(request.environ["wsgi.input"].read, length, is_over)  # type: ignore[attr-defined]  # what WSGI puts there
 
 
 def _check_type(request: HttpRequest) -> None:

@@ -37,7 +37,6 @@ from triggers.outbox_statements import (
     CAPTURE_WEBHOOK,
     FORGET_BODIES,
     FORGET_BODY,
-    LOOK_AT_ENDPOINT,
     SAME_BODY,
     WINNER,
 )
@@ -53,17 +52,6 @@ class Captured:
     is_duplicate: bool
     has_same_body: bool = True
     trigger_id: int | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """What is known of an address before its request is judged."""
-
-    trigger_id: int
-    refused_as: Verdict | None
-    signing: str  # a preset's name; empty: it takes requests unsigned
-    sealed_secrets: list[tuple[str, str]]  # id and ciphertext of the live ones
-    now: float  # Unix seconds, the database's
 
 
 @dataclass(frozen=True)
@@ -117,16 +105,6 @@ def append_event(
     params["trigger_id"] = trigger.pk
     added = sql.row(APPEND, params)
     return _settled(params, trigger_id=trigger.pk, shard=trigger.shard, was_added=added is not None)
-
-
-def look_at_endpoint(token_hash: str) -> Endpoint | None:
-    """Whose address it is and how its requests are signed; None when nobody has it."""
-    found = sql.row(LOOK_AT_ENDPOINT, {"token_hash": token_hash})
-    if found is None or not found[0]:
-        return None
-    _, trigger_id, refused_as, signing, now, sealed = found
-    verdict = None if refused_as is None else Verdict(refused_as)
-    return Endpoint(trigger_id, verdict, signing, [(one, text) for one, text in sealed], now)
 
 
 def append_again(event: OutboxEvent) -> Captured:

@@ -28,24 +28,6 @@ REFUSED_AS = """CASE WHEN w.status = 'active' AND t.kind = 'webhook' THEN NULL
          WHEN w.status IN ('paused', 'archived') THEN w.status
          WHEN w.status = 'active' THEN 'other_kind' ELSE 'not_published' END"""
 
-# One look at an endpoint before a signature is judged, by the database's clock. Two secrets are the most there are.
-# For an address that nobody has it looks at the next one there is, and says so: the same work in the same time.
-LOOK_AT_ENDPOINT = f"""
-WITH asked AS MATERIALIZED (
-  SELECT {PRESENT} AS present, {PREVIOUS} AS previous,
-    (SELECT id FROM triggers_trigger WHERE token_hash > %(token_hash)s::varchar
-     ORDER BY token_hash LIMIT 1) AS above,
-    (SELECT id FROM triggers_trigger ORDER BY token_hash LIMIT 1) AS lowest)
-SELECT coalesce(present, previous) IS NOT NULL, t.id, {REFUSED_AS}, t.signing,
-  extract(epoch FROM clock_timestamp())::float8,
-  ARRAY(SELECT ARRAY[s.id::text, s.ciphertext] FROM triggers_webhooksecret s
-        WHERE s.trigger_id = t.id AND s.signing = t.signing
-          AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())
-        ORDER BY s.id DESC LIMIT 2)
-FROM asked JOIN triggers_trigger t ON t.id = coalesce(present, previous, above, lowest)
-  JOIN workflows_workflow w ON w.id = t.workflow_id
-"""
-
 # Why the trigger of this token takes nothing now is told by the same one look at it. `unverified`: it wants a
 # signature, and this request was not judged by it (any more: it may have been published anew since).
 KNOWN = f"""known AS MATERIALIZED (

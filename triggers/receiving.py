@@ -17,10 +17,11 @@ from uuid import UUID
 
 from lightfield.kernel import idempotency_key as keys
 from lightfield.kernel import sql, strict_json
-from triggers import outbox, webhook_secrets
+from triggers import endpoints, outbox, webhook_secrets
 from triggers.decisions import Verdict
 from triggers.deliveries.arrivals import Arrival
-from triggers.outbox import Captured, Endpoint, NotTaken
+from triggers.endpoints import Endpoint
+from triggers.outbox import Captured, NotTaken
 from triggers.signatures import PRESETS_BY_NAME, Check, Scheme, Verification, claimed_scheme, verify
 from triggers.signatures.delivery_key import DeliveryKey, delivery_key
 
@@ -89,7 +90,7 @@ def _without_signature(incoming: Incoming) -> Received:
 
 def _with_signature(incoming: Incoming, claimed: Scheme) -> Received | None:
     """None: what it was judged by does not hold any more."""
-    endpoint = outbox.look_at_endpoint(incoming.token_hash)
+    endpoint = endpoints.look_at(incoming.token_hash)
     verification = _judged(incoming, endpoint, claimed)
     incoming.body  # noqa: B018  what is no JSON is told to everybody alike
     if endpoint is None:

@@ -187,9 +187,9 @@ def _note_refused(arrival: Arrival, received: Received) -> None:
 
 def _received(incoming: Incoming) -> Received:
     """What can be refused without the database is, also while it is away."""
-    incoming.idempotency_key  # noqa: B018
+    incoming.idempotency_key  # noqa: B018  is refused where it is read
     if incoming.claims is None:
-        incoming.body  # noqa: B018
+        incoming.body  # noqa: B018  is refused where it is read
     crashpoint("CP-W1")
     with _database.asked():
         try:

@@ -40,8 +40,8 @@ class WatchableFieldSerializer(serializers.Serializer[Any]):
 
 class WatchableSerializer(serializers.Serializer[Any]):
     entity = serializers.CharField(read_only=True)
-    label = serializers.CharField(read_only=True)  # type: ignore[assignment]
-    fields = WatchableFieldSerializer(many=True, read_only=True)  # type: ignore[assignment]
+    label = serializers.CharField(read_only=True)  # type: ignore[assignment]  # a field of the answer, not the base's attribute
+    fields = WatchableFieldSerializer(many=True, read_only=True)  # type: ignore[assignment]  # a field of the answer, not the base's attribute
 
 
 class WatchableViewSet(ApiViewSet):

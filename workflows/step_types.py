@@ -111,11 +111,11 @@ class StepType(ABC, Generic[C]):
         """
         return shapes.of_model(self.Output) if self.Output else None
 
-    def unpublishable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002
+    def unpublishable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002  for types that need it
         """What else is wrong with a config whose shape is right, pointers into it. Templates are not filled in."""
         return []
 
-    def warnings(self, config: JsonObject, origins: Mapping[str, str]) -> list[Problem]:  # noqa: ARG002
+    def warnings(self, config: JsonObject, origins: Mapping[str, str]) -> list[Problem]:  # noqa: ARG002  for types that need it
         """What may go wrong with a config whose shape is right, pointers into it: publishing tells, and refuses nothing.
 
         `origins` says where data can come from: `trigger` and the keys of earlier steps, each with its type.

@@ -110,7 +110,7 @@ class FindRecords(TransactionalStepType[FindRecordsConfig]):
                 problems.append(Problem(f"/sort/{number}", "record.unknown_field", flaw))
         return problems
 
-    def execute(self, config: FindRecordsConfig, context: StepContext) -> Completed:  # noqa: ARG002
+    def execute(self, config: FindRecordsConfig, context: StepContext) -> Completed:  # noqa: ARG002  as all steps
         records = find(config)
         return Completed(
             {"records": records, "count": len(records), "first": records[0] if records else None}

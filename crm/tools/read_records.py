@@ -41,7 +41,7 @@ class FindRecordsTool(Tool):
     def judge(self, arguments: JsonObject) -> None:
         self.scope.entity(READING, arguments)
 
-    def call(self, asked: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002
+    def call(self, asked: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002  as all tools
         arguments = readable(asked)
         self.scope.entity(READING, arguments)
         config = step_types.load_config(FindRecords(), arguments)
@@ -62,7 +62,7 @@ class GetRecordTool(Tool):
     def judge(self, arguments: JsonObject) -> None:
         self.scope.entity(READING, arguments)
 
-    def call(self, asked: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002
+    def call(self, asked: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002  as all tools
         arguments = readable(asked)
         entity = self.scope.entity(READING, arguments)
         try:
@@ -87,7 +87,7 @@ class ReadRecords(ToolKind[ReadRecordsGrant]):
     def unpublishable(self, grant: JsonObject) -> list[Problem]:
         return flaws_in(ReadRecordsGrant, grant)
 
-    def tools(self, grants: Sequence[ReadRecordsGrant], all_grants: Sequence[AnyGrant]) -> list[Tool]:  # noqa: ARG002
+    def tools(self, grants: Sequence[ReadRecordsGrant], all_grants: Sequence[AnyGrant]) -> list[Tool]:  # noqa: ARG002  as all tools
         scope = Scope.of(grants)
         return [FindRecordsTool(scope), GetRecordTool(scope)] if scope.names(READING) else []
 

@@ -50,7 +50,7 @@ def target_of(entity: Entity, name: str) -> type[Model] | None:
     form = entity.form.get(name)
     if not isinstance(form, PrimaryKeyRelatedField):
         return None
-    model: type[Model] = entity.model._meta.get_field(name).related_model  # type: ignore[assignment]
+    model: type[Model] = entity.model._meta.get_field(name).related_model  # type: ignore[assignment]  # the form's field says that it refers to a model
     return model
 
 

@@ -141,7 +141,7 @@ def reply(response: ModelResponse, *, asked_bytes: int, answered_bytes: int) -> 
         calls=tuple(_call(part) for part in response.parts if isinstance(part, ToolCallPart)),
         usage=usage,
         model=(response.model_name or "")[:NAME_CHARS],
-        finish=_FINISH.get(response.finish_reason or "", "unknown"),  # type: ignore[arg-type]
+        finish=_FINISH.get(response.finish_reason or "", "unknown"),  # type: ignore[arg-type]  # every value of it is a finish
         raw=ModelMessagesTypeAdapter.dump_python([response], mode="json")[0],
     )
 

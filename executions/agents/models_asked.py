@@ -34,9 +34,8 @@ PLACEHOLDER: Final = "no-key"  # all that a library ever has of an API key
 _OPENAIS = re.compile(r"(?:.*/)?(?:gpt-|chatgpt-|o[1-9])")
 
 for _name in ("httpx2", "openai", "anthropic"):
-    logging.getLogger(_name).setLevel(
-        logging.WARNING
-    )  # a line for each request, which the timeline tells anyway
+    # A line for each request, which the timeline tells anyway.
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 def ask_model(question: Question) -> Reply:

@@ -172,12 +172,12 @@ def _error(message: str) -> Any:
     return ValidationError(message)
 
 
-def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001  jsonschema's signature
     if isinstance(instance, str) and not _matches(pattern, instance):
         yield _error(f"{instance[:60]!r} does not match {pattern[:100]!r}")
 
 
-def _pattern_properties(validator: Any, patterned: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+def _pattern_properties(validator: Any, patterned: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001  jsonschema's signature
     if not isinstance(instance, dict):
         return
     for pattern, below in patterned.items():
@@ -200,7 +200,7 @@ def _additional_properties(validator: Any, below: Any, instance: Any, schema: An
             yield from validator.descend(instance[name], below, path=name)
 
 
-def _unique_items(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+def _unique_items(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001  jsonschema's signature
     if wanted is True and isinstance(instance, list):
         seen = {strict_json.canonical(item) for item in instance}
         if len(seen) < len(instance):

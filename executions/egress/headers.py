@@ -76,9 +76,8 @@ def encode_fields(headers: Mapping[str, str]) -> Fields:
     return fields
 
 
-_PROCESS_KEY: Final = os.urandom(
-    32
-)  # what is kept of a secret can be compared in this process, and is of no use else
+# What is kept of a secret can be compared in this process, and is of no use else.
+_PROCESS_KEY: Final = os.urandom(32)
 
 
 def identity_of(fields: Fields, key: str = "", *, late: Fields | None = None) -> bytes:

@@ -41,7 +41,7 @@ def keep_secret(definition: dict[str, Any]) -> tuple[dict[str, Any], hooks.Depos
 
 
 @hooks.on_publishing
-def refuse_to_publish(definition: dict[str, Any], workflow: Workflow) -> list[Problem]:  # noqa: ARG001
+def refuse_to_publish(definition: dict[str, Any], workflow: Workflow) -> list[Problem]:  # noqa: ARG001  as all hooks
     """A failure that could be told to nobody is found now, not when something fails."""
     problems = []
     url = _webhook_of(definition).get("url")

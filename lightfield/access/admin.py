@@ -50,7 +50,7 @@ class ApiKeyAdmin(PageAdmin):
     list_filter = ("scope",)
     search_fields = ("name", "prefix")
     ordering = ("-id",)
-    actions = ("revoke",)  # type: ignore[assignment]
+    actions = ("revoke",)  # type: ignore[assignment]  # of other lists there are none
 
     @override
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
@@ -61,7 +61,7 @@ class ApiKeyAdmin(PageAdmin):
         return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("access.change_apikey")  # type: ignore[union-attr]
+        return request.user.has_perm("access.change_apikey")  # type: ignore[union-attr]  # the admin lets nobody in without an account
 
     @override
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class ApiKeyAdmin(PageAdmin):
     def prefix_code(self, key: ApiKey) -> SafeString:
         return cells.code(f"{key.prefix}…")
 
-    @display(  # type: ignore[untyped-decorator]
+    @display(  # type: ignore[untyped-decorator]  # unfold ships no types
         description="State", label={"valid": "success", "expired": "warning", "revoked": "danger"}
     )
     def state(self, key: ApiKey) -> str:

@@ -94,7 +94,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 class StaffSessionAuthentication(SessionAuthentication):
     """The session of the admin site. Unsafe methods need its CSRF token."""
 
-    def authenticate(self, request: Request) -> tuple[Caller, None] | None:  # type: ignore[override]
+    def authenticate(self, request: Request) -> tuple[Caller, None] | None:  # type: ignore[override]  # a caller of ours, not Django's user
         found = super().authenticate(request)
         return None if found is None else (SessionCaller(found[0]), None)
 

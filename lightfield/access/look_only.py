@@ -55,9 +55,9 @@ class PageAdmin(ModelAdmin):
 
     def history_view(
         self,
-        request: HttpRequest,  # noqa: ARG002
+        request: HttpRequest,
         object_id: str,
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Django's own history knows nothing of what services did; the audit trail does."""
         trail = reverse(f"{self.admin_site.name}:access_auditentry_changelist")
@@ -65,7 +65,7 @@ class PageAdmin(ModelAdmin):
 
     def page(self, request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
         """One of our templates inside the admin: sidebar, and a path that leads back to the list."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]  # what Django's own admin views set
         shared = {
             **self.admin_site.each_context(request),
             "model_admin": self,
@@ -82,11 +82,11 @@ class PageAdmin(ModelAdmin):
 class LookOnlyAdmin(PageAdmin):
     """Rows of the engine: whatever rights a person has, the admin adds, edits and deletes none."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+    def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -92,7 +92,7 @@ def refusal(description: str) -> Document:
     return {"description": description, "content": {CONTENT_TYPE: {"schema": schema}}}
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its __init_subclass__ has no types
     target_class = ApiKeyAuthentication
     name = "apiKey"
 
@@ -101,7 +101,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "description": "A key of bin/manage create_api_key."}
 
 
-class StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its __init_subclass__ has no types
     target_class = StaffSessionAuthentication
     name = "session"
 

@@ -36,7 +36,7 @@ from workflows.models import Workflow, WorkflowStatus
 class WorkflowAdmin(WorkflowList):
     """List, editor, deeds. Workflows are archived, never deleted."""
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def get_urls(self) -> list[URLPattern]:
@@ -67,8 +67,8 @@ class WorkflowAdmin(WorkflowList):
     def add_view(
         self,
         request: HttpRequest,
-        form_url: str = "",  # noqa: ARG002
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Begin with a starter, then save a first draft."""
         _require(request, CREATE)
@@ -82,8 +82,8 @@ class WorkflowAdmin(WorkflowList):
         self,
         request: HttpRequest,
         object_id: str,
-        form_url: str = "",  # noqa: ARG002
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """The workflow's own page: editor, address, runs, versions, who did what."""
         workflow = _found(object_id)

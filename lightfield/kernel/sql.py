@@ -88,9 +88,8 @@ def _told_apart() -> Iterator[None]:
     except DatabaseError as error:
         if sqlstate(error) == LOST_RACE:
             raise LostRace from error
-        if (
-            sqlstate(error) == IDLE_TOO_LONG
-        ):  # to psycopg an internal error, to everybody else a lost connection
+        # To psycopg an internal error, to everybody else a lost connection.
+        if sqlstate(error) == IDLE_TOO_LONG:
             raise OperationalError(str(error)) from error.__cause__
         raise
 

@@ -6,7 +6,7 @@ from celery.exceptions import Retry
 
 from lightfield.celery import app
 from lightfield.kernel.bells import Bell
-from triggers.decisions.notebook import Note
+from triggers.decisions.noted import Note
 
 MOST_BELLS = 100_000  # of one test: a workflow that feeds itself ends at its guards long before
 

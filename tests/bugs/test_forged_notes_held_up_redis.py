@@ -8,7 +8,7 @@ from django.conf import settings
 
 from tests.factories import a_published_workflow
 from triggers.decisions import Verdict, shelf
-from triggers.decisions.notebook import Note
+from triggers.decisions.noted import Note
 from triggers.models import Trigger
 
 pytestmark = pytest.mark.django_db(transaction=True)

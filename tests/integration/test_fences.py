@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
-from executions import cells, claims, ending, engine, reports, services
+from executions import cells, claims, ending, engine, renewals, reports, services
 from executions.claims import StepInHand
 from executions.models import Attempt, Effect, Run, StepRun
 from executions.outcomes import Fail, Retry
@@ -71,7 +71,7 @@ def test_a_zombie_gets_no_leave_to_send(bellboy: Bellboy) -> None:
     before = everything()
 
     assert intend(zombie) == {}
-    assert claims.renew([(zombie.step_run_id, zombie.fence)]) == (set(), {zombie.step_run_id})
+    assert renewals.renew([(zombie.step_run_id, zombie.fence)]) == (set(), {zombie.step_run_id})
     assert not ending.tell_late_truth(zombie, {"status_code": 200})
     assert everything() == before
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from executions import claims, leases, services
+from executions import leases, renewals, services
 from executions.leases import Hold, Keeper
 from executions.models import StepRun
 from lightfield.kernel import sql
@@ -196,7 +196,7 @@ def test_many_leases_are_renewed_in_one_statement(bellboy: Bellboy) -> None:
         end_lease(step.step_run_id)
     pairs = [(step.step_run_id, step.fence) for step in steps]
 
-    assert claims.renew([*pairs, (2**60, 1)]) == ({pair[0] for pair in pairs}, {2**60})
+    assert renewals.renew([*pairs, (2**60, 1)]) == ({pair[0] for pair in pairs}, {2**60})
 
 
 def test_each_process_signs_with_a_name_of_its_own() -> None:

@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-from executions import admission, cells, claims, dispatcher, ending, engine, services, sweeper, worker
+from executions import (
+    admission,
+    cells,
+    claims,
+    dispatcher,
+    ending,
+    engine,
+    renewals,
+    services,
+    sweeper,
+    worker,
+)
 from executions.models import Attempt, Run
 from executions.states import RunStatus
 from lightfield.kernel import sql
@@ -95,7 +106,7 @@ def take_over() -> None:
 
 
 def renew() -> None:
-    claims.renew([(found[0], found[1]) for found in sql.rows(HELD, {})])
+    renewals.renew([(found[0], found[1]) for found in sql.rows(HELD, {})])
 
 
 def sweep() -> None:

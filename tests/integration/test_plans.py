@@ -13,7 +13,7 @@ import pytest
 from django.test import Client
 
 import tests.simulation.store  # noqa: F401  fills ANSWERS
-from executions import causal_chain, claims, intents, services, sweeper, tasks
+from executions import causal_chain, claims, intents, renewals, services, sweeper, tasks
 from executions.models import Run
 from executions.notices import outgoing
 from executions.reports import completed
@@ -82,7 +82,7 @@ def live_through_everything(bellboy: Bellboy) -> None:
         begin()
     held = a_claimed_step()
     intend(held)
-    claims.renew([(held.step_run_id, held.fence), (lost.step_run_id, lost.fence)])
+    renewals.renew([(held.step_run_id, held.fence), (lost.step_run_id, lost.fence)])
     claims.owned("of a claim without a reply", [held.step_run_id])
     claims.owned_in_run("of an outcome without a reply", held.run_id)
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from crm.models import Opportunity
 from tests.capturing import told, watching
 from triggers.decisions import Verdict, notebook
-from triggers.decisions.notebook import Note
+from triggers.decisions.noted import Note
 from triggers.models import Trigger
 from workflows import services
 from workflows.models import Workflow

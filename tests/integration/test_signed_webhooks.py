@@ -17,7 +17,7 @@ from tests.factories import BY, a_published_workflow
 from tests.integration.test_webhook import address_of, assert_problem, post, told
 from tests.signing import OTHERS, SECRETS, a_signed_workflow, signed
 from tests.unit.test_signatures import flips_of
-from triggers import outbox, webhook_secrets
+from triggers import endpoints, outbox, webhook_secrets
 from triggers import services as triggers
 from triggers.models import OutboxEvent, RecentBody, Trigger, WebhookSecret
 from triggers.signatures import PRESETS
@@ -178,7 +178,7 @@ def test_the_look_at_an_address_that_nobody_has_reads_another_ones_rows_and_tell
     monkeypatch.setattr(sql, "rows", kept)
 
     for nobody in ("0" * 64, "f" * 64):  # below and above every hash
-        assert outbox.look_at_endpoint(nobody) is None
+        assert endpoints.look_at(nobody) is None
     assert [(is_known, signing, len(sealed)) for is_known, _, _, signing, _, sealed in found] == [
         (False, "github", 1)
     ] * 2
@@ -352,7 +352,7 @@ def test_given_a_repeated_capture_whose_first_reply_was_lost_then_it_is_told_as_
 def test_given_the_scheme_is_published_anew_between_look_and_capture_then_it_is_judged_again(monkeypatch):
     workflow = a_signed_workflow("github")
     hook = address_of(workflow)
-    look = outbox.look_at_endpoint
+    look = endpoints.look_at
 
     def published_behind_its_back(token_hash: str) -> Any:
         found = look(token_hash)
@@ -360,7 +360,7 @@ def test_given_the_scheme_is_published_anew_between_look_and_capture_then_it_is_
             sign_by(workflow, "stripe")
         return found
 
-    monkeypatch.setattr(outbox, "look_at_endpoint", published_behind_its_back)
+    monkeypatch.setattr(endpoints, "look_at", published_behind_its_back)
 
     assert deliver(hook, "github").status_code == 404
     assert not OutboxEvent.objects.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import breaking, edit, planted
 
 JOURNAL = "executions/agents/journal.py"
+JOURNAL_STATEMENTS = "executions/agents/journal_statements.py"
 CALLING = "executions/agents/calling.py"
 LOOP = "executions/agents/loop.py"
 SPENDING = "executions/agents/spending.py"
@@ -14,6 +15,8 @@ SLOW = "bugs/test_a_pattern_of_a_schema_stopped_a_worker.py::"
 KEEPING = "executions/agents/keeping.py"
 
 WRITTEN = "integration/agents/test_journal.py::"
+LOST_REPLY = "integration/agents/test_journal_lost_replies.py::"
+ATTEMPTED = "integration/agents/test_attempts.py::"
 REPLAYED = "bugs/test_a_replayed_agent_sent_again_under_new_keys.py::"
 LOOPED = "integration/agents/test_loop.py::"
 HOSTILE = "integration/agents/test_hostile_models.py::"
@@ -34,7 +37,8 @@ JOURNALED = (
             edit(JOURNAL, "        if context.attempt > 1:\n", "        if False:\n"),
             by=(
                 DEATH,
-                WRITTEN + "test_given_a_transient_error_after_some_turns_then_the_next_attempt_goes_on_there",
+                ATTEMPTED
+                + "test_given_a_transient_error_after_some_turns_then_the_next_attempt_goes_on_there",
             ),
         ),
         planted(
@@ -83,7 +87,7 @@ JOURNALED = (
                 "        if is_repeated and (found := self._found([replace(turn, seconds=0.0)])):\n",
                 "        if False and (found := self._found([replace(turn, seconds=0.0)])):\n",
             ),
-            by=WRITTEN + "test_given_a_writing_tool_whose_reply_is_lost_then_it_has_written_once",
+            by=LOST_REPLY + "test_given_a_writing_tool_whose_reply_is_lost_then_it_has_written_once",
         ),
         planted(
             "lost-refusal-told-twice",
@@ -94,9 +98,9 @@ JOURNALED = (
                 "            if False and len(found := self._found(self._pending)) == len(self._pending):\n",
             ),
             by=(
-                WRITTEN
+                LOST_REPLY
                 + "test_given_a_turn_whose_reply_is_lost_then_it_is_there_once_and_nothing_is_asked_again",
-                WRITTEN + "test_given_refusals_whose_reply_is_lost_then_the_timeline_tells_them_once",
+                LOST_REPLY + "test_given_refusals_whose_reply_is_lost_then_the_timeline_tells_them_once",
             ),
         ),
     ),
@@ -105,7 +109,11 @@ JOURNALED = (
         planted(
             "turn-under-any-fence",
             "a turn is written whoever holds the step by now",
-            edit(JOURNAL, " AND s.fence = %(fence)s::int\n    AND s.status || '' = 'running'\n", "\n"),
+            edit(
+                JOURNAL_STATEMENTS,
+                " AND s.fence = %(fence)s::int\n    AND s.status || '' = 'running'\n",
+                "\n",
+            ),
             by=(TAKEN_OVER, CANCELLED),
         ),
         planted(
@@ -122,12 +130,12 @@ JOURNALED = (
             "asked-under-a-lease-that-is-over",
             "the lease is not looked at before a model is asked",
             edit(LOOP, "        self.context.before_sending()\n", ""),
-            by=WRITTEN + "test_given_a_worker_whose_lease_is_over_then_it_asks_nobody",
+            by=ATTEMPTED + "test_given_a_worker_whose_lease_is_over_then_it_asks_nobody",
         ),
         planted(
             "finished-turn-written-again",
             "a row that is finished can be finished once more",
-            edit(JOURNAL, "  WHERE t.finished_at IS NULL AND t.key = excluded.key\n", ""),
+            edit(JOURNAL_STATEMENTS, "  WHERE t.finished_at IS NULL AND t.key = excluded.key\n", ""),
             by=WRITTEN + "test_a_finished_row_is_never_written_again_not_even_by_its_owner",
         ),
     ),
@@ -141,7 +149,7 @@ JOURNALED = (
                 '        self._own_key = f"{context.run_id}:{context.step_key}"\n',
                 "        self._own_key = context.idempotency_key\n",
             ),
-            by=WRITTEN
+            by=ATTEMPTED
             + "test_given_a_replay_then_the_agent_begins_anew_and_what_it_sends_again_has_the_key_that_it_had",
         ),
         planted(
@@ -152,7 +160,7 @@ JOURNALED = (
                 "        return self._kept_keys.key_of(turn.name, request, used) or turn.key\n",
                 "        return turn.key\n",
             ),
-            by=WRITTEN
+            by=ATTEMPTED
             + "test_given_a_replay_then_the_agent_begins_anew_and_what_it_sends_again_has_the_key_that_it_had",
         ),
         planted(
@@ -201,7 +209,7 @@ JOURNALED = (
                 "          SELECT 1 FROM executions_agentturn x WHERE x.step_run_id = e.step_run_id) THEN 'unknown'\n",
                 "          SELECT 1 FROM executions_agentturn x WHERE false AND x.step_run_id = e.step_run_id) THEN 'unknown'\n",
             ),
-            by=WRITTEN
+            by=ATTEMPTED
             + "test_given_a_host_that_is_waited_for_in_vain_then_the_effect_of_an_agent_that_has_acted_is_not_abandoned",
         ),
     ),
@@ -263,7 +271,7 @@ BOUNDED = (
                 "            sum(turn.seconds or 0.0 for turn in self.journal.turns),\n",
                 "            0.0,\n",
             ),
-            by=WRITTEN + "test_the_time_of_earlier_attempts_counts",
+            by=ATTEMPTED + "test_the_time_of_earlier_attempts_counts",
         ),
         planted(
             "repairs-without-end",

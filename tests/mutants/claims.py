@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import breaking, edit, planted
 
 CLAIMS = "executions/claims.py"
+RENEWALS = "executions/renewals.py"
 LEASES = "executions/leases.py"
 LOST_REPLIES = "executions/lost_replies.py"
 SETTLING = "executions/settling.py"
@@ -56,7 +57,7 @@ MUTANTS = (
             "leases run out under workers that live",
             edit(
                 LEASES,
-                "claims.renew([(hold.step_run_id, hold.fence) for hold in held])",
+                "renewals.renew([(hold.step_run_id, hold.fence) for hold in held])",
                 "(set[int](), set[int]())",
             ),
             by=(
@@ -68,7 +69,7 @@ MUTANTS = (
             "renewal-as-a-loss",
             "a row that is locked for a moment counts as taken by somebody else",
             edit(
-                CLAIMS,
+                RENEWALS,
                 "        lost = {step_run_id for step_run_id, _ in held} - ours - renewed\n",
                 "        lost = {step_run_id for step_run_id, _ in held} - renewed\n",
             ),
@@ -153,7 +154,7 @@ MUTANTS = (
             "renewal-without-the-fence",
             "a worker that lost a step extends the lease of its heir",
             edit(
-                CLAIMS,
+                RENEWALS,
                 "  WHERE s.fence = w.fence AND s.status || '' = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)",
                 "  WHERE s.status || '' = 'running' ORDER BY s.run_id FOR UPDATE OF s SKIP LOCKED)",
             ),

@@ -19,7 +19,7 @@ MUTANTS = (
             "a host that fails is asked by every run",
             edit(BREAKER, "        return 0 < least <= host.calls and (", "        return False and ("),
             edit(ROWS, '_TRIPS = """(%(may_open)s::bool AND (', '_TRIPS = """(false AND ('),
-            by="test_circuits.py::test_given_a_host_that_fails_when_many_runs_call_it_then_few_requests_leave_and_the_others_wait",
+            by="integration/circuits/test_holding_back.py::test_given_a_host_that_fails_when_many_runs_call_it_then_few_requests_leave_and_the_others_wait",
         ),
         planted(
             "held-attempts-count",
@@ -30,7 +30,7 @@ MUTANTS = (
                 "        return self.attempt - self.lost\n",
             ),
             edit(CLAIMS, "s.attempts - s.lost - s.held - (s.status", "s.attempts - s.lost - (s.status"),
-            by="test_circuits.py::test_given_many_put_backs_then_a_step_has_all_its_attempts_left",
+            by="integration/circuits/test_holding_back.py::test_given_many_put_backs_then_a_step_has_all_its_attempts_left",
         ),
         planted(
             "each-process-counts-alone",
@@ -40,13 +40,13 @@ MUTANTS = (
                 '_CALLS = f"(CASE WHEN {_FRESH} THEN c.calls',
                 '_CALLS = f"(CASE WHEN false THEN c.calls',
             ),
-            by="test_circuits.py::test_given_several_processes_that_see_a_few_failures_each_then_together_they_open_the_circuit",
+            by="integration/circuits/test_holding_back.py::test_given_several_processes_that_see_a_few_failures_each_then_together_they_open_the_circuit",
         ),
         planted(
             "claim-tells-nothing-of-hosts",
             "a process that has seen nothing sends although the circuit is open",
             edit(CLAIMS, "        egress.current_breaker().learn(", "        (lambda *_, **__: None)("),
-            by="test_circuits.py::test_given_a_process_that_has_seen_nothing_then_it_learns_of_the_circuit_with_its_claim",
+            by="integration/circuits/test_holding_back.py::test_given_a_process_that_has_seen_nothing_then_it_learns_of_the_circuit_with_its_claim",
         ),
     ),
     *breaking(
@@ -65,7 +65,7 @@ MUTANTS = (
                 "WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')\n     AND held_host IS NULL ORDER",
                 "WHERE lane = %(lane)s::text AND status IN ('ready', 'waiting')\n     ORDER",
             ),
-            by="test_circuits.py::test_given_held_steps_then_no_admission_and_no_window_knows_of_them",
+            by="integration/circuits/test_holding_back.py::test_given_held_steps_then_no_admission_and_no_window_knows_of_them",
         ),
     ),
     *breaking(
@@ -79,7 +79,7 @@ MUTANTS = (
                 "        release = 1_000_000\n",
             ),
             by=(
-                "test_circuits.py::test_given_a_host_that_comes_back_then_its_runs_are_released_at_an_even_rise_and_all_complete",
+                "integration/circuits/test_recovery.py::test_given_a_host_that_comes_back_then_its_runs_are_released_at_an_even_rise_and_all_complete",
                 "unit/test_pacing.py::test_the_rate_rises_evenly_and_no_second_has_more_than_twice_the_mean",
             ),
         ),
@@ -91,13 +91,13 @@ MUTANTS = (
                 "        seconds = min(seen.since_turn, LONGEST_TURN_SECONDS)\n",
                 "        seconds = seen.since_turn\n",
             ),
-            by="test_circuits.py::test_given_a_sweep_that_comes_late_then_it_releases_no_more_than_two_seconds_are_worth",
+            by="integration/circuits/test_recovery.py::test_given_a_sweep_that_comes_late_then_it_releases_no_more_than_two_seconds_are_worth",
         ),
         planted(
             "held-without-a-row",
             "what is held for a host without a row is never released",
             edit(RELEASING, '    sql.rows(ADOPT, {"host": host})\n', ""),
-            by="test_circuits.py::test_given_a_circuit_that_was_closed_meanwhile_then_what_was_put_back_last_is_released_all_the_same",
+            by="integration/circuits/test_recovery.py::test_given_a_circuit_that_was_closed_meanwhile_then_what_was_put_back_last_is_released_all_the_same",
         ),
         planted(
             "recovered-host-forgotten",
@@ -125,7 +125,7 @@ MUTANTS = (
                 "  AND turned_at <= clock_timestamp() - make_interval(secs => %(rest)s::float8)\nFOR UPDATE SKIP LOCKED\n",
                 "  AND %(rest)s::float8 >= 0\n",
             ),
-            by="test_circuits.py::test_of_eight_sweeps_at_once_one_releases_the_probe",
+            by="integration/circuits/test_recovery.py::test_of_eight_sweeps_at_once_one_releases_the_probe",
         ),
         planted(
             "newcomers-pass-those-who-wait",
@@ -133,7 +133,7 @@ MUTANTS = (
             edit(
                 BREAKER, 'return state == "open" or turn.held_for != CIRCUIT_OPEN', 'return state == "open"'
             ),
-            by="test_circuits.py::test_given_runs_that_come_while_others_wait_for_the_host_then_they_wait_behind_them",
+            by="integration/circuits/test_recovery.py::test_given_runs_that_come_while_others_wait_for_the_host_then_they_wait_behind_them",
         ),
     ),
     *breaking(
@@ -143,7 +143,7 @@ MUTANTS = (
             "every retry may go",
             edit(BREAKER, "        if turn.is_retry and turn.held_for is None:\n", "        if False:\n"),
             by=(
-                "test_circuits.py::test_given_retries_beyond_their_share_then_they_wait_for_their_place_and_use_up_nothing",
+                "integration/circuits/test_holding_back.py::test_given_retries_beyond_their_share_then_they_wait_for_their_place_and_use_up_nothing",
                 "unit/test_breaker.py::test_retries_have_a_floor_and_then_wait_for_their_place",
             ),
         ),
@@ -155,7 +155,7 @@ MUTANTS = (
                 "        if turn.is_retry and turn.held_for is None:\n",
                 "        if turn.is_retry:\n",
             ),
-            by="test_circuits.py::test_given_retries_beyond_their_share_then_they_wait_for_their_place_and_use_up_nothing",
+            by="integration/circuits/test_holding_back.py::test_given_retries_beyond_their_share_then_they_wait_for_their_place_and_use_up_nothing",
         ),
     ),
     *breaking(

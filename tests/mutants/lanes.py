@@ -80,7 +80,7 @@ FAIRNESS = (
                 "NOT coalesce((SELECT n FROM rival) < (",
                 "NOT coalesce(false AND (SELECT n FROM rival) < (",
             ),
-            by="test_effects.py::test_continuation_gives_way_when_another_workflow_waits",
+            by="test_continuing.py::test_continuation_gives_way_when_another_workflow_waits",
         ),
         planted(
             "continuation-gives-way-to-whoever-waits",
@@ -90,7 +90,7 @@ FAIRNESS = (
                 "NOT coalesce((SELECT n FROM rival) < (",
                 "NOT coalesce((SELECT n FROM rival) >= 0 OR 0 < (",
             ),
-            by="test_effects.py::test_given_a_flood_that_waits_then_the_run_of_a_small_workflow_keeps_its_slot",
+            by="test_continuing.py::test_given_a_flood_that_waits_then_the_run_of_a_small_workflow_keeps_its_slot",
         ),
         planted(
             "continuation-gives-way-to-who-may-have-no-more",
@@ -100,7 +100,7 @@ FAIRNESS = (
                 "  WHERE b.n < least({OWN_LIMIT}, l.per_workflow)\n",
                 "  WHERE true\n",
             ),
-            by="test_effects.py::test_given_a_workflow_that_waits_at_its_own_limit_then_nobody_gives_way_to_it",
+            by="test_continuing.py::test_given_a_workflow_that_waits_at_its_own_limit_then_nobody_gives_way_to_it",
         ),
         planted(
             "any-number-on-the-way",

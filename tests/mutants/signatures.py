@@ -10,6 +10,7 @@ KEYS = "triggers/signatures/delivery_key.py"
 RECEIVING = "triggers/receiving.py"
 OUTBOX = "triggers/outbox.py"
 OUTBOX_SQL = "triggers/outbox_statements.py"
+ENDPOINTS = "triggers/endpoints.py"
 SERVICES = "triggers/services.py"
 SECRETS = "triggers/webhook_secrets.py"
 WEBHOOK = "triggers/kinds/webhook.py"
@@ -105,7 +106,7 @@ MUTANTS = (
         planted(
             "nobody-has-no-rows",
             "nothing is read for an address that nobody has",
-            edit(OUTBOX_SQL, "coalesce(present, previous, above, lowest)", "coalesce(present, previous)"),
+            edit(ENDPOINTS, "coalesce(present, previous, above, lowest)", "coalesce(present, previous)"),
             by=f"{DOOR}::"
             "test_the_look_at_an_address_that_nobody_has_reads_another_ones_rows_and_tells_none_of_them",
         ),
@@ -211,7 +212,7 @@ MUTANTS = (
             "old-secret-for-ever",
             "a secret that ended still verifies",
             edit(
-                OUTBOX_SQL,
+                ENDPOINTS,
                 "\n          AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())",
                 "",
             ),

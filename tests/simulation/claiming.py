@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from executions import claims, intents
+from executions import claims, intents, renewals
 from executions.states import LIVE_RUN
 from tests.simulation.contexts import asked_for, context
 from tests.simulation.rows import Attempt, Effect, Run, Step
@@ -173,7 +173,7 @@ def _holds(tables: Tables, step: Step, fence: int) -> bool:
     return step.status == "running" and (step.fence == fence or "no fence guard" in tables.planted)
 
 
-@answers(claims.RENEW)
+@answers(renewals.RENEW)
 def renew(tables: Tables, p: Params) -> Found:
     ours = [tables.steps[h["id"]] for h in p["held"] if _holds(tables, tables.steps[h["id"]], h["fence"])]
     for step in ours:
@@ -181,6 +181,6 @@ def renew(tables: Tables, p: Params) -> Found:
     return [(step.id,) for step in ours]
 
 
-@answers(claims.STILL_OURS)
+@answers(renewals.STILL_OURS)
 def still_ours(tables: Tables, p: Params) -> Found:
     return [(h["id"],) for h in p["held"] if _holds(tables, tables.steps[h["id"]], h["fence"])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from executions import admission, cells, claims, ending, engine, intents, reports
+from executions import admission, cells, claims, ending, engine, intents, renewals, reports
 from executions.attempts import digest_of, judge
 from executions.claims import StepInHand
 from executions.outcomes import Retry
@@ -102,7 +102,7 @@ class OperationsOnSlowSteps:
         pairs = [held.hands for held in self.draw.held[-4:]]
 
         def renewed(half: Half) -> str:
-            found = claims.renew([(hands[half].step_run_id, hands[half].fence) for hands in pairs])
+            found = renewals.renew([(hands[half].step_run_id, hands[half].fence) for hands in pairs])
             return str([sorted(half.steps[i] for i in ids) for ids in found])
 
         if pairs:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lightfield.local import demo, demo_model
+from lightfield.local import demo_model, demo_stage
 from lightfield.local.home import Home
 from lightfield.local.story import Chapter, told
 
@@ -41,7 +41,7 @@ def test_given_a_model_then_it_is_asked_and_its_settings_reach_the_installation(
     monkeypatch.setenv("LIGHTFIELD_LEASE_SECONDS", "99")
 
     model = chosen(tmp_path)
-    demo._forget_other_settings()
+    demo_stage._forget_other_settings()
 
     assert model.desk is None
     assert "anthropic:claude-x" in model.words

@@ -26,6 +26,7 @@ from typing import Any, Final, Protocol
 from django.db import transaction
 
 from triggers.decisions import shelf
+from triggers.decisions.noted import Note
 from triggers.decisions.verdicts import Verdict
 
 logger = logging.getLogger(__name__)
@@ -34,18 +35,6 @@ GATHER_SECONDS: Final = 0.5
 OPEN_SECONDS: Final = 5.0  # how long the breaker stays open
 MOST_NOTES: Final = 1_000
 MOST_COUNTERS: Final = 5_000  # pairs of trigger and verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One decision as noted. `at` is monotonic: a process's clock measures durations only."""
-
-    trigger_id: int
-    verdict: Verdict
-    subject: str
-    detail: dict[str, Any] | None
-    count: int
-    at: float
 
 
 @dataclass(slots=True)

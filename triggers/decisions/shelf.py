@@ -17,15 +17,13 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import redis
 
 from lightfield.kernel import impatient_redis
+from triggers.decisions.noted import Note
 from triggers.decisions.verdicts import Verdict
-
-if TYPE_CHECKING:
-    from triggers.decisions.notebook import Note
 
 TIMEOUT_SECONDS: Final = 0.5  # for one exchange
 MOST_NOTES: Final = 1_000

@@ -103,7 +103,7 @@ class Desk:
             except (OperationalError, InterfaceError) as away:
                 self._keep(Page.of(parts[position:]), away)
                 return False
-            except Exception as refused:  # noqa: BLE001
+            except Exception as refused:  # noqa: BLE001  of this part too; the others are tried all the same
                 dropped = {"count": part.total, "error": type(refused).__name__}
                 logger.warning("deliveries_dropped", extra=dropped)
         return True

@@ -52,17 +52,17 @@ class DeliveryFilter(FilterSet):
         help_text="Id of a delivery or its beginning, id of an event, digest, error code, or idempotency key.",
     )
 
-    def filter_since(self, rows: QuerySet[Delivery], name: str, instant: datetime) -> QuerySet[Delivery]:  # noqa: ARG002
+    def filter_since(self, rows: QuerySet[Delivery], name: str, instant: datetime) -> QuerySet[Delivery]:
         return since(rows, instant)
 
-    def filter_until(self, rows: QuerySet[Delivery], name: str, instant: datetime) -> QuerySet[Delivery]:  # noqa: ARG002
+    def filter_until(self, rows: QuerySet[Delivery], name: str, instant: datetime) -> QuerySet[Delivery]:
         instant = min(max(instant, FIRST), LAST)
         return rows.filter(at__lt=instant, pk__lt=_bound(instant + SLACK))
 
-    def filter_digest(self, rows: QuerySet[Delivery], name: str, digest: str) -> QuerySet[Delivery]:  # noqa: ARG002
+    def filter_digest(self, rows: QuerySet[Delivery], name: str, digest: str) -> QuerySet[Delivery]:
         return rows.filter(digest=bytes.fromhex(digest))
 
-    def filter_q(self, rows: QuerySet[Delivery], name: str, term: str) -> QuerySet[Delivery]:  # noqa: ARG002
+    def filter_q(self, rows: QuerySet[Delivery], name: str, term: str) -> QuerySet[Delivery]:
         return rows.filter(matching(term))
 
 

@@ -42,7 +42,7 @@ class TriggerKind:
         """The config as it may be stored, and the secret that was in it. `unstorable` found no fault with it."""
         return config, None
 
-    def unpublishable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002
+    def unpublishable(self, config: JsonObject) -> list[Problem]:  # noqa: ARG002  for kinds that need it
         """What has the right shape and still cannot be published."""
         return []
 
@@ -50,7 +50,7 @@ class TriggerKind:
         """What somebody who starts the workflow by hand is offered as payload; None: nothing is known."""
         return config.get("sample")
 
-    def output_schema(self, config: JsonObject) -> Schema | None:  # noqa: ARG002
+    def output_schema(self, config: JsonObject) -> Schema | None:  # noqa: ARG002  for kinds that need it
         """JSON Schema of what the steps read as `trigger`; None: it may be anything.
 
         Publishing warns of templates that read fields which are not in there.

@@ -41,7 +41,7 @@ class Schedule(TriggerKind):
             now.replace(second=0, microsecond=0), fired_at=now, timezone=config.get("timezone", "UTC")
         )
 
-    def output_schema(self, config: JsonObject) -> Schema | None:  # noqa: ARG002
+    def output_schema(self, config: JsonObject) -> Schema | None:  # noqa: ARG002  the same for all schedules
         texts = dict.fromkeys(("scheduled_for", "fired_at", "timezone"), TEXT)
         return of_fields({**texts, "late_by_seconds": {"type": "number"}})
 

@@ -55,7 +55,7 @@ class Frame:
         """Write what an expression gave. `reads` are the paths that it was made of."""
         self.write(text_of(value, self.budget))
 
-    def assign(self, name: str, value: Any, reads: tuple[Read, ...] = ()) -> None:  # noqa: ARG002
+    def assign(self, name: str, value: Any, reads: tuple[Read, ...] = ()) -> None:  # noqa: ARG002  likewise
         self._sizes[name] = len(value) if isinstance(value, str | list | dict) else 1
         if sum(self._sizes.values()) > NAMES_LIMIT:
             raise too_much(f"The variables of a template may hold {NAMES_LIMIT:,} characters.")
@@ -79,7 +79,7 @@ class Frame:
         length: int,
         *,
         counted: bool,
-        reads: tuple[Read, ...] = (),  # noqa: ARG002
+        reads: tuple[Read, ...] = (),  # noqa: ARG002  likewise
     ) -> Iterator[Callable[[int, Any], None]]:
         """Names of one `for`: its variable and, if `counted`, `forloop`; put back as they were at the end."""
         before = {key: self.names.get(key, ABSENT) for key in (name, "forloop")}

@@ -94,7 +94,7 @@ class HttpTool(Tool):
             if error.code == DENIED:
                 raise
 
-    def freeze(self, arguments: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002
+    def freeze(self, arguments: JsonObject, context: ToolContext) -> JsonObject:  # noqa: ARG002  as all tools
         """Raises PermanentStepError: `ai.permission_denied`, `config.invalid`, `egress.*`."""
         given = readable(arguments)
         if foreign := [name for name in given if name not in ARGUMENTS]:
@@ -155,7 +155,7 @@ class Http(ToolKind[HttpGrant]):
             if (error := _never(host)) is not None
         ]
 
-    def tools(self, grants: Sequence[HttpGrant], all_grants: Sequence[AnyGrant]) -> list[Tool]:  # noqa: ARG002
+    def tools(self, grants: Sequence[HttpGrant], all_grants: Sequence[AnyGrant]) -> list[Tool]:  # noqa: ARG002  as all tools
         return [HttpTool([Reach.of(grant) for grant in grants])] if grants else []
 
 
