@@ -13,15 +13,15 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-import tzdata
 from django.db import connection
 
 from triggers.schedules import zones
@@ -55,8 +55,8 @@ def a_release(folder: Path, version: str, hours: int, changes: Changes = ()) -> 
     ours = package / "zoneinfo" / ZONE
     ours.parent.mkdir(parents=True)
     ours.write_bytes(tzif(hours, changes))
-    real = Path(tzdata.__file__).parent / "zoneinfo"
-    shutil.copy(real / "UTC", package / "zoneinfo")
+    with resources.as_file(resources.files("tzdata") / "zoneinfo" / "UTC") as utc:
+        shutil.copy(utc, package / "zoneinfo")
     (package / "__init__.py").write_text(f'IANA_VERSION = "{version}"\n')
     (package / "zones").write_text(f"UTC\n{ZONE}\n")
     return package.parent
@@ -140,16 +140,23 @@ def _live() -> None:
     import django
 
     django.setup()
-    from executions import tasks
+    from executions import sweeper
     from lightfield.kernel import bells
     from tests.bellboy import Bellboy
     from triggers import renewing, ticking
 
     bells.use(Bellboy())
-    deeds = {
+
+    def sweep() -> bool:
+        """What the task does about schedules. Whether it found any that older data had computed."""
+        is_needed = sweeper.sweep().has_outdated_schedules
+        if is_needed:
+            renewing.renew_outdated()
+        return is_needed
+
+    deeds: dict[str, Callable[[], object]] = {
         "version": zones.version,
-        "sweep": tasks.sweep,
-        "renew": renewing.renew_outdated,
+        "sweep": sweep,
         "fire": ticking.fire_due,
     }
     for line in sys.stdin:

@@ -40,10 +40,9 @@ class Trigger(models.Model):
     # When somebody looks next: the first instant behind it, after a failure a little later. Null: nothing is due.
     next_due_at = models.DateTimeField(null=True, editable=False)
     # The release of the time zone data that said so, as IANA spells it: "2026f". In byte order a later one is greater.
-    zone_data = models.CharField(
-        max_length=20, default="", db_default="", db_collation="C", editable=False
-    )
-    zone_offset = models.IntegerField(null=True, editable=False)  # seconds; the zone's clock at `settled_until`
+    zone_data = models.CharField(max_length=20, default="", db_default="", db_collation="C", editable=False)
+    # Seconds: what the zone's clock was ahead of UTC at `settled_until` by those data.
+    zone_offset = models.IntegerField(null=True, editable=False)
     zone_since = models.DateTimeField(null=True, editable=False)  # before, other data said what was due
     failures = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)  # in a row
     error_code = models.CharField(max_length=80, null=True, editable=False)  # set aside
