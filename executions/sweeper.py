@@ -161,9 +161,8 @@ def sweep() -> Swept:
         expired = sql.rows(EXPIRED, {"margin": margin_seconds()})
         swept.overdue = [str(found[0]) for found in sql.rows(OVERDUE, {})]
         swept.troubled_hosts = [str(found[0]) for found in sql.rows(CIRCUITS, {})]
-        [(swept.has_ticks_due, swept.has_outdated_schedules)] = sql.rows(
-            TICKS, {"zone_data": zones.version()}
-        )
+        [schedules] = sql.rows(TICKS, {"zone_data": zones.version()})
+        swept.has_ticks_due, swept.has_outdated_schedules = schedules
         swept.has_notices_due = outgoing.is_due()
         swept.has_undecided_effects = bool(sql.rows(UNDECIDED, {"margin": margin_seconds()}))
     # Waking a sleeper runs nothing of an author's: it can kill no worker, and a cell would start the step anew.

@@ -350,8 +350,8 @@ MUTANTS = (
             "a schedule that nobody was rung for waits for beat",
             edit(
                 "executions/sweeper.py",
-                '        [(swept.has_ticks_due, swept.has_outdated_schedules)] = sql.rows(TICKS, {"zone_data": zones.version()})\n',
-                '        [(_, swept.has_outdated_schedules)] = sql.rows(TICKS, {"zone_data": zones.version()})\n',
+                "swept.has_ticks_due, swept.has_outdated_schedules = schedules",
+                "_, swept.has_outdated_schedules = schedules",
             ),
             by=f"{CURSOR}test_given_a_schedule_that_nobody_was_rung_for_when_swept_then_it_is_rung_for_and_not_fired",
         ),
