@@ -63,6 +63,12 @@ def _missed(entry: Entry) -> str:
     return f"{instants} of the schedule passed unkept and {verb} let go."
 
 
+def _clock_moved(entry: Entry) -> str:
+    """When it is due next instead is among the facts."""
+    data = _short(entry.detail.get("zone_data") or "")
+    return f"The time zone data {data} say another next instant than those before."
+
+
 def _badly_signed(entry: Entry) -> str:
     failed = check_in_words(entry.detail)
     return f"{_what(entry)} was not signed as it has to be" + (f": {failed}." if failed else ".")
@@ -142,4 +148,5 @@ _WORDS: Final[dict[Verdict, tuple[str, str, Callable[[Entry], str]]]] = {
         lambda e: f"{_what(e)} lay too deep in a chain of workflows that start each other.",
     ),
     Verdict.MISSED: ("event_busy", "wait", _missed),
+    Verdict.CLOCK_MOVED: ("schedule", "none", _clock_moved),
 }

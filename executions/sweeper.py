@@ -16,6 +16,7 @@ from executions import admission
 from executions.notices import outgoing
 from lightfield.kernel import bells, sql
 from lightfield.kernel.crashpoint import crashpoint
+from triggers.schedules import zones
 
 AT_ONCE = 500  # rows of one kind in one sweep
 CAREFUL_RINGS = 3  # a fast step that was rung this often and never moved may be killing its worker
@@ -93,8 +94,10 @@ SELECT host FROM (
 ) turns ORDER BY at NULLS FIRST LIMIT 200
 """
 
+# Two questions about schedules in one look: is one due, and was one's next instant computed with older time zone data?
 TICKS = """
-SELECT 1 FROM triggers_trigger WHERE next_due_at <= statement_timestamp() - interval '1 second' LIMIT 1
+SELECT EXISTS (SELECT 1 FROM triggers_trigger WHERE next_due_at <= statement_timestamp() - interval '1 second'),
+  EXISTS (SELECT 1 FROM triggers_trigger WHERE zone_data < %(zone_data)s::text AND next_due_at IS NOT NULL AND failures = 0)
 """
 
 UNDECIDED = """
@@ -132,6 +135,7 @@ class Swept:
     troubled_hosts: list[str] = field(default_factory=list)
     has_undecided_effects: bool = False
     has_ticks_due: bool = False
+    has_outdated_schedules: bool = False
     has_notices_due: bool = False
 
 
@@ -157,7 +161,8 @@ def sweep() -> Swept:
         expired = sql.rows(EXPIRED, {"margin": margin_seconds()})
         swept.overdue = [str(found[0]) for found in sql.rows(OVERDUE, {})]
         swept.troubled_hosts = [str(found[0]) for found in sql.rows(CIRCUITS, {})]
-        swept.has_ticks_due = bool(sql.rows(TICKS, {}))
+        [schedules] = sql.rows(TICKS, {"zone_data": zones.version()})
+        swept.has_ticks_due, swept.has_outdated_schedules = schedules
         swept.has_notices_due = outgoing.is_due()
         swept.has_undecided_effects = bool(sql.rows(UNDECIDED, {"margin": margin_seconds()}))
     # Waking a sleeper runs nothing of an author's: it can kill no worker, and a cell would start the step anew.

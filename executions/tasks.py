@@ -20,7 +20,7 @@ from executions.states import RunStatus
 from lightfield.kernel import bells
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.doors import door
-from triggers import outbox
+from triggers import outbox, renewing
 from triggers.decisions import collecting
 from triggers.deliveries import pruning
 from triggers.records import uncaptured
@@ -65,7 +65,10 @@ def execute_in_cell(step_run_ids: list[int], lane: str) -> None:
 
 @door("executions.sweep")
 def sweep() -> None:
-    releasing.take_turns(sweeper.sweep().troubled_hosts)
+    swept = sweeper.sweep()
+    releasing.take_turns(swept.troubled_hosts)
+    if swept.has_outdated_schedules:
+        renewing.renew_outdated()
     planner_statistics.refresh()
     collecting.collect()
     uncaptured.fold()

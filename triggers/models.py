@@ -39,6 +39,11 @@ class Trigger(models.Model):
     settled_until = models.DateTimeField(null=True, editable=False)
     # When somebody looks next: the first instant behind it, after a failure a little later. Null: nothing is due.
     next_due_at = models.DateTimeField(null=True, editable=False)
+    # The release of the time zone data that said so, as IANA spells it: "2026f". In byte order a later one is greater.
+    zone_data = models.CharField(max_length=20, default="", db_default="", db_collation="C", editable=False)
+    # Seconds: what the zone's clock was ahead of UTC at `settled_until` by those data.
+    zone_offset = models.IntegerField(null=True, editable=False)
+    zone_since = models.DateTimeField(null=True, editable=False)  # before, other data said what was due
     failures = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)  # in a row
     error_code = models.CharField(max_length=80, null=True, editable=False)  # set aside
     created_at = models.DateTimeField(auto_now_add=True)
@@ -51,6 +56,11 @@ class Trigger(models.Model):
             ),
             models.Index(  # ticks and sweep: what is due, the longest first
                 F("next_due_at"), name="trigger_due", condition=Q(next_due_at__isnull=False)
+            ),
+            models.Index(  # sweep: whose next instant was computed with older time zone data
+                F("zone_data"),
+                name="trigger_zone_data",
+                condition=Q(next_due_at__isnull=False, failures=0),
             ),
         )
 

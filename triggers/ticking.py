@@ -28,12 +28,13 @@ from lightfield.kernel import bells, sql
 from lightfield.kernel import traceparent as trace_context
 from lightfield.kernel.crashpoint import crashpoint
 from lightfield.kernel.errors import LostRace
-from triggers import cursors, outbox
+from triggers import cursors, outbox, renewing
 from triggers.decisions import Verdict, note_on_commit
 from triggers.kinds.schedule import Schedule as Kind
 from triggers.kinds.schedule import late_by, output
 from triggers.models import Trigger
 from triggers.schedules import config as configs
+from triggers.schedules import zones
 from triggers.schedules.catching_up import CatchUp, Missed, catch_up, instants_within
 from triggers.schedules.instants import Schedule, spelled
 from workflows.models import WorkflowStatus
@@ -45,17 +46,24 @@ THREADS = 3  # of a process; mostly they wait for PostgreSQL. The fast worker's 
 MANY = 20  # after so many in one turn it rings, so that others help
 MOST_COUNTED = 1_000  # instants that were let go are counted up to here, which takes 6 ms
 
+# What newer time zone data say is due is left so long to those who have them. If nobody comes the release was taken
+# back, and what is due fires while it is on time even for `none` (30 s).
+NEWER_FIRST_SECONDS = 10
+
 # The longest due first; in a round each once, so that one with many instants to catch up keeps nobody waiting. No lock
 # on the key: events of the trigger, by hand for one, may be written meanwhile.
 PICK = """
 SELECT id FROM triggers_trigger
 WHERE next_due_at <= statement_timestamp() AND id <> ALL(%(passed)s::bigint[])
+  AND (zone_data <= %(zone_data)s::text
+    OR next_due_at <= statement_timestamp() - make_interval(secs => %(newer_first)s::float8))
 ORDER BY next_due_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """
 
 # A second statement, which sees everything that was committed before the lock was had.
 READ = """
-SELECT t.kind, t.config, t.shard, t.settled_until, t.next_due_at, w.status, statement_timestamp()
+SELECT t.kind, t.config, t.shard, t.scheduled_from, t.settled_until, t.next_due_at, t.zone_data, t.zone_offset,
+  t.zone_since, t.failures, w.status, statement_timestamp()
 FROM triggers_trigger t JOIN workflows_workflow w ON w.id = t.workflow_id WHERE t.id = %(id)s::bigint
 """
 
@@ -140,7 +148,10 @@ def catch_up_next(passed: Collection[int] = ()) -> CaughtUp | None:
 @sql.retrying_conflicts
 @transaction.atomic
 def _catch_up_next(passed: Collection[int]) -> CaughtUp | None:
-    found = sql.row(PICK, {"passed": sorted(passed)})
+    found = sql.row(
+        PICK,
+        {"passed": sorted(passed), "zone_data": zones.version(), "newer_first": NEWER_FIRST_SECONDS},
+    )
     if found is None:
         return None
     trigger, status, now = _read(found[0])
@@ -159,16 +170,10 @@ def _read(trigger_id: int) -> tuple[Trigger, str, datetime]:
     """The trigger with what a tick needs of it, its workflow's status, and the database's clock."""
     found = sql.row(READ, {"id": trigger_id})
     assert found is not None  # its row is locked
-    kind, config, shard, settled_until, next_due_at, status, now = found
-    trigger = Trigger(
-        pk=trigger_id,
-        kind=kind,
-        config=json.loads(config),
-        shard=shard,
-        settled_until=settled_until,
-        next_due_at=next_due_at,
-    )
-    return trigger, status, now
+    *columns, status, now = found
+    names = ("kind", "config", "shard", "scheduled_from", "settled_until", "next_due_at")
+    row = dict(zip((*names, "zone_data", "zone_offset", "zone_since", "failures"), columns, strict=True))
+    return Trigger(pk=trigger_id, **{**row, "config": json.loads(row["config"])}), status, now
 
 
 def _catch_up(trigger: Trigger, *, status: str, now: datetime) -> CaughtUp:
@@ -177,11 +182,13 @@ def _catch_up(trigger: Trigger, *, status: str, now: datetime) -> CaughtUp:
         cursors.stop(trigger)  # no release of ours leaves such a row; it would be picked again every second
         return CaughtUp(trigger.pk)
     schedule, missed = configs.read(trigger.config)
+    if trigger.zone_data != zones.version():
+        renewing.renew(trigger, schedule)
     plan = catch_up(schedule, missed, after=trigger.settled_until, now=now)
     crashpoint("CP-T1")
     transaction.on_commit(lambda: crashpoint("CP-T2"))  # before the events' own, which ring
     _fire(trigger, plan.fire, now=now)
-    cursors.move(trigger, until=plan.settled_until, next_due_at=plan.next_due_at)
+    cursors.move(trigger, schedule, until=plan.settled_until, next_due_at=plan.next_due_at)
     caught_up = CaughtUp(
         trigger.pk,
         fired=len(plan.fire),

@@ -26,7 +26,14 @@ LATE = timedelta(minutes=1)  # beat rings every second
 def _schedules() -> QuerySet[Trigger]:
     rows = Trigger.objects.filter(kind="schedule").annotate(status=F("workflow__status"), read_at=Now())
     return rows.only(
-        "kind", "config", "workflow_id", "scheduled_from", "settled_until", "next_due_at", "error_code"
+        "kind",
+        "config",
+        "workflow_id",
+        "scheduled_from",
+        "settled_until",
+        "next_due_at",
+        "zone_since",
+        "error_code",
     )
 
 
@@ -39,7 +46,9 @@ def not_as_scheduled() -> Iterator[str]:
             schedule, missed = configs.read(trigger.config)
         except RequestRefused:
             continue  # `schedules-go-on` tells
-        after, due = _window(schedule, trigger.scheduled_from, trigger.settled_until)
+        # Where the clock was another one by the data of then, what fired before is no instant of today's.
+        since = max(trigger.scheduled_from, trigger.zone_since or trigger.scheduled_from)
+        after, due = _window(schedule, since, trigger.settled_until)
         ticks = Tick.objects.filter(trigger=trigger, due_at__gt=after, due_at__lte=trigger.settled_until)
         fired = {tick.due_at: tick for tick in ticks}
         wrong = set(fired) - set(due)

@@ -78,6 +78,11 @@ SENTENCES = [
     (Verdict.MISSED, {"count": 1}, "One instant of the schedule passed unkept and was let go."),
     (Verdict.MISSED, {"count": 299}, "299 instants of the schedule passed unkept and were let go."),
     (
+        Verdict.CLOCK_MOVED,
+        {"subject": "time zone data", "detail": {"zone_data": "2026g"}},
+        "The time zone data 2026g say another next instant than those before.",
+    ),
+    (
         Verdict.OWN_CHANGE,
         {"subject": "task 3"},
         "Task 3 was this workflow's own change, which does not start it again. trigger.own_change",

@@ -10,6 +10,8 @@ CONFIG = "triggers/schedules/config.py"
 TICKING = "triggers/ticking.py"
 CURSORS = "triggers/cursors.py"
 PUBLICATION = "triggers/publication.py"
+RENEWING = "triggers/renewing.py"
+TAKING_OVER = "triggers/schedules/taking_over.py"
 
 WHAT_FIRES = "integration/ticks/test_what_fires.py::"
 MANY_AT_ONCE = "integration/ticks/test_many_at_once.py::"
@@ -17,6 +19,8 @@ DEATHS = "integration/ticks/test_deaths.py::"
 FAILURES = "integration/ticks/test_failures.py::"
 BESIDE_PEOPLE = "integration/ticks/test_beside_people.py::"
 CURSOR = "test_schedule_cursor.py::"
+ZONE_DATA = "integration/ticks/test_zone_data.py::"
+ZONES_AT_ONCE = "integration/ticks/test_zone_data_at_once.py::"
 TOO_EARLY = f"{DEATHS}test_given_a_cursor_that_stands_too_early_then_what_has_fired_does_not_fire_again"
 IN_OTHERS_HANDS = (
     f"{MANY_AT_ONCE}test_given_a_trigger_in_others_hands_then_the_next_one_is_fired_without_waiting"
@@ -106,7 +110,7 @@ MUTANTS = (
             "a schedule stays due although it has fired",
             edit(
                 TICKING,
-                "    cursors.move(trigger, until=plan.settled_until, next_due_at=plan.next_due_at)\n",
+                "    cursors.move(trigger, schedule, until=plan.settled_until, next_due_at=plan.next_due_at)\n",
                 "",
             ),
             by=f"{WHAT_FIRES}test_what_is_due_fires_with_its_event_and_the_event_becomes_a_run",
@@ -275,14 +279,79 @@ MUTANTS = (
         ),
     ),
     *breaking(
+        "When time zone data become newer, what is due follows them: nothing fires twice, no time of day is missed, and "
+        "older processes do not undo it",
+        planted(
+            "sweep-keeps-old-zone-data",
+            "nobody computes the next instant anew before it is due",
+            edit(
+                "executions/tasks.py",
+                "    if swept.has_outdated_schedules:\n        renewing.renew_outdated()\n",
+                "",
+            ),
+            by=f"{ZONE_DATA}test_given_data_that_move_the_clock_tomorrow_when_swept_then_it_is_due_by_them_and_nothing_fired",
+        ),
+        planted(
+            "due-by-old-zone-data",
+            "whoever catches up a schedule does not ask which data computed its cursor",
+            edit(TICKING, "    if trigger.zone_data != zones.version():\n", "    if False:\n"),
+            by=f"{ZONES_AT_ONCE}test_given_one_found_due_before_any_sweep_then_it_is_renewed_first",
+        ),
+        planted(
+            "time-of-day-fires-by-both-clocks",
+            "a time of day that has fired by the old clock fires again by the new one, or is passed over",
+            edit(
+                TAKING_OVER, "    return max(shown.astimezone(UTC), began_at)\n", "    return settled_until\n"
+            ),
+            by=(
+                f"{ZONE_DATA}test_given_a_time_of_day_that_has_fired_by_older_data_then_it_does_not_fire_again_today",
+                f"{ZONE_DATA}test_given_a_time_of_day_that_older_data_still_expected_then_it_is_not_missed",
+            ),
+        ),
+        planted(
+            "older-data-undo-newer",
+            "two releases at work renew each other's cursors for ever",
+            edit(RENEWING, "WHERE zone_data < %(zone_data)s::text", "WHERE zone_data <> %(zone_data)s::text"),
+            by=f"{ZONES_AT_ONCE}test_given_an_instant_by_newer_data_then_who_has_older_ones_leaves_it_to_the_others",
+        ),
+        planted(
+            "newer-data-not-waited-for",
+            "who has older data fires by them what newer ones have computed",
+            edit(TICKING, "NEWER_FIRST_SECONDS = 10\n", "NEWER_FIRST_SECONDS = 0\n"),
+            by=f"{ZONES_AT_ONCE}test_given_an_instant_by_newer_data_then_who_has_older_ones_leaves_it_to_the_others",
+        ),
+        planted(
+            "gone-release-waited-for",
+            "after a release was taken back its schedules never fire again",
+            edit(TICKING, "NEWER_FIRST_SECONDS = 10\n", "NEWER_FIRST_SECONDS = 1_000_000_000\n"),
+            by=f"{ZONES_AT_ONCE}test_given_that_nobody_has_newer_data_any_more_then_what_is_due_fires_ten_seconds_later_while_on_time",
+        ),
+        planted(
+            "renewed-unseen",
+            "a cursor is renewed although somebody else moved it",
+            edit(
+                CURSORS,
+                "AND settled_until = %(after)s::timestamptz AND zone_data = %(was)s::text RETURNING id",
+                "AND %(after)s::timestamptz IS NOT NULL AND %(was)s::text IS NOT NULL RETURNING id",
+            ),
+            by=f"{ZONES_AT_ONCE}test_given_a_cursor_that_was_moved_meanwhile_then_it_is_not_renewed",
+        ),
+        planted(
+            "renewed-without-lock",
+            "a tick computes from a cursor that is being renewed",
+            edit(RENEWING, "LIMIT %(batch)s::int FOR NO KEY UPDATE SKIP LOCKED", "LIMIT %(batch)s::int"),
+            by=f"{ZONES_AT_ONCE}test_given_one_who_renews_when_it_is_due_then_a_tick_passes_by_and_fires_what_was_renewed",
+        ),
+    ),
+    *breaking(
         "A schedule fires although beat's messages are lost",
         planted(
             "sweeper-omits-schedules",
             "a schedule that nobody was rung for waits for beat",
             edit(
                 "executions/sweeper.py",
-                "swept.has_ticks_due = bool(sql.rows(TICKS, {}))",
-                "swept.has_ticks_due = False",
+                "swept.has_ticks_due, swept.has_outdated_schedules = schedules",
+                "_, swept.has_outdated_schedules = schedules",
             ),
             by=f"{CURSOR}test_given_a_schedule_that_nobody_was_rung_for_when_swept_then_it_is_rung_for_and_not_fired",
         ),

@@ -32,6 +32,7 @@ class Verdict(models.TextChoices):
     OWN_CHANGE = "own_change", "Own change"  # the workflow itself made the change
     TOO_DEEP = "too_deep", "Too deep"  # too many runs led to it, one after another
     MISSED = "missed", "Missed"  # instants of a schedule passed while nobody could keep them, and were let go
+    CLOCK_MOVED = "clock_moved", "Clock moved"  # newer time zone data say another next instant of a schedule
 
 
 NOTED: Final = frozenset(Verdict) - {Verdict.FIRED, Verdict.POISON, Verdict.IGNORED}

@@ -1,7 +1,7 @@
 """IANA time zones from the pinned package `tzdata`, never from the host, and the changes of their clocks. Pure.
 
 Hosts differ in the age of their own time zone data, and `zoneinfo` prefers it. Two of them would then disagree
-about when a schedule is due.
+about when a schedule is due. Processes differ too, while a new release is brought out: `version` says whose data these are.
 """
 
 from __future__ import annotations
@@ -10,12 +10,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from importlib import resources
+from importlib import import_module, resources
 from zoneinfo import ZoneInfo
 
 ONE_SECOND = timedelta(seconds=1)
 LONGEST_CHANGE = timedelta(days=2)  # no clock ever changed by more than 24 hours
 NO_PLACE = frozenset({"Factory"})  # in the data to say that nobody chose a zone
+
+
+@lru_cache(maxsize=1)
+def version() -> str:
+    """Of the data that this process computes with, as IANA names it, such as `2026f`. Later ones sort behind earlier ones.
+
+    That of the package, because no other data are read; read once, as the zones are.
+    """
+    return str(import_module("tzdata").IANA_VERSION)
 
 
 @lru_cache(maxsize=1)
@@ -75,11 +84,11 @@ def stretches(zone: ZoneInfo, after: datetime, until: datetime) -> Iterator[Stre
     no change of the clock. The last one ends a second behind `until`, if not earlier.
     """
     begins_at = after - LONGEST_CHANGE
-    offset = offset_before = _offset(zone, begins_at)
+    offset = offset_before = offset_at(zone, begins_at)
     for changed_at in _changes(zone, begins_at, until):
         if changed_at > after:
             yield Stretch(begins_at, changed_at, offset, offset_before)
-        begins_at, offset_before, offset = changed_at, offset, _offset(zone, changed_at)
+        begins_at, offset_before, offset = changed_at, offset, offset_at(zone, changed_at)
     yield Stretch(begins_at, until + ONE_SECOND, offset, offset_before)
 
 
@@ -96,7 +105,7 @@ def _changes_of_year(zone: ZoneInfo, year: int) -> tuple[datetime, ...]:
     found = []
     while day.year == year:
         next_day = day + timedelta(days=1)
-        if _offset(zone, day) != _offset(zone, next_day):
+        if offset_at(zone, day) != offset_at(zone, next_day):
             found.append(_change_between(zone, day, next_day))
         day = next_day
     return tuple(found)
@@ -104,17 +113,18 @@ def _changes_of_year(zone: ZoneInfo, year: int) -> tuple[datetime, ...]:
 
 def _change_between(zone: ZoneInfo, before: datetime, behind: datetime) -> datetime:
     """The first second with the later offset, by halving."""
-    old = _offset(zone, before)
+    old = offset_at(zone, before)
     while behind - before > ONE_SECOND:
         middle = before + timedelta(seconds=(behind - before) // ONE_SECOND // 2)
-        if _offset(zone, middle) == old:
+        if offset_at(zone, middle) == old:
             before = middle
         else:
             behind = middle
     return behind
 
 
-def _offset(zone: ZoneInfo, at: datetime) -> timedelta:
+def offset_at(zone: ZoneInfo, at: datetime) -> timedelta:
+    """What the zone's clock is ahead of UTC."""
     offset = at.astimezone(zone).utcoffset()
     assert offset is not None
     return offset
