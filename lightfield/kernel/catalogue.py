@@ -207,7 +207,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("ai.unauthorized", False, None, "The provider refused the API key.", "Correct the key, or what it may do."),
     Entry("ai.unknown_model", False, None, "The provider knows no such model.", "Correct the model's name."),
     Entry("ai.request_refused", False, None, "The provider refused the request as it is.", "See the provider's message in the metadata."),
-    Entry("ai.context_too_long", False, None, "What the model is to read is longer than it can take.", "Give it less data, or a model with a longer context."),
+    Entry("ai.context_too_long", False, None, "What the model is to read is longer than it can take, or than an agent may send.", "Give it less data, or tools that answer less, or a model with a longer context."),
     Entry("ai.content_filtered", False, None, "The provider withheld the answer.", "Change what is asked, or the provider's filter."),
     Entry("ai.invalid_answer", True, None, "The answer is not what the provider's API promises.", "Nothing, if a retry succeeds; else look at what answers at the base URL."),
     Entry("ai.invalid_output", False, None, "The model's output did not fit its schema, although it was told what is wrong.", "Make the schema simpler, say in the instructions what is wanted, or take another model."),
