@@ -161,6 +161,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("secret.value_needed", False, 422, "A secret goes to a new host or gets a new name only together with its value.", "Send `value` with the change: who does not know a secret cannot send it elsewhere."),
     Entry("secret.in_use", False, 409, "Published workflows use the secret.", "Publish them without it first; with ?force=true it is deleted, and their runs fail with secret.unknown."),
     Entry("secret.not_allowed_here", False, 422, "A secret stands where it could be seen.", "Write {{ secret.name }} without filters, in a header's value or in `auth` of a step."),
+    Entry("secret.written_out", False, None, "A definition seems to hold a secret as it is.", "Replace it at its issuer: whoever may see the workflow has read it. Make a secret of it in the admin or by POST /api/v1/credentials, and write {{ secret.name }} in its place. Nothing is refused."),
     Entry("secret.unknown", False, 422, "There is no secret of this name.", "Make it in the admin or by POST /api/v1/credentials, or correct the name."),
     Entry("secret.wrong_host", False, 422, "A secret was to go to a host that it is not bound to; nothing was sent.", "Correct the URL, or bind the secret to that host, with port unless it is 443. Without https it goes only to what LIGHTFIELD_EGRESS_ALLOW names as host:port."),
     # rotation.*: a secret or an address takes the place of another
