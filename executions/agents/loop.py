@@ -15,6 +15,7 @@ from typing import Any, Final
 from executions.agents import asking, keeping, prompting, telling
 from executions.agents.calling import Caller, permitted, result_of
 from executions.agents.journal import Journal, Turn
+from executions.agents.measuring import MOST_BYTES, Conversation
 from executions.agents.models import TurnKind
 from executions.agents.schemas import Schema
 from executions.agents.spending import Spending
@@ -22,7 +23,6 @@ from executions.agents.values import (
     FINAL,
     CallResult,
     CallWanted,
-    Exchange,
     JsonObject,
     ModelSpec,
     Question,
@@ -46,8 +46,8 @@ def run(request: JsonObject, context: StepContext) -> JsonObject:
         request: as frozen (`executions.steps.ai_agent`).
 
     Raises:
-        PermanentStepError: `ai.limit_*`, `ai.invalid_output`, `ai.content_filtered`, and what models and secrets say; the
-            metadata of ours has the `usage` so far.
+        PermanentStepError: `ai.limit_*`, `ai.context_too_long`, `ai.invalid_output`, `ai.content_filtered`, and what models
+            and secrets say; the metadata of ours has the `usage` so far.
         TransientStepError: the next attempt goes on after the last finished turn.
         LostRace: the step is somebody else's by now.
     """
@@ -75,7 +75,10 @@ class _Agent:
             began,
         )
         self.caller = Caller(context, self.journal, self.spending, self.permitted)
-        self.exchanges: list[Exchange] = []
+        key = context.idempotency_key
+        self.said = Conversation(
+            prompting.instructions(request, key), prompting.prompt(request, key), self._tools()
+        )
         self.repairs = 0
         self.at = 0  # rows of the journal that were gone through
 
@@ -98,7 +101,7 @@ class _Agent:
             if told is None:
                 self.journal.flush()
                 return telling.output_of(output, self.spending.usage(), self.journal.turns)
-            self.exchanges.append((reply, told))
+            self.said.add((reply, told))
 
     # --- the model --------------------------------------------------------------------------------
 
@@ -112,6 +115,7 @@ class _Agent:
 
     def _asked(self) -> Reply:
         self.spending.check_turn()
+        self._check_length()
         self.journal.flush()  # what the model is told now stands in the journal
         question, began = self._question(), time.monotonic()
         sql.release()
@@ -128,6 +132,16 @@ class _Agent:
             self.journal.flush()
         return reply
 
+    def _check_length(self) -> None:
+        """Raises PermanentStepError: `ai.context_too_long`; nothing is sent."""
+        if (size := self.said.bytes) > MOST_BYTES:
+            raise self.spending.failure(
+                "ai.context_too_long",
+                f"The conversation has {size:,} bytes with its tools' answers; {MOST_BYTES:,} are allowed.",
+                bytes=size,
+                limit=MOST_BYTES,
+            )
+
     def _next_model_turn(self) -> Turn:
         return self.journal.next(TurnKind.MODEL, self.request["model"]["name"])
 
@@ -138,13 +152,13 @@ class _Agent:
         return found is not None and found.tool.effect == "sends"
 
     def _question(self) -> Question:
-        context, key = self.context, self.context.idempotency_key
+        context, said = self.context, self.said
         return Question(
             model=_model_of(self.request),
-            instructions=prompting.instructions(self.request, key),
-            prompt=prompting.prompt(self.request, key),
-            exchanges=tuple(self.exchanges),
-            tools=self._tools(),
+            instructions=said.instructions,
+            prompt=said.prompt,
+            exchanges=tuple(said.exchanges),
+            tools=said.tools,
             must_call=self.schema is not None,
             most_output_tokens=self.spending.answer_tokens,
             seconds=max(min(self.spending.deadline - time.monotonic(), context.seconds_left()), 0.001),

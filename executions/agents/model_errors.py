@@ -27,10 +27,14 @@ _QUOTA = frozenset(
             "project_spend_limit_exceeded",
             "exceeded_current_quota_error",
         ),
-        "organization_usage_limit_exceeded",
+        *("organization_usage_limit_exceeded", "billing_not_active"),
     }
 )
-_QUOTA_WORDS = ("credit balance is too low", "insufficient balance", "exceeded your current quota")
+_QUOTA_WORDS = (
+    *("credit balance is too low", "insufficient balance", "exceeded your current quota"),
+    *("reached your specified api usage limits", "used all available credits", "monthly spending limit"),
+)
+_COMES_BACK = "please retry in"  # what Gemini calls a quota is of a minute, and says so in the same words
 _LENGTH = frozenset({"context_length_exceeded", "request_too_large", "string_above_max_length"})
 _LENGTH_WORDS = (
     *("maximum context length", "context window", "context length", "context limit", "prompt is too long"),
@@ -89,6 +93,12 @@ def refusal(answer: Answer, model: str) -> StepError:
     return error
 
 
+def is_of_the_account(answer: Answer) -> bool:
+    """It refuses one account, which has no credit left, whatever its status says: the host is well, and serves the others."""
+    said, words = _said(answer.body)
+    return _code(answer.status_code, words, said.lower()) == "ai.quota_exhausted"
+
+
 def invalid_answer(answer: Answer, why: str, model: str) -> TransientStepError:
     """A success that is none: it cannot be read as what the API promises."""
     return TransientStepError(
@@ -105,7 +115,7 @@ def invalid_answer(answer: Answer, why: str, model: str) -> TransientStepError:
 
 def _code(status: int, words: frozenset[str], said: str) -> str:
     """Codes and types first, then words, then the status: one status means several things."""
-    if words & _QUOTA or any(word in said for word in _QUOTA_WORDS):
+    if words & _QUOTA or (_COMES_BACK not in said and any(word in said for word in _QUOTA_WORDS)):
         return "ai.quota_exhausted"
     if words & _OVERLOADED:
         return "ai.overloaded"
@@ -124,6 +134,8 @@ def _said(body: bytes) -> tuple[str, frozenset[str]]:
         told = strict_json.parse(body, max_bytes=len(body))
     except RequestRefused:
         return "", frozenset()
+    if isinstance(told, list) and told:  # as Gemini wraps it
+        told = told[0]
     if not isinstance(told, dict):
         return "", frozenset()
     error = told.get("error", told)

@@ -76,13 +76,14 @@ def _exposure(kinds: Sequence[tools.AnyKind], read: set[str], origins: Mapping[s
     ways_out = {kind.name for kind in kinds if kind.sends_out}
     private = {kind.name for kind in kinds if kind.reads_private}
     private |= {root for root in read if _is_private(origins[root])}
-    if not (ways_out and private and read):
+    outside = read | {f"the answers of {kind.name}" for kind in kinds if kind.reads_outside}
+    if not (ways_out and private and outside):
         return []
     return [
         Problem(
             "/tools",
             "ai.exposed_data",
-            f"Whoever writes what comes from {_listed(read)} could make the model send what it can see ({_listed(private)}) "
+            f"Whoever writes what comes from {_listed(outside)} could make the model send what it can see ({_listed(private)}) "
             f"out by {_listed(ways_out)}. Let one step read and decide, with an output_schema, and a later one send.",
         )
     ]

@@ -98,6 +98,7 @@ class QuestionTransport(httpx2.AsyncBaseTransport):
             before_sending=question.before_sending,
             late_headers=key_of(question.model),
             turn=Turn(is_retry=question.is_retry, held_for=question.held_for),
+            is_own_fault=model_errors.is_of_the_account,
         )
 
     def _json(self, answer: Answer) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import certifi
 import requests
@@ -40,6 +40,9 @@ class Answer:
     body: bytes  # decoded, at most `max_bytes`
     url_host: str  # of the last request
     elapsed_seconds: float
+
+
+IsOwnFault: TypeAlias = Callable[[Answer], bool]
 
 
 class _Session(requests.Session):
@@ -87,6 +90,7 @@ class Client:
         late_headers: LateHeaders | None = None,
         credentials_key: str = "",
         turn: Turn = NO_TURN,
+        is_own_fault: IsOwnFault | None = None,
     ) -> Answer:
         """See `executions.egress.request`."""
         if method not in METHODS:
@@ -107,7 +111,7 @@ class Client:
                     late=late,
                     speaks_for=identity_of(fields, credentials_key, late=late),
                 )
-                answer = self._send_if_it_may(request, target, turn)
+                answer = self._send_if_it_may(request, target, turn, is_own_fault)
                 if not allow_redirects or answer.status_code not in _REDIRECTS:
                     return answer
                 target, method, body, fields = _next_hop(answer, target, method, body, fields)
@@ -119,7 +123,9 @@ class Client:
             error.metadata.setdefault("url_host", exchange.host)
             raise
 
-    def _send_if_it_may(self, checked: Request, target: Target, turn: Turn) -> Answer:
+    def _send_if_it_may(
+        self, checked: Request, target: Target, turn: Turn, is_own_fault: IsOwnFault | None
+    ) -> Answer:
         """Ask the breaker, send, and tell it what came of that."""
         site = target.site
         self._breaker.enter(site, target.host, turn)
@@ -131,6 +137,8 @@ class Client:
                 self._breaker.note(site, turn, verdict)
             raise
         code = STATUSES_AGAINST_HOST.get(answer.status_code, "")
+        if code and is_own_fault is not None and is_own_fault(answer):
+            code = ""  # this account is refused; the host has answered as it should
         wish = retry_after_seconds(answer.headers, status_code=answer.status_code) if code else None
         self._breaker.note(site, turn, code, retry_after=wish or 0.0)
         return answer

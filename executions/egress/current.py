@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from executions.egress.breaker import NO_TURN, Breaker, Turn
-from executions.egress.client import MAX_BYTES, Answer, Client
+from executions.egress.client import MAX_BYTES, Answer, Client, IsOwnFault
 from executions.egress.hidden import LateHeaders
 from executions.egress.policy import Policy, parse_allow
 
@@ -100,6 +100,7 @@ def request(
     late_headers: LateHeaders | None = None,
     credentials_key: str = "",
     turn: Turn = NO_TURN,
+    is_own_fault: IsOwnFault | None = None,
 ) -> Answer:
     """Send one HTTP request to the outside and return the answer, whatever its status.
 
@@ -110,6 +111,8 @@ def request(
     tracebacks see none of those.
     `credentials_key` names who the request speaks for, where its headers do not tell: connections are shared only between
     requests with the same secret headers and the same key. `turn` says whether it is a retry, or was held back before.
+    `is_own_fault` is asked of an answer whose status speaks against its host: True when it says that the sender is refused, and the
+    host is well. Then the circuit takes it for an answer like any other.
     `url` may hold characters beyond ASCII and spaces in path and query; `params` are added to its query.
 
     At most one request leaves per call (and per hop, where redirects are allowed): nothing is sent again.
@@ -135,4 +138,5 @@ def request(
         late_headers=late_headers,
         credentials_key=credentials_key,
         turn=turn,
+        is_own_fault=is_own_fault,
     )

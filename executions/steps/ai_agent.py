@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue, field_validator
 from executions.agents import described, provided, schemas
 from executions.agents.permissions import flaws_of_tools, warnings_of
 from executions.agents.values import ModelSpec
+from executions.secrets import written_out
 from lightfield.kernel import strict_json
 from lightfield.kernel.errors import PermanentStepError, Problem, StepError
 from workflows.data_text import DataSlot, pieces_of
@@ -127,7 +128,7 @@ class AiAgent(SlowStepType[AiAgentConfig]):
         ]
 
     def warnings(self, config: JsonObject, origins: Mapping[str, str]) -> list[Problem]:
-        return warnings_of(config, origins)
+        return [*written_out.in_slot(config.get("api_key"), "/api_key"), *warnings_of(config, origins)]
 
     def secrets_go_to(self, config: JsonObject) -> object:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlencode
@@ -15,14 +16,21 @@ from executions import egress
 from executions.egress.headers import is_secret
 from executions.egress.retry_after import retry_after_seconds
 from executions.egress.urls import MAX_URL_CHARS, parse_target
-from executions.secrets import hiding
+from executions.secrets import hiding, written_out
 from executions.secrets.opening import SecretHeaders
 from executions.secrets.sealed import SealedHeader
 from executions.steps import http_answers
 from executions.steps.http_answers import classify
 from executions.steps.http_auth import Auth
 from lightfield.kernel import strict_json, traceparent
-from lightfield.kernel.errors import PermanentStepError, RequestRefused, StepError, TransientStepError
+from lightfield.kernel.errors import (
+    PermanentStepError,
+    Problem,
+    RequestRefused,
+    StepError,
+    TransientStepError,
+)
+from workflows.problems import pointer_to
 from workflows.secret_text import SecretText
 from workflows.step_types import JsonObject, SlowStepType, StepConfig, StepContext, StepOutput, register
 
@@ -115,6 +123,9 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
     def secrets_go_to(self, config: JsonObject) -> object:
         return config.get("url")
 
+    def warnings(self, config: JsonObject, origins: Mapping[str, str]) -> list[Problem]:  # noqa: ARG002
+        return list(_written_out(config))
+
     def freeze(self, config: HttpRequestConfig) -> JsonObject:
         """Raises PermanentStepError: `egress.invalid_url`, `egress.denied_scheme`, `config.invalid`."""
         headers, sealed = _headers(config)
@@ -174,6 +185,17 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
 
     def time_limit(self, request: JsonObject) -> float:
         return float(request["timeout_seconds"]) + MARGIN_SECONDS
+
+
+def _written_out(config: JsonObject) -> Iterator[Problem]:
+    """Secrets that stand there as they are."""
+    for name, value in (config.get("headers") or {}).items():
+        yield from written_out.in_header(name, value, pointer_to(["headers", name]))
+    auth = config.get("auth") or {}
+    for field in ("token", "password", "value"):
+        yield from written_out.in_slot(auth.get(field), f"/auth/{field}")
+    if written_out.looks_issued(str(auth.get("username", ""))):  # some take a key for a user name
+        yield from written_out.in_slot(auth["username"], "/auth/username")
 
 
 def _headers(config: HttpRequestConfig) -> tuple[dict[str, str], list[SealedHeader]]:

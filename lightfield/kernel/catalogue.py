@@ -161,6 +161,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("secret.value_needed", False, 422, "A secret goes to a new host or gets a new name only together with its value.", "Send `value` with the change: who does not know a secret cannot send it elsewhere."),
     Entry("secret.in_use", False, 409, "Published workflows use the secret.", "Publish them without it first; with ?force=true it is deleted, and their runs fail with secret.unknown."),
     Entry("secret.not_allowed_here", False, 422, "A secret stands where it could be seen.", "Write {{ secret.name }} without filters, in a header's value or in `auth` of a step."),
+    Entry("secret.written_out", False, None, "A definition seems to hold a secret as it is.", "Replace it at its issuer: whoever may see the workflow has read it. Make a secret of it in the admin or by POST /api/v1/credentials, and write {{ secret.name }} in its place. Nothing is refused."),
     Entry("secret.unknown", False, 422, "There is no secret of this name.", "Make it in the admin or by POST /api/v1/credentials, or correct the name."),
     Entry("secret.wrong_host", False, 422, "A secret was to go to a host that it is not bound to; nothing was sent.", "Correct the URL, or bind the secret to that host, with port unless it is 443. Without https it goes only to what LIGHTFIELD_EGRESS_ALLOW names as host:port."),
     # rotation.*: a secret or an address takes the place of another
@@ -207,7 +208,7 @@ CATALOGUE: Final[dict[str, Entry]] = _table(
     Entry("ai.unauthorized", False, None, "The provider refused the API key.", "Correct the key, or what it may do."),
     Entry("ai.unknown_model", False, None, "The provider knows no such model.", "Correct the model's name."),
     Entry("ai.request_refused", False, None, "The provider refused the request as it is.", "See the provider's message in the metadata."),
-    Entry("ai.context_too_long", False, None, "What the model is to read is longer than it can take.", "Give it less data, or a model with a longer context."),
+    Entry("ai.context_too_long", False, None, "What the model is to read is longer than it can take, or than an agent may send.", "Give it less data, or tools that answer less, or a model with a longer context."),
     Entry("ai.content_filtered", False, None, "The provider withheld the answer.", "Change what is asked, or the provider's filter."),
     Entry("ai.invalid_answer", True, None, "The answer is not what the provider's API promises.", "Nothing, if a retry succeeds; else look at what answers at the base URL."),
     Entry("ai.invalid_output", False, None, "The model's output did not fit its schema, although it was told what is wrong.", "Make the schema simpler, say in the instructions what is wanted, or take another model."),

@@ -139,6 +139,11 @@ CONSTANTS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
             "`ai.context_too_long`",
         ),
         (
+            "executions.agents.measuring:MOST_BYTES",
+            "an agent's conversation as it is sent, with its tools' answers, bytes",
+            "`ai.context_too_long`",
+        ),
+        (
             "workflows.templating.faults:EXPRESSION_LIMIT",
             "between one pair of braces, characters",
             "422 `template.limit`",

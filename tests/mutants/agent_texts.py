@@ -97,6 +97,12 @@ MUTANTS = (
             by=f"{AGENT}::test_what_publishing_warns_of",
         ),
         planted(
+            "answers-of-hosts-are-ours",
+            "what the hosts of an http tool answer does not count as written by others",
+            edit(PERMISSIONS, "(ways_out and private and outside)", "(ways_out and private and read)"),
+            by=f"{AGENT}::test_what_publishing_warns_of",
+        ),
+        planted(
             "warned-of-the-clock",
             "what the clock says counts as written by others",
             edit(PERMISSIONS, "if root in origins and origins[root] not in OUR_OWN", "if root in origins"),

@@ -13,11 +13,14 @@ SCHEMAS = "executions/agents/schemas.py"
 PATTERNS = "executions/agents/patterns.py"
 SLOW = "bugs/test_a_pattern_of_a_schema_stopped_a_worker.py::"
 KEEPING = "executions/agents/keeping.py"
+MEASURING = "executions/agents/measuring.py"
 
 WRITTEN = "integration/agents/test_journal.py::"
 LOST_REPLY = "integration/agents/test_journal_lost_replies.py::"
 ATTEMPTED = "integration/agents/test_attempts.py::"
 REPLAYED = "bugs/test_a_replayed_agent_sent_again_under_new_keys.py::"
+LONG = "integration/agents/test_long_conversations.py::"
+GROWN = "test_given_a_conversation_that_has_grown_too_long_then_the_model_is_not_asked_again"
 LOOPED = "integration/agents/test_loop.py::"
 HOSTILE = "integration/agents/test_hostile_models.py::"
 DEATH = (
@@ -218,6 +221,18 @@ JOURNALED = (
 BOUNDED = (
     *breaking(
         "An agent ends at each of its limits",
+        planted(
+            "no-limit-of-bytes",
+            "a conversation of any length goes out",
+            edit(LOOP, "        self._check_length()\n", ""),
+            by=(LONG + GROWN, LONG + "test_given_a_resumed_attempt_then_what_earlier_ones_said_counts"),
+        ),
+        planted(
+            "answers-of-tools-not-counted",
+            "what tools answered is not counted in a conversation",
+            edit(MEASURING, ") + _of_told(told)\n", ")\n"),
+            by=(LONG + GROWN, LONG + "test_a_question_is_never_longer_than_what_was_counted"),
+        ),
         *(
             planted(
                 f"no-limit-of-{name}",

@@ -86,8 +86,18 @@ MUTANTS = (
         planted(
             "quota-taken-for-a-limit",
             "an account without credit is asked again and again",
-            edit(ERRORS, "    if words & _QUOTA or any(", "    if words & frozenset() or any("),
+            edit(ERRORS, "    if words & _QUOTA or (", "    if words & frozenset() or ("),
             by="unit/test_model_errors.py::test_given_a_refusal_then_its_code_is_what_it_means",
+        ),
+    ),
+    *breaking(
+        "An account without credit is told as that, is not tried again, and shuts its provider to nobody else",
+        planted(
+            "quota-held-against-the-host",
+            "an account without credit shuts its provider's host to everybody",
+            edit(TRANSPORT, "            is_own_fault=model_errors.is_of_the_account,\n", ""),
+            by="integration/agents/test_models_wrong.py::"
+            "test_given_an_account_without_credit_then_its_host_stays_open_to_others",
         ),
     ),
     *breaking(

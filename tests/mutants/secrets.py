@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import breaking, edit, planted
 
 HIDING = "executions/secrets/hiding.py"
+WRITTEN_OUT = "executions/secrets/written_out.py"
 OPENING = "executions/secrets/opening.py"
 PUBLISHING = "executions/secrets/publishing.py"
 CLIENT = "executions/egress/client.py"
@@ -160,6 +161,21 @@ MUTANTS = (
             "nobody asks who uses it",
             edit(CREDENTIALS, "    if not force:\n        _refuse_while_used(row)", "    if False:\n        _refuse_while_used(row)"),
             by=f"{API}::test_a_secret_that_is_used_is_not_deleted_unless_forced",
+        ),
+    ),
+    *breaking(
+        "Publishing warns of secrets that are written out in `api_key`, `auth` and headers, by their place and never by their value",
+        planted(
+            "issued-under-any-name",
+            "what looks issued is not looked for",
+            edit(WRITTEN_OUT, "    return _ISSUED.search(text) is not None", "    return False"),
+            by="unit/test_written_out_secrets.py::test_what_looks_issued_is_warned_of_whatever_the_header_is_called",
+        ),
+        planted(
+            "author-taken-for-a-secret",
+            "any header whose name has a word like auth in it is warned of",
+            edit(WRITTEN_OUT, "_NAMED.fullmatch(name[:200]) is not None", "re.search('auth|key|token', name, re.I) is not None"),
+            by="unit/test_written_out_secrets.py::test_what_is_no_secret_or_names_one_is_not_warned_of",
         ),
     ),
     *breaking(

@@ -124,8 +124,14 @@ def test_permissions_bring_their_tools_and_no_others():
 
 
 def test_what_carries_data_out_and_what_reads_it_is_known_of_the_kinds():
-    flags = {kind.name: (kind.reads_private, kind.sends_out) for kind in tools.all_kinds()}
-    assert flags == {"read_records": (True, False), "write_records": (False, False), "http": (False, True)}
+    flags = {
+        kind.name: (kind.reads_private, kind.sends_out, kind.reads_outside) for kind in tools.all_kinds()
+    }
+    assert flags == {
+        "read_records": (True, False, False),
+        "write_records": (False, False, False),
+        "http": (False, True, True),
+    }
 
 
 def test_each_grant_is_judged_by_itself():

@@ -326,6 +326,7 @@ PEEK = {"type": "peek", "entities": ["contact"]}
 ALL = ["account", "contact", "opportunity", "meeting", "task", "note"]
 OPERATIONS = ["create", "update", "upsert"]
 SHOUT = {"type": "shout"}
+HTTP = {"type": "http", "hosts": ["api.example.com"]}
 FETCH = ("fetch", "http_request", {"method": "GET", "url": "https://example.com"})
 FOUND = ("found", "find_records", {"entity": "contact"})
 PAUSE = ("pause", "sleep", {"seconds": 1})
@@ -360,6 +361,14 @@ EARLIER = ("earlier", "ai_agent", PROMPT)
         ({"prompt": "{{ trigger }}", "tools": [PEEK]}, [], "webhook", {}),
         ({"prompt": "{{ trigger }}", "tools": [SHOUT]}, [], "webhook", {}),
         ({"prompt": "Go.", "tools": [PEEK, SHOUT]}, [], "webhook", {}),
+        ({"prompt": "Go.", "tools": [HTTP]}, [], "webhook", {}),
+        # What a host answers is written by others too
+        ({"prompt": "Go.", "tools": [PEEK, HTTP]}, [], "webhook", {"/tools": "ai.exposed_data"}),
+        ({"prompt": "Go.", "tools": [HTTP, PEEK]}, [], "schedule", {"/tools": "ai.exposed_data"}),
+        # A key that is written out
+        ({"api_key": "none-of-your-business"}, [], "webhook", {"/api_key": "secret.written_out"}),
+        ({"api_key": "sk-{{ trigger.x }}"}, [], "webhook", {}),
+        ({"api_key": "{{ secret.openai }}"}, [], "webhook", {}),
         ({"prompt": "{{ trigger }} {{ pause.until }}", "tools": [PEEK, SHOUT]}, [PAUSE], "schedule", {}),
         ({"prompt": "{{ run.id }} {{ workflow.name }}", "tools": [PEEK, SHOUT]}, [], "webhook", {}),
         # Words of others among the instructions

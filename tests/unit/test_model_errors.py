@@ -42,6 +42,24 @@ def anthropic(kind: str, message: str = "no") -> dict[str, Any]:
         ),
         (403, anthropic("billing_error"), "ai.quota_exhausted"),
         (402, {"error": {"message": "Insufficient credits", "code": 402}}, "ai.quota_exhausted"),
+        (429, openai(code="billing_not_active", kind="billing_not_active"), "ai.quota_exhausted"),
+        (
+            400,
+            anthropic("invalid_request_error", "You have reached your specified API usage limits."),
+            "ai.quota_exhausted",
+        ),
+        (429, {"error": "Your team has used all available credits."}, "ai.quota_exhausted"),
+        # … which comes back by itself
+        (
+            429,
+            [{"error": {"code": 429, "message": "You exceeded your current quota. Please retry in 17.3s."}}],
+            "ai.rate_limited",
+        ),
+        (
+            429,
+            [{"error": {"code": 429, "message": "You exceeded your current quota."}}],
+            "ai.quota_exhausted",
+        ),
         # too many, too much
         (429, openai(code="rate_limit_exceeded", kind="requests"), "ai.rate_limited"),
         (429, anthropic("rate_limit_error"), "ai.rate_limited"),

@@ -72,6 +72,7 @@ class Weather(ToolKind[WeatherGrant]):
     summary = "Ask for the weather at some places"
     Grant = WeatherGrant
     sends_out = True
+    reads_outside = True
 
     def unpublishable(self, grant: dict[str, Any]) -> list[Problem]:
         return flaws_in(WeatherGrant, grant)

@@ -94,6 +94,7 @@ class ToolKind(ABC, Generic[G]):
     # What meets in one step when somebody can make a model carry out data: publishing warns.
     reads_private: ClassVar[bool] = False
     sends_out: ClassVar[bool] = False
+    reads_outside: ClassVar[bool] = False  # what its tools tell the model was written by others
 
     def unpublishable(self, grant: JsonObject) -> list[Problem]:  # noqa: ARG002  for kinds that know more
         """What else is wrong with a permission whose shape is right, pointers into it."""

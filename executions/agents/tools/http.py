@@ -144,6 +144,7 @@ class Http(ToolKind[HttpGrant]):
     summary = "Send requests to some hosts"
     Grant = HttpGrant
     sends_out = True
+    reads_outside = True  # whoever writes what a host answers is a stranger
 
     def unpublishable(self, grant: JsonObject) -> list[Problem]:
         """Beyond its shape: what egress would refuse before it had even looked the name up."""

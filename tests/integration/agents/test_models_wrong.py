@@ -12,8 +12,10 @@ from executions.egress import breaker as breakers
 from executions.egress import current
 from executions.egress.breaker import Breaker
 from lightfield.kernel.errors import LostRace, PermanentStepError, StepError, TransientStepError
+from tests.agents import an_agent, play
 from tests.scripted_models import a_question, a_scripted_model, spec_of
 from tests.scripted_models.wild import BROKEN
+from tests.staging import a_run
 
 BOTH = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 
@@ -156,6 +158,40 @@ def test_given_a_provider_that_fails_for_many_then_its_circuit_opens_and_questio
             ask(a_question(model, key="k4"))
         assert (raised.value.code, raised.value.sent) == (breakers.CIRCUIT_OPEN, False)
         assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": {"message": "No credit.", "type": "insufficient_quota", "code": "insufficient_quota"}},
+        {"type": "error", "error": {"type": "billing_error", "message": "Your credit balance is too low."}},
+    ],
+)
+@pytest.mark.parametrize("held_for", [None, breakers.CIRCUIT_OPEN])
+def test_given_an_account_without_credit_then_its_host_stays_open_to_others(
+    settings: Any, said: Any, held_for: Any
+) -> None:
+    settings.LIGHTFIELD_CIRCUIT_CALLS = 3
+    refused = {"status": 429, "headers": {"retry-after": "60"}, "body": said}
+    with a_scripted_model({"poor": [refused], "*": [{"text": "Ada."}]}) as server:
+        for number in range(6):
+            with pytest.raises(PermanentStepError) as raised:
+                ask(a_question(spec_of(server, name="poor"), key=f"k{number}", held_for=held_for))
+            assert (raised.value.code, raised.value.sent) == ("ai.quota_exhausted", True)
+        assert ask(a_question(spec_of(server), key="other")).text == "Ada."
+        assert current.current_breaker().take_reports() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_given_an_account_without_credit_then_the_step_fails_at_once() -> None:
+    said = {"error": {"message": "No credit.", "type": "insufficient_quota", "code": "insufficient_quota"}}
+    with a_scripted_model([{"status": 429, "body": said}]) as server:
+        place = {"provider": "openai", "name": "poor", "base_url": server.url + "/v1", "api_key": []}
+        step = play(a_run(an_agent(model=place)))
+        assert len(server.asked) == 1
+
+    assert (step.status, step.error_code, step.attempts) == ("failed", "ai.quota_exhausted", 1)
+    assert step.error["metadata"]["provider_message"] == "No credit."
 
 
 def test_given_more_retries_than_a_host_may_get_then_a_question_is_put_back_unsent(settings: Any) -> None:

@@ -63,7 +63,7 @@ def test_its_permission_is_fixed_when_it_is_published():
     assert [one.pointer for one in kind.unpublishable({**BERN, "places": ["{{ trigger.x }}"]})] == [
         "/places/0"
     ]
-    assert (kind.reads_private, kind.sends_out) == (False, True)
+    assert (kind.reads_private, kind.sends_out, kind.reads_outside) == (False, True, True)
 
 
 def test_the_permissions_of_the_page_can_be_published_and_bring_the_tools_that_it_names():
