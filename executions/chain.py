@@ -32,7 +32,7 @@ from executions.circuits import rows
 from executions.claims import StepInHand
 from executions.crowd import crowd
 from executions.engine import next_in_hand
-from executions.holds import Hold, held
+from executions.holds import Hold, held, waited_for
 from executions.leases import Hold as Lease
 from executions.leases import keeper, worker_name
 from executions.looking_ahead import is_careful, next_intent
@@ -247,7 +247,9 @@ class Chain:
         sql.release()
 
     def _settle_error(self, error: Exception) -> None:
-        verdict = held(error, self.step) or judge(error, self.step, was_intended=self.is_intended)
+        verdict = held(error, self.step, self._waited) or judge(
+            error, self.step, was_intended=self.is_intended
+        )
         logger.info(
             "attempt_failed",
             extra={
@@ -263,6 +265,9 @@ class Chain:
             self._settle(reports.retried(self.step, verdict))
         else:
             self._settle(reports.failed(self.step, verdict))
+
+    def _waited(self, step: StepInHand, host: str) -> float:
+        return persist(lambda: waited_for(step, host), self.hold)
 
     def _settle(self, settlement: Settlement) -> Settled:
         crashpoint("CP-S5")

@@ -42,13 +42,21 @@ def a_step(**known: Any) -> StepInHand:
     return replace(step, **known)
 
 
+def never(step: StepInHand, host: str) -> float:
+    return 0.0
+
+
+def two_days(step: StepInHand, host: str) -> float:
+    return 2 * DAY
+
+
 def refused(code: str) -> TransientStepError:
     return TransientStepError(code, "It waits.", retry_after=5.0, circuit="https://api.example")
 
 
 @pytest.mark.parametrize("code", sorted(HELD))
 def test_given_a_step_that_was_sent_two_days_ago_when_its_host_fails_now_then_it_waits_for_it(code):
-    verdict = held(refused(code), a_step(seconds=2 * DAY, error_code="http.unavailable"))
+    verdict = held(refused(code), a_step(seconds=2 * DAY, error_code="http.unavailable"), never)
 
     assert isinstance(verdict, Hold)
     assert verdict.host == ("https://api.example" if code == CIRCUIT_OPEN else None)
@@ -58,4 +66,4 @@ def test_given_a_step_that_was_sent_two_days_ago_when_its_host_fails_now_then_it
 
 @pytest.mark.parametrize("before", [CIRCUIT_OPEN, RETRY_BUDGET])
 def test_given_a_step_that_was_put_back_and_is_older_than_it_may_then_it_fails(before):
-    assert isinstance(held(refused(CIRCUIT_OPEN), a_step(seconds=2 * DAY, error_code=before)), Fail)
+    assert isinstance(held(refused(CIRCUIT_OPEN), a_step(seconds=2 * DAY, error_code=before), two_days), Fail)

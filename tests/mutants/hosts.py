@@ -22,6 +22,13 @@ MUTANTS = (
             by="integration/circuits/test_holding_back.py::test_given_a_host_that_fails_when_many_runs_call_it_then_few_requests_leave_and_the_others_wait",
         ),
         planted(
+            "one-host-held-against-another",
+            "whatever a step waited for is held against the host that it meets now",
+            edit("executions/holds.py", "        if 0 < most <= has_waited:\n", "        if False:\n"),
+            by="bugs/test_a_wait_for_one_host_was_held_against_another.py::"
+            "test_given_a_step_that_waited_for_one_host_when_another_fails_then_it_waits_for_that_one_too",
+        ),
+        planted(
             "held-attempts-count",
             "an attempt that was put back uses one up",
             edit(

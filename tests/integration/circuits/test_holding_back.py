@@ -32,7 +32,7 @@ from tests.failing_hosts import (
     work,
 )
 from tests.plans import recorded
-from tests.staging import a_run, live, slow, told
+from tests.staging import a_run, live, long_ago, slow, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("promises_kept")]
 
@@ -174,10 +174,10 @@ def test_given_a_step_that_has_waited_for_as_long_as_it_may_then_its_run_fails_a
     sent = host.requests
     seconds = settings.LIGHTFIELD_CIRCUIT_HOLD_SECONDS + 1
     sql.rows(
-        "UPDATE executions_steprun SET due_at = due_at - make_interval(secs => %(seconds)s::float8), "
-        "started_at = started_at - make_interval(secs => %(seconds)s::float8)",
+        "UPDATE executions_steprun SET due_at = due_at - make_interval(secs => %(seconds)s::float8)",
         {"seconds": seconds},
     )
+    long_ago(seconds)
 
     a_second_later()
     work(bellboy)
