@@ -261,10 +261,10 @@ def test_on_a_phone_a_list_names_what_it_shows(page: Page, live_server: Any) -> 
     page.show_as(width=PHONE)
     page.open(f"{live_server.url}/admin/access/auditentry/")
     shown = page.run(
-        "[...document.querySelectorAll('.result-list tr.data-row:first-child td')]"
+        "[...document.querySelectorAll('.result-list tr.data-row > td')]"
         ".map((cell) => [cell.dataset.label, getComputedStyle(cell, '::before').display !== 'none'])"
     )
-    assert [label for label, is_shown in shown if is_shown] == ["Who", "Did what", "Done to", "Details"]
+    assert {label for label, is_shown in shown if is_shown} == {"Who", "Did what", "Done to", "Details"}
 
     page.open(f"{live_server.url}/admin/triggers/trigger/")
     assert page.run(
