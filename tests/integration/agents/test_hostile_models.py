@@ -138,7 +138,7 @@ def test_an_output_that_cannot_be_kept_is_told_and_then_ends_the_step(output: An
 
 
 def test_the_largest_output_beside_the_most_calls_can_be_kept() -> None:
-    ReadTool.script = lambda asked, context: {"values": ["ä" * 50] * 600, "n": nested(25)}
+    ReadTool.script = lambda asked, context: {"values": ["ä" * 50] * 300, "n": nested(25)}
     reads = calls(*[("test_read", {"text": "ö" * 1000, "deep": nested(25)})] * 200)
     largest = {"text": "x" * 500_000, "many": list(range(5_000))}
     step = played(reads, calls(gives(largest)), output_schema={"type": "object"}, limits={"tool_calls": 200})
