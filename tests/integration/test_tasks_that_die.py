@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,12 +43,16 @@ class Died(BaseException):
 def dying(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[str]]:
     """Die right after the statement of that number (from 0). Yields the statements begun.
 
-    To die before the next one is the same: whatever was rung in between is lost either way.
+    To die before the next one is the same: whatever was rung in between is lost either way. On a slow machine the keeper of
+    leases has its turn meanwhile: it neither counts nor dies, since it goes with the process and its statements are no part
+    of the work.
     """
     begun: list[str] = []
     rows = sql.rows
 
     def mortal(statement: str, params: Any) -> Any:
+        if threading.current_thread().name == "lease-keeper":
+            return rows(statement, params)
         begun.append(statement)
         found = rows(statement, params)
         if len(begun) - 1 == number:
