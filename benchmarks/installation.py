@@ -107,7 +107,7 @@ class Installation(System):
         """Events that are pending and runs that have not ended, over all workflows."""
         return int(self.one(PENDING_EVENTS)) + int(self.one(LIVE_RUNS))
 
-    def ends_of(self, replies: list[Reply], account: Account) -> Ends:  # noqa: ARG002
+    def ends_of(self, replies: list[Reply], account: Account) -> Ends:  # noqa: ARG002  as all systems
         """By the runs' own `finished_at`, which the database took from this machine's clock."""
         runs = {reply.event_id: reply.run for reply in replies if reply.status == 202}
         found = self.connection.execute(ENDS, [list(runs)]).fetchall()

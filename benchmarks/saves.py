@@ -99,11 +99,11 @@ def counted() -> Iterator[list[int]]:
         found[0] += 1
         return execute(*args, **options)
 
-    psycopg.Cursor.execute = counting  # type: ignore[method-assign]
+    psycopg.Cursor.execute = counting  # type: ignore[method-assign]  # to count, and back
     try:
         yield found
     finally:
-        psycopg.Cursor.execute = execute  # type: ignore[method-assign]
+        psycopg.Cursor.execute = execute  # type: ignore[method-assign]  # to count, and back
 
 
 def all_of_it(pairs: int, saves: int) -> dict[str, float]:

@@ -198,7 +198,7 @@ def _beside_a_flood(stage: Stage, system: Installation) -> dict[str, Any]:
 
     async def together() -> tuple[list[Reply], list[Reply]]:
         flood = Sender(busy).open_loop(systems.bodies(), rate=LIMIT * TIMES, seconds=seconds)
-        return tuple(  # type: ignore[return-value]
+        return tuple(  # type: ignore[return-value]  # two, as asked for
             await asyncio.gather(
                 flood, Sender(calm).open_loop(systems.bodies(), rate=CALM_RATE, seconds=seconds)
             )

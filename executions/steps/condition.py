@@ -77,6 +77,6 @@ class Condition(FastStepType[Rule]):
     Config = Rule
     Output = ConditionOutput
 
-    def execute(self, config: Rule, context: StepContext) -> Completed:  # noqa: ARG002
+    def execute(self, config: Rule, context: StepContext) -> Completed:  # noqa: ARG002  as all steps
         passed = config.holds()
         return Completed({"passed": passed}, skip_rest=not passed)

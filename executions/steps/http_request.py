@@ -123,7 +123,7 @@ class HttpRequest(SlowStepType[HttpRequestConfig]):
     def secrets_go_to(self, config: JsonObject) -> object:
         return config.get("url")
 
-    def warnings(self, config: JsonObject, origins: Mapping[str, str]) -> list[Problem]:  # noqa: ARG002
+    def warnings(self, config: JsonObject, origins: Mapping[str, str]) -> list[Problem]:  # noqa: ARG002  as all steps
         return list(_written_out(config))
 
     def freeze(self, config: HttpRequestConfig) -> JsonObject:

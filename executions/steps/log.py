@@ -43,5 +43,5 @@ class Log(FastStepType[LogConfig]):
     Config = LogConfig
     Output = LogOutput
 
-    def execute(self, config: LogConfig, context: StepContext) -> Completed:  # noqa: ARG002
+    def execute(self, config: LogConfig, context: StepContext) -> Completed:  # noqa: ARG002  as all steps
         return Completed({"message": config.message}, logged=config.message)

@@ -42,5 +42,5 @@ class Sleep(FastStepType[SleepConfig]):
     Config = SleepConfig
     Output = SleepOutput
 
-    def execute(self, config: SleepConfig, context: StepContext) -> Wait:  # noqa: ARG002
+    def execute(self, config: SleepConfig, context: StepContext) -> Wait:  # noqa: ARG002  as all steps
         return Wait(config.seconds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -38,28 +39,21 @@ def in_a_transaction(using: str = DEFAULT_DB_ALIAS) -> AbstractContextManager[No
     return nullcontext() if is_in_one else transaction.atomic(using=using)
 
 
+@cache  # Django's settings take half a microsecond to say so, and a save asks twice
 def is_database_capturing() -> bool:
     """As configured; `migrate` puts the triggers there or takes them away."""
-    global _by_database
-    if _by_database is None:
-        _by_database = bool(settings.LIGHTFIELD_CAPTURE == "trigger")
-    return _by_database
-
-
-_by_database: bool | None = None  # Django's settings take half a microsecond to say so, and a save asks twice
+    return bool(settings.LIGHTFIELD_CAPTURE == "trigger")
 
 
 @receiver(setting_changed)
-def _forget(*, setting: str, **_: Any) -> None:
-    global _by_database
+def _ask_anew(*, setting: str, **_: Any) -> None:
     if setting == "LIGHTFIELD_CAPTURE":
-        _by_database = None
+        is_database_capturing.cache_clear()
 
 
 def is_left_to_database(*, is_loaded: bool = False) -> bool:
     """Whether the database captures and there is nothing to tell it: then a write is Django's own affair."""
-    is_captured_there = is_database_capturing() if _by_database is None else _by_database
-    return is_captured_there and not is_loaded and causes.current() is None
+    return is_database_capturing() and not is_loaded and causes.current() is None
 
 
 @contextmanager
